@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * HTTP/1.1 requests over libcurl. One struct http serves any number of threads; connections are
+ * kept and reused. TLS is always verified. A request that was cancelled or timed out leaves no
+ * trace but a closed connection.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/buf.h"
+#include "common/error.h"
+
+struct cancel;
+struct http;
+
+struct http_options {
+    const struct cancel *cancel; /* lent for the life of the http */
+    const char *ca_file;         /* PEM; NULL: the system's */
+    int connect_timeout_ms;      /* 0: 10 s */
+    int stall_timeout_ms;        /* no byte either way for so long: TRANSIENT; 0: 30 s */
+};
+
+struct http_request {
+    const char *method; /* "GET", "PUT" … */
+    const char *url;
+    const char *const *headers; /* "Name: value", NULL-terminated, may be NULL */
+    const void *body;           /* lent; NULL: none */
+    size_t body_size;
+    size_t response_max; /* bytes of response body that are accepted, a larger one is PERMANENT */
+    void (*progress)(void *arg, size_t bytes_moved); /* NULL: none; for metrics and progress */
+    void *progress_arg;
+};
+
+struct http_response {
+    int status;
+    struct buf body;
+    struct buf headers; /* "name: value\n" lines, names in lower case */
+};
+
+MUST_CHECK int http_new(struct http **ret_http, const struct http_options *options,
+                        struct error *err);
+void http_freep(struct http **http);
+
+/* 0 with any status that a server sent; TRANSIENT: resolve, connect, reset, time-out; PERMANENT:
+ * certificate, URL, size; CANCELED. The response is the caller's (http_response_done), also
+ * reusable: its memory is kept. A body is read straight into response->body. */
+MUST_CHECK int http_perform(struct http *http, const struct http_request *request,
+                            struct http_response *response, struct error *err);
+void http_response_done(struct http_response *response);
+/* A header's value (name in lower case), copied into value; NULL if there is none or it does not
+ * fit. */
+const char *http_header(const struct http_response *response, const char *name, char *value,
+                        size_t value_size);

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Bytes as text and back: hexadecimal, base64 (RFC 4648), percent-encoding (RFC 3986), and sizes
+ * for people. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+void text_hex(const void *data, size_t size, char *ret_text); /* 2 × size + 1 bytes, lower case */
+bool text_parse_hex(const char *text, void *ret_data,
+                    size_t size); /* exactly size bytes, either case */
+
+/* Strict: padding demanded, no characters between but trailing white space. false if it is not
+ * base64 or too long. */
+bool text_parse_base64(const char *text, size_t text_size, void *ret_data, size_t capacity,
+                       size_t *ret_size);
+char *text_base64(const void *data, size_t size); /* the caller's, own_freep */
+
+/* Percent-encodes all but unreserved characters; '/' stays if keep_slash. The caller's, own_freep.
+ */
+char *text_percent(const char *text, bool keep_slash);
+
+/* "312 MB", "7.1 GB": decimal units, three digits. "1.2 s", "4 m 05 s" from milliseconds. */
+void text_size(uint64_t bytes, char ret_text[16]);
+void text_duration(int64_t ms, char ret_text[24]);
+
+bool text_starts_with(const char *text, const char *prefix);
