@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * A store is one region's bucket: put, get (range), list, remove. Drivers (store_file, store_s3) do
+ * one attempt each and say in the error's kind what happened; the functions here add, once for all
+ * of them, retries with back-off on TRANSIENT, the resolution of a put whose answer got lost, and
+ * checks of names. An object is immutable: put never replaces one. Names are relative, of
+ * [A-Za-z0-9._-] parts between single slashes, no part "." or "..", at most STORE_NAME_MAX bytes;
+ * the driver puts the policy's prefix before them.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/digest.h"
+#include "common/error.h"
+
+struct buf;
+struct cancel;
+struct policy_region;
+struct secrets;
+struct store;
+
+enum { STORE_NAME_MAX = 512 };
+
+struct store_object {
+    const char *name;    /* lent during the call */
+    uint64_t size;       /* bytes; 0 for a prefix */
+    int64_t modified_ms; /* by the store's clock */
+};
+
+/* What is put: bytes and their SHA-256, which whoever made them computed on the way. */
+struct store_bytes {
+    const void *data;
+    size_t size;
+    uint8_t sha256[DIGEST_BYTES];
+};
+
+/* Called per object, in order of names within one listing call of the store; -1 ends the listing
+ * with its error. */
+typedef int (*store_each)(void *arg, const struct store_object *object, struct error *err);
+
+enum store_depth {
+    STORE_DEEP,    /* all objects whose name starts with the prefix */
+    STORE_SHALLOW, /* those without a further '/', and each common prefix up to it once, with the
+                      '/' at its end */
+};
+
+/* A driver: one attempt each, no retries. kind of errors: TRANSIENT is tried again, all else is
+ * final. */
+struct store_driver {
+    /* CONFLICT if the name exists. */
+    int (*put)(struct store *store, const char *name, const struct store_bytes *bytes,
+               struct error *err);
+    /* Appends bytes [offset, offset + size) to data, fewer only where the object ends; NOT_FOUND.
+     */
+    int (*get)(struct store *store, const char *name, uint64_t offset, uint64_t size,
+               struct buf *data, struct error *err);
+    int (*list)(struct store *store, const char *prefix, enum store_depth depth, store_each each,
+                void *arg, struct error *err);
+    /* 0 also if there is no such object. */
+    int (*remove)(struct store *store, const char *name, struct error *err);
+    void (*close)(struct store *store);
+};
+
+/* The head of every driver's struct. */
+struct store {
+    const struct store_driver *driver;
+    char *region;                /* the region's name, for messages */
+    const struct cancel *cancel; /* lent */
+    uint32_t retries; /* further attempts after a TRANSIENT error; 7 unless a test says otherwise */
+    int64_t clock_skew_ms; /* the store's Date minus our clock, as last seen; 0 for directories */
+};
+
+/* Opens the store of a region of the policy; secrets gives its credentials and CA. Reads nothing
+ * from the bucket. PERMANENT: configuration. */
+MUST_CHECK int store_open(struct store **ret_store, const struct policy_region *region,
+                          const struct secrets *secrets, const struct cancel *cancel,
+                          struct error *err);
+void store_closep(struct store **store);
+
+/* All are safe from any number of threads. Errors begin with the operation, the region and the
+ * name. */
+MUST_CHECK int store_put(struct store *store, const char *name, const struct store_bytes *bytes,
+                         struct error *err);
+MUST_CHECK int store_get(struct store *store, const char *name, uint64_t offset, uint64_t size,
+                         struct buf *data, struct error *err);
+/* The whole object; PERMANENT if it is larger than data's limit. */
+MUST_CHECK int store_get_all(struct store *store, const char *name, struct buf *data,
+                             struct error *err);
+MUST_CHECK int store_list(struct store *store, const char *prefix, enum store_depth depth,
+                          store_each each, void *arg, struct error *err);
+MUST_CHECK int store_remove(struct store *store, const char *name, struct error *err);
