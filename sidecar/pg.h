@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * An SQL session with a PostgreSQL server, 15 to 18. All SQL of the sidecar is in pg.c; everything
+ * in it is qualified with pg_catalog, search_path is pg_catalog from the startup packet on, all
+ * session time-outs are off, and values are parameters. Every wait can be cancelled. Errors say
+ * what a person must do: the GRANT, the pg_hba.conf line, the field.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/error.h"
+
+struct buf;
+struct cancel;
+struct pg;
+
+/* Empty or NULL values are left to libpq, which looks at PGHOST, PGPORT … and its defaults. */
+struct pg_options {
+    const char *host; /* name, address, or directory of the Unix socket */
+    const char *port;
+    const char *user;
+    const char *database;
+    const struct buf *password; /* lent, NULL: none; never logged */
+    const char *ssl_mode;
+    int connect_timeout_seconds; /* 0: 10 */
+    const struct cancel *cancel; /* lent */
+};
+
+/* What the server says of itself. */
+struct pg_server {
+    uint32_t version_num; /* 170007 */
+    uint64_t system_identifier;
+    bool in_recovery;
+    bool checksums; /* data_checksums */
+    uint32_t block_bytes, segment_blocks, wal_segment_bytes;
+    int64_t postmaster_started_ms; /* since the epoch */
+    char data_directory[1024];
+    char bootstrap_superuser[64];
+};
+
+/* TRANSIENT: cannot connect, starting up, shutting down; PERMANENT: password, pg_hba.conf, role or
+ * database missing. */
+MUST_CHECK int pg_open(struct pg **ret_pg, const struct pg_options *options, struct error *err);
+void pg_closep(struct pg **pg); /* ends a backup that this session started */
+
+/* PERMANENT for an unsupported version, a block size other than 8192, or a role that is a superuser
+ * or lacks REPLICATION, pg_read_all_settings, pg_monitor, or EXECUTE on the backup functions: the
+ * text names the statement that mends it. */
+MUST_CHECK int pg_inspect(struct pg *pg, struct pg_server *ret_server, struct error *err);
+
+/* pg_backup_start(label, fast => true): gives the redo LSN and the timeline the backup begins on.
+ * Waits for a checkpoint; cancelling ends it. */
+MUST_CHECK int pg_backup_start(struct pg *pg, const char *label, uint64_t *ret_start_lsn,
+                               struct error *err);
+
+struct pg_backup_end {
+    uint64_t stop_lsn;
+    char *backup_label;   /* the caller's (own_freep) */
+    char *tablespace_map; /* "" if there is none */
+};
+/* pg_backup_stop(wait_for_archive => false). PERMANENT when the standby was promoted meanwhile. */
+MUST_CHECK int pg_backup_stop(struct pg *pg, struct pg_backup_end *ret_end, struct error *err);
+void pg_backup_end_done(struct pg_backup_end *end);
+
+/* Whether the server is in recovery now; also tells that the session is alive. */
+MUST_CHECK int pg_in_recovery(struct pg *pg, bool *ret_in_recovery, struct error *err);

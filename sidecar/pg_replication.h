@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * A connection that speaks PostgreSQL's streaming replication protocol (its documentation, 55.4): a
+ * temporary slot, the timeline history, and the WAL itself as CopyData messages, which wal_message
+ * parses.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "common/error.h"
+
+struct buf;
+struct pg_options;
+struct pg_replication;
+
+struct pg_system {
+    uint64_t system_identifier;
+    uint32_t timeline;
+    uint64_t flushed_lsn;
+};
+
+/* Errors as in pg_open; a missing replication line in pg_hba.conf is named with the line to add. */
+MUST_CHECK int pg_replication_open(struct pg_replication **ret_replication,
+                                   const struct pg_options *options, struct pg_system *ret_system,
+                                   struct error *err);
+void pg_replication_closep(struct pg_replication **replication);
+
+/* CREATE_REPLICATION_SLOT <name> TEMPORARY PHYSICAL RESERVE_WAL: WAL from now on stays until the
+ * connection ends. */
+MUST_CHECK int pg_replication_create_slot(struct pg_replication *replication, const char *name,
+                                          struct error *err);
+/* TIMELINE_HISTORY: appends the history file's content; for timelines above 1. */
+MUST_CHECK int pg_replication_history(struct pg_replication *replication, uint32_t timeline,
+                                      struct buf *content, struct error *err);
+/* START_REPLICATION from lsn, with the slot made above (slot NULL: without). */
+MUST_CHECK int pg_replication_start(struct pg_replication *replication, const char *slot,
+                                    uint32_t timeline, uint64_t lsn, struct error *err);
+/* The next message into message (cleared first): 1; none within timeout_ms: 0; NOT_FOUND when the
+ * server ended the stream (end of the timeline). */
+MUST_CHECK int pg_replication_receive(struct pg_replication *replication, int timeout_ms,
+                                      struct buf *message, struct error *err);
+/* A standby status update: written and flushed up to lsn. */
+MUST_CHECK int pg_replication_report(struct pg_replication *replication, uint64_t lsn,
+                                     struct error *err);
