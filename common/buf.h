@@ -37,7 +37,8 @@ MUST_CHECK int buf_reserve(struct buf *buf, size_t size, uint8_t **ret_space, st
 /* The content as a string of the caller's (own_freep); stops at nothing, adds a NUL. */
 char *buf_string(const struct buf *buf);
 
-/* Reads a whole file; NOT_FOUND, PERMANENT (also when larger than the limit). dir may be AT_FDCWD.
+/* Replaces the content by a whole file; NOT_FOUND, PERMANENT (also when larger than the limit). dir
+ * may be AT_FDCWD.
  */
 MUST_CHECK int buf_read_file(struct buf *buf, int dir, const char *path, struct error *err);
 /* pread(2) and pwrite(2) until all is done; read gives fewer bytes only at the end of the file. */

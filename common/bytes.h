@@ -26,7 +26,9 @@ struct reader {
     bool bad;
 };
 
-#define READER(data, size) ((struct reader){.at = (data), .end = (data) + (size)})
+/* A reader of memory that must outlive it; data may be NULL if size is 0. */
+struct reader reader_over(const void *data, size_t size);
+#define READER(data, size) reader_over(data, size)
 
 uint64_t reader_varint(struct reader *reader);
 /* A varint above max makes the reader bad and gives 0. */

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Threads that work on one job. The first error wins: it is kept and the job's cancel is triggered,
- * so that the others stop too. crew_fail may be called by any thread that knows of the job.
+ * so that the others stop too. crew_fail may be called by any thread that knows of the job, all
+ * else only by the one that made the crew. Members have all signals blocked.
  */
 #pragma once
 

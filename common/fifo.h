@@ -2,6 +2,7 @@
 /*
  * A bounded first-in-first-out queue of pointers between threads. It owns nothing that is in it.
  * Closing it lets readers empty it and then get NOT_FOUND; cancelling stops both sides at once.
+ * A fifo takes two file descriptors; running out of them aborts, as out of memory does.
  */
 #pragma once
 

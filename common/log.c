@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "common/log.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <jansson.h>
+
+#include "common/clock.h"
+#include "common/error.h"
+#include "common/own.h"
+
+static const char *const level_names[] = {
+    [LOG_LEVEL_DEBUG] = "debug",
+    [LOG_LEVEL_INFO] = "info",
+    [LOG_LEVEL_WARN] = "warn",
+    [LOG_LEVEL_ERROR] = "error",
+};
+
+static _Atomic enum log_level lowest_level = LOG_LEVEL_INFO;
+static atomic_int log_fd = STDERR_FILENO;
+
+/* The bytes of the UTF-8 character at s (RFC 3629), or 0 if there is none. */
+static size_t character_size(const char *s)
+{
+    static const uint8_t lead_masks[] = {0x7F, 0x1F, 0x0F, 0x07};
+    static const uint32_t lowest[] = {0, 0x80, 0x800, 0x10000};
+    unsigned char lead = (unsigned char)*s;
+    if (lead >= 0x80 && (lead < 0xC0 || lead >= 0xF8))
+        return 0;
+    size_t more = lead < 0x80 ? 0 : lead < 0xE0 ? 1 : lead < 0xF0 ? 2 : 3;
+    uint32_t point = lead & lead_masks[more];
+    for (size_t i = 1; i <= more; i++) {
+        if (((unsigned char)s[i] & 0xC0) != 0x80)
+            return 0; /* also at the NUL */
+        point = point << 6 | ((unsigned char)s[i] & 0x3F);
+    }
+    if (point < lowest[more] || point > 0x10FFFF || (point >= 0xD800 && point <= 0xDFFF))
+        return 0;
+    return more + 1;
+}
+
+/* The same text with \xNN for each byte that belongs to no character. */
+static json_t *escaped_string(const char *s)
+{
+    CLEANUP(own_freep) char *text = own_resize(NULL, strlen(s) + 1, 4);
+    char *to = text;
+    while (*s) {
+        size_t size = character_size(s);
+        if (size > 0) {
+            memcpy(to, s, size);
+            to += size;
+            s += size;
+        } else {
+            to += snprintf(to, 5, "\\x%02x", (unsigned char)*s++);
+        }
+    }
+    *to = '\0';
+    return json_string(text);
+}
+
+static json_t *string_value(const char *s)
+{
+    if (!s)
+        return json_null();
+    json_t *value = json_string(s); /* NULL if it is not UTF-8 */
+    return value ? value : escaped_string(s);
+}
+
+/* JSON integers are signed in jansson: what does not fit becomes a string rather than wrong. */
+static json_t *unsigned_value(uint64_t number)
+{
+    if (number <= INT64_MAX)
+        return json_integer((json_int_t)number);
+    char text[24];
+    snprintf(text, sizeof(text), "%" PRIu64, number);
+    return json_string(text);
+}
+
+static json_t *field_value(const struct log_field *field)
+{
+    json_t *real;
+    switch (field->type) {
+    case LOG_STRING:
+        return string_value(field->string);
+    case LOG_UNSIGNED:
+        return unsigned_value(field->number);
+    case LOG_SIGNED:
+        return json_integer(field->integer);
+    case LOG_REAL:
+        real = json_real(field->real); /* NULL if it is infinite or not a number */
+        return real ? real : json_null();
+    case LOG_BOOL:
+        return json_boolean(field->flag);
+    }
+    return json_null();
+}
+
+static json_t *event(enum log_level level, const struct error *err, const char *message,
+                     const struct log_field *fields, size_t count)
+{
+    char time[CLOCK_TEXT_BYTES];
+    clock_format(clock_now_ms(), time);
+    json_t *root = json_object();
+    json_object_set_new(root, "time", json_string(time));
+    json_object_set_new(root, "level", json_string(level_names[level]));
+    json_object_set_new(root, "message", string_value(message));
+    for (size_t i = 0; i < count; i++)
+        json_object_set_new(root, fields[i].name, field_value(&fields[i]));
+    if (err) {
+        json_object_set_new(root, "error", string_value(err->text));
+        json_object_set_new(root, "kind", json_string(error_kind_name(err->kind)));
+    }
+    return root;
+}
+
+/* Goes on only after a signal or a part; an unwritable log has nobody to be told. */
+static void write_line(const char *line)
+{
+    size_t left = strlen(line);
+    while (left > 0) {
+        ssize_t put = write(atomic_load(&log_fd), line, left);
+        if (put < 0 && errno != EINTR)
+            return;
+        if (put > 0) {
+            line += put;
+            left -= (size_t)put;
+        }
+    }
+}
+
+void log_set_fd(int fd)
+{
+    atomic_store(&log_fd, fd);
+}
+
+bool log_parse_level(const char *name, enum log_level *ret_level)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(level_names); i++)
+        if (strcmp(name, level_names[i]) == 0) {
+            *ret_level = (enum log_level)i;
+            return true;
+        }
+    return false;
+}
+
+void log_set_level(enum log_level level)
+{
+    atomic_store(&lowest_level, level);
+}
+
+void log_write(enum log_level level, const struct error *err, const char *message,
+               const struct log_field *fields, size_t count)
+{
+    if (level < atomic_load(&lowest_level))
+        return;
+    int saved = errno;
+    json_t *root = event(level, err, message, fields, count);
+    CLEANUP(own_freep) char *text = json_dumps(root, JSON_COMPACT);
+    json_decref(root);
+    if (!text)
+        abort(); /* out of memory */
+    CLEANUP(own_freep) char *line = own_format("%s\n", text);
+    write_line(line);
+    errno = saved;
+}
