@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * A backup, from the first connection to the commit; backup_run reads as the specification. No
+ * commit before every pack and all WAL from start to stop is in the bucket; a backup that fails
+ * leaves only orphans, which prune removes.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "common/error.h"
+#include "sidecar/backup_id.h"
+
+struct cancel;
+struct manifest;
+struct pg_options;
+struct policy;
+struct progress;
+struct secrets;
+
+struct backup_options {
+    const struct policy *policy;
+    const struct secrets *secrets;
+    const struct pg_options *pg;
+    const char *pgdata; /* NULL: what the server says */
+    enum backup_type type;
+    struct cancel *cancel;     /* triggered also when the backup fails */
+    struct progress *progress; /* may be NULL */
+};
+
+/* Gives the manifest that was committed. */
+MUST_CHECK int backup_run(const struct backup_options *options, struct manifest *ret_manifest,
+                          struct error *err);

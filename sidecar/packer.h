@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * One thread's stream of pieces into packs: pieces fill a frame, frames fill a pack, a full pack
+ * goes to upload. The place of a piece is known as soon as it is added. Full packs roll over by
+ * themselves.
+ */
+#pragma once
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/error.h"
+#include "sidecar/container.h"
+#include "sidecar/map.h"
+
+struct buf;
+struct packer;
+struct repo;
+struct upload;
+
+struct packer_options {
+    struct repo *repo;
+    struct upload *upload;
+    const char *backup_id;  /* lent */
+    atomic_uint *next_pack; /* shared by all packers of the backup; numbers are handed out from 1
+                               without a gap */
+    int level;
+};
+
+struct packer *packer_new(const struct packer_options *options);
+void packer_freep(struct packer **packer); /* what was not flushed is dropped */
+
+/* Room for at least one piece in the open frame: write up to *ret_pieces × PIECE_BYTES there, then
+ * packer_add what is to be kept from its start. */
+MUST_CHECK int packer_space(struct packer *packer, uint8_t **ret_space, size_t *ret_pieces,
+                            struct error *err);
+/* The first pieces of the space belong to the pack now; ret_place is that of the first, the others
+ * follow it. The place's backup is 0: the backup itself is the first in its table. */
+MUST_CHECK int packer_add(struct packer *packer, size_t pieces, struct place *ret_place,
+                          struct error *err);
+/* A map or index frame. */
+MUST_CHECK int packer_add_frame(struct packer *packer, enum frame_type type,
+                                const struct buf *plain, struct place *ret_place,
+                                struct error *err);
+/* Ends the open pack and hands it to upload. */
+MUST_CHECK int packer_flush(struct packer *packer, struct error *err);

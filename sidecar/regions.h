@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The regions of a policy: one store each. What is put goes into every writable region; a region
+ * that fails is lost for the rest of the job and named, and the job goes on while a quorum is left.
+ * What is read comes from the first region that has it intact.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/error.h"
+#include "sidecar/store.h"
+
+struct buf;
+struct cancel;
+struct policy;
+struct secrets;
+
+enum { REGIONS_MAX = 8 };
+
+struct region {
+    struct store *store;
+    const char *name; /* lent from the policy */
+    bool writable;
+    bool lost; /* guarded by the lock of regions; read it with regions_usable */
+};
+
+struct regions;
+
+/* only: name of the one region to use, NULL for all. PERMANENT: unknown region, configuration,
+ * secrets. Lends policy, secrets and cancel. */
+MUST_CHECK int regions_open(struct regions **ret_regions, const struct policy *policy,
+                            const struct secrets *secrets, const char *only,
+                            const struct cancel *cancel, struct error *err);
+void regions_closep(struct regions **regions);
+
+size_t regions_count(const struct regions *regions);
+struct region *regions_at(struct regions *regions, size_t index);
+bool regions_usable(struct regions *regions, size_t index);
+/* Marks a region as lost and logs it with err, once; -1 and err as it is when fewer writable ones
+ * than the quorum remain. */
+MUST_CHECK int regions_lose(struct regions *regions, size_t index, struct error *err);
+/* The names of the writable regions that are not lost, or of those that are, "eu, us"; own_freep.
+ */
+char *regions_names(struct regions *regions, bool lost);
+
+enum put_rule {
+    PUT_NEW,  /* an object of that name is an error: CONFLICT */
+    PUT_SAME, /* names that say their content: an object of that name is as good */
+};
+/* Into every usable writable region; see regions_lose. */
+MUST_CHECK int regions_put(struct regions *regions, const char *name,
+                           const struct store_bytes *bytes, enum put_rule rule, struct error *err);

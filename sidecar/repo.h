@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The repository of one database system under one policy, in all regions of the job: its identity,
+ * its keys, and its objects by their names below the repository. What is read is authenticated
+ * before it is given out; when one region's object is missing or damaged the next region is asked.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/error.h"
+#include "sidecar/backup_id.h"
+#include "sidecar/container.h"
+#include "sidecar/keys.h"
+#include "sidecar/regions.h"
+
+struct buf;
+struct manifest;
+struct policy;
+struct secrets;
+
+struct repo {
+    const struct policy *policy; /* lent */
+    struct regions *regions;     /* lent */
+    uint64_t system_identifier;
+    uint8_t id[DIGEST_BYTES];
+    char *prefix; /* "default.shop/7351234567890123456/" */
+    struct keyring keyring;
+};
+
+/* For a backup: makes repository.json, id key and data key in every writable region where they are
+ * missing. PERMANENT: the repository belongs to something else (names both), is of a newer format,
+ * or no user key unwraps its keys. */
+MUST_CHECK int repo_open_write(struct repo **ret_repo, const struct policy *policy,
+                               const struct secrets *secrets, struct regions *regions,
+                               uint64_t system_identifier, struct error *err);
+/* For everything else: system_identifier 0 takes the only one under this policy; NOT_FOUND: there
+ * is none; PERMANENT: there are several (lists them), or as above. */
+MUST_CHECK int repo_open_read(struct repo **ret_repo, const struct policy *policy,
+                              const struct secrets *secrets, struct regions *regions,
+                              uint64_t system_identifier, struct error *err);
+void repo_closep(struct repo **repo);
+
+struct container_identity repo_identity(const struct repo *repo, enum container_kind kind,
+                                        const char *name);
+char *repo_full_name(const struct repo *repo,
+                     const char *name); /* the name in a store; own_freep */
+
+/* Puts sealed bytes into every region. */
+MUST_CHECK int repo_put(struct repo *repo, const char *name, const struct store_bytes *bytes,
+                        enum put_rule rule, struct error *err);
+/* Seals plain as a small container and puts it; ret_sha256 (may be NULL) is that of the object. */
+struct repo_blob {
+    enum container_kind kind;
+    const char *name;
+    const void *plain;
+    size_t size;
+    const void *footer;
+    size_t footer_size;
+    enum put_rule rule;
+};
+MUST_CHECK int repo_put_sealed(struct repo *repo, const struct repo_blob *blob,
+                               uint64_t *ret_stored_bytes, uint8_t ret_sha256[DIGEST_BYTES],
+                               struct error *err);
+
+/* Fetches a whole object from the first region where it is there and container_open accepts it.
+ * object holds its bytes (cleared first), ret_container its frames. Errors of the last region,
+ * NOT_FOUND only if every region said so. */
+MUST_CHECK int repo_fetch(struct repo *repo, enum container_kind kind, const char *name,
+                          struct buf *object, struct container *ret_container, struct error *err);
+/* The same, unpacked: plaintext and the footer's own data (may be NULL), appended. */
+MUST_CHECK int repo_fetch_plain(struct repo *repo, enum container_kind kind, const char *name,
+                                struct buf *plain, struct buf *footer, struct error *err);
+
+/* Names below the repository, over all regions that can be reached, sorted, each once; regions is a
+ * bit mask of where. */
+struct repo_name {
+    char *name;
+    uint64_t size;
+    uint32_t regions;
+};
+struct repo_names {
+    struct repo_name *names;
+    size_t count;
+};
+void repo_names_done(struct repo_names *names);
+/* TRANSIENT or PERMANENT when no region could be listed; regions that could not are logged. */
+MUST_CHECK int repo_list(struct repo *repo, const char *prefix, struct repo_names *ret_names,
+                         struct error *err);
+
+/* "packs/<backup-id>/000001" and "manifests/<backup-id>" */
+enum { REPO_NAME_MAX = 128 };
+void repo_pack_name(const char *backup_id, uint32_t number, char ret_name[REPO_NAME_MAX]);
+void repo_manifest_name(const char *backup_id, char ret_name[REPO_NAME_MAX]);
+MUST_CHECK int repo_load_manifest(struct repo *repo, const char *backup_id,
+                                  struct manifest *ret_manifest, struct error *err);
+/* The committed backups, oldest first by id; NULL id or "Latest" finds the newest. NOT_FOUND lists
+ * what there is. */
+MUST_CHECK int repo_find_backup(struct repo *repo, const char *id, char ret_id[BACKUP_ID_BYTES],
+                                struct error *err);

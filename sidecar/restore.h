@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * A restore into an empty directory: restore_run reads as the specification. Planned by pack, so
+ * that every pack is fetched once; workers write in parallel; pg_control is written last but for
+ * backup_manifest, so that a half restore never starts.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/error.h"
+#include "sidecar/backup_id.h"
+
+struct cancel;
+struct policy;
+struct progress;
+struct secrets;
+struct target_tablespace;
+
+struct restore_options {
+    const struct policy *policy;
+    const struct secrets *secrets;
+    const char *to;
+    const char *backup;         /* id; NULL or "Latest": the newest */
+    const char *region;         /* NULL: all, in the policy's order */
+    uint64_t system_identifier; /* 0: the only one */
+    const struct target_tablespace *tablespaces;
+    size_t tablespace_count;
+    size_t workers;        /* 0: the policy's */
+    struct cancel *cancel; /* triggered also when the restore fails */
+    struct progress *progress;
+};
+
+struct restore_result {
+    char backup[BACKUP_ID_BYTES];
+    uint64_t files, bytes, fetched_bytes;
+    int64_t duration_ms;
+};
+
+MUST_CHECK int restore_run(const struct restore_options *options, struct restore_result *ret_result,
+                           struct error *err);

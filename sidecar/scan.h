@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The workers of a backup: read the files of a source in parallel, verify their page checksums,
+ * feed them to packers and collect entries. Large files are cut into parts that several workers
+ * take; largest work first.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/error.h"
+#include "sidecar/entry.h"
+#include "sidecar/packer.h"
+#include "sidecar/source.h"
+
+struct cancel;
+struct crew;
+struct scan;
+
+struct scan_options {
+    const struct source *source;
+    bool checksums;
+    uint32_t segment_blocks;
+    uint64_t start_lsn;
+    size_t workers;
+    struct packer_options packer;
+    const struct cancel *cancel;
+    struct crew *crew;
+    void (*progress)(void *arg, uint64_t bytes); /* called by workers; may be NULL */
+    void *progress_arg;
+};
+
+struct scan_page_error {
+    const char *path; /* lent from the source */
+    uint32_t block;
+};
+
+/* Starts the workers on the crew. */
+MUST_CHECK int scan_start(struct scan **ret_scan, const struct scan_options *options,
+                          struct error *err);
+void scan_freep(struct scan **scan);
+/* After the crew was joined or while it waits: blocks until every file is read and every packer
+ * flushed. */
+MUST_CHECK int scan_wait(struct scan *scan, struct error *err);
+
+/* Reads one small file that does not come from the walk (pg_control, backup_label): content becomes
+ * pieces and an entry, with a packer of the caller's. metadata gives path, mode, owner, times. */
+MUST_CHECK int scan_add_content(struct packer *packer, const struct entry *metadata,
+                                const void *content, size_t size, struct entry *ret_entry,
+                                struct error *err);
+
+/* Results, after scan_wait: entries of files that did not vanish, sorted by path; lent. Long maps
+ * are in map frames already. */
+struct entry *scan_entries(struct scan *scan, size_t *ret_count);
+uint64_t scan_bytes_read(const struct scan *scan);
+uint64_t scan_page_errors(const struct scan *scan, const struct scan_page_error **ret_first,
+                          size_t *ret_shown);

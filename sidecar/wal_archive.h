@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * WAL in the repository: complete segments, parts of segments and timeline history files, under
+ * names that say their content. Any contiguous cover of a segment by parts serves.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/error.h"
+
+struct buf;
+struct repo;
+
+struct wal_piece {
+    uint32_t timeline;
+    uint64_t segment_lsn; /* of the segment's first byte */
+    uint32_t segment_bytes;
+    uint32_t from, to; /* [from, to) within the segment; all of it: 0 and segment_bytes */
+};
+
+/* Name below the repository; pure. */
+enum { WAL_ARCHIVE_NAME_MAX = 128 };
+void wal_archive_format_name(const struct wal_piece *piece, const char *content_id,
+                             char ret_name[WAL_ARCHIVE_NAME_MAX]);
+/* The other way; -1 if name is none of ours. */
+MUST_CHECK int wal_archive_parse_name(const char *name, uint32_t segment_bytes,
+                                      struct wal_piece *ret_piece);
+
+/* Seals data (to - from bytes) and puts it; adds the object's size to *stored_bytes. */
+MUST_CHECK int wal_archive_put(struct repo *repo, const struct wal_piece *piece, const void *data,
+                               uint64_t *stored_bytes, struct error *err);
+MUST_CHECK int wal_archive_put_history(struct repo *repo, uint32_t timeline, const void *content,
+                                       size_t size, uint64_t *stored_bytes, struct error *err);
+
+/* Puts the segment together that holds lsn, zero-padded to its size, into segment (cleared first;
+ * its limit must allow segment_bytes), so that it is complete up to lsn_end at least (or the
+ * segment's end). NOT_FOUND: names the first missing byte's LSN; CORRUPT names the object. */
+MUST_CHECK int wal_archive_get(struct repo *repo, uint32_t timeline, uint64_t lsn, uint64_t lsn_end,
+                               uint32_t segment_bytes, struct buf *segment, struct error *err);
+/* NOT_FOUND if there is none. */
+MUST_CHECK int wal_archive_get_history(struct repo *repo, uint32_t timeline, struct buf *content,
+                                       struct error *err);

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Receives WAL by streaming replication on a thread of its own and puts it into the repository,
+ * from the segment that holds a start LSN until a stop LSN is in. A temporary slot, made before the
+ * backup starts, keeps the WAL on the server.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "common/error.h"
+
+struct cancel;
+struct crew;
+struct pg_options;
+struct repo;
+struct wal_receiver;
+
+struct wal_receiver_options {
+    const struct pg_options *pg;
+    uint32_t segment_bytes;
+    uint64_t system_identifier; /* the server must be this one */
+    struct repo *repo;
+    struct crew *crew;
+    const struct cancel *cancel;
+};
+
+/* Connects and makes the slot. */
+MUST_CHECK int wal_receiver_open(struct wal_receiver **ret_receiver,
+                                 const struct wal_receiver_options *options, struct error *err);
+void wal_receiver_closep(struct wal_receiver **receiver); /* after its crew was joined */
+uint32_t wal_receiver_timeline(const struct wal_receiver *receiver);
+/* Puts the timeline's history (timelines above 1) and starts streaming on the crew. */
+MUST_CHECK int wal_receiver_start(struct wal_receiver *receiver, uint64_t start_lsn,
+                                  struct error *err);
+/* Tells it where to end; waits until WAL up to stop_lsn is in the repository. TRANSIENT: nothing
+ * came for 60 s. */
+MUST_CHECK int wal_receiver_finish(struct wal_receiver *receiver, uint64_t stop_lsn,
+                                   struct error *err);
+uint64_t wal_receiver_stored_bytes(const struct wal_receiver *receiver);
