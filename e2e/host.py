@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the servers and programs under test need of this machine: a user, directories, ports, processes.
+
+PostgreSQL refuses to run as root and the sidecar runs with PostgreSQL's uid, so where the tests run as root, all
+programs run as the user `postgres` of the Debian package; else they run as whoever runs the tests.
+"""
+
+import functools
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+E2E = Path(__file__).parent
+CHECKOUT = E2E.parent
+
+
+@functools.cache
+def tools() -> Path:
+    """The cache that e2e/tools fills."""
+    where = subprocess.run([E2E / "tools", "--where"], check=True, capture_output=True, text=True)
+    return Path(where.stdout.strip())
+
+
+@functools.cache
+def _identity() -> dict:
+    if os.geteuid() != 0:
+        return {}
+    entry = pwd.getpwnam("postgres")
+    return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
+
+
+def own(path: Path) -> Path:
+    """Gives `path` to the user that programs run as."""
+    if identity := _identity():
+        os.chown(path, identity["user"], identity["group"])
+    return path
+
+
+def make_directory(path: Path, mode: int = 0o700) -> Path:
+    path.mkdir()
+    path.chmod(mode)
+    return own(path)
+
+
+@contextmanager
+def workspace() -> Iterator[Path]:
+    """A directory that programs may write to, removed at the end unless LIFEBOAT_KEEP is set.
+
+    Its path is short: a Unix socket's has to stay below 108 bytes.
+    """
+    path = Path(tempfile.mkdtemp(prefix="lifeboat-"))
+    path.chmod(0o755)
+    own(path)
+    try:
+        yield path
+    finally:
+        if os.environ.get("LIFEBOAT_KEEP"):
+            print(f"kept {path}")
+        else:
+            shutil.rmtree(path)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+def _environment(extra: Mapping[str, str]) -> dict[str, str]:
+    """No setting of the caller's shell changes what a test sees."""
+    kept = {name: os.environ[name] for name in ("PATH", "TMPDIR") if name in os.environ}
+    return {**kept, "HOME": "/nonexistent", "LC_ALL": "C.UTF-8", "TZ": "UTC", **extra}
+
+
+def spawn(argv: Sequence, *, env: Mapping[str, str] = {}, **options) -> subprocess.Popen:
+    """Starts a program as the unprivileged user; the caller ends it, see `running`."""
+    words = [os.fspath(word) for word in argv]
+    return subprocess.Popen(words, env=_environment(env), cwd="/", **_identity(), **options)
+
+
+def end(process: subprocess.Popen, grace_s: float = 10) -> None:
+    process.terminate()
+    try:
+        process.wait(grace_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+@contextmanager
+def running(argv: Sequence, **options) -> Iterator[subprocess.Popen]:
+    """A program that runs while the block does."""
+    process = spawn(argv, **options)
+    try:
+        yield process
+    finally:
+        end(process)
+
+
+def run(argv: Sequence, *, env: Mapping[str, str] = {}, stdin: str | None = None, timeout_s: float = 300,
+        check: bool = True) -> subprocess.CompletedProcess:
+    """Runs a program as the unprivileged user. With `check`, a failure shows all that the program said."""
+    process = spawn(argv, env=env, text=True, stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+                    stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        stdout, stderr = process.communicate(stdin, timeout_s)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+    done = subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
+    if check and done.returncode != 0:
+        raise AssertionError(f"{' '.join(done.args)}: exit status {done.returncode}\n{stdout}{stderr}")
+    return done
+
+
+def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 30) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {timeout_s} s in vain until {what}")
+        time.sleep(0.05)

@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Throw-away PostgreSQL servers, and the means to tell whether two of them hold the same data."""
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+
+import host
+
+MAJORS = (15, 16, 17, 18)
+ROLE = "lifeboat"
+
+# A crash of this machine may lose a throw-away server; a crash of PostgreSQL itself is as safe as ever.
+SETTINGS = {"fsync": "off", "full_page_writes": "on", "shared_buffers": "64MB", "max_wal_senders": "10"}
+
+
+class Postgres:
+    """One cluster below `home`: `data`, `log` and the Unix socket. Also runs a data directory that something else,
+    a restore for example, put into `home`/data: what is said here about ports and sockets wins over its configuration.
+    """
+
+    def __init__(self, major: int, home: Path):
+        self.major = major
+        self.home = home if home.exists() else host.make_directory(home, 0o755)
+        self.data = home / "data"
+        self.log = home / "log"
+        self.port = host.free_port()
+        self.bin = host.tools() / f"postgresql-{major}" / "bin"
+
+    @property
+    def env(self) -> dict[str, str]:
+        """Lets any libpq program connect as the superuser."""
+        return {"PGHOST": str(self.home), "PGPORT": str(self.port), "PGUSER": "postgres", "PGDATABASE": "postgres"}
+
+    def tool(self, name: str, *arguments, **options) -> subprocess.CompletedProcess:
+        """Runs one of the programs of this major version, connected to this server; options are those of host.run."""
+        return host.run([self.bin / name, *arguments], env=self.env, **options)
+
+    # Life of the server
+
+    def init(self, checksums: bool = True, **settings: str) -> "Postgres":
+        choice = ["--data-checksums"] if checksums else ["--no-data-checksums"] if self.major >= 18 else []
+        self.tool("initdb", "--pgdata", self.data, "--username=postgres", "--no-sync", "--encoding=UTF8", "--locale=C",
+                  "--auth-local=trust", "--auth-host=scram-sha-256", *choice)
+        self.configure(**SETTINGS | settings)
+        return self
+
+    def configure(self, **settings: str) -> None:
+        """Appends to postgresql.conf; takes effect at the next start or reload."""
+        with open(self.data / "postgresql.conf", "a") as conf:
+            for name, value in settings.items():
+                quoted = str(value).replace("'", "''")
+                conf.write(f"{name} = '{quoted}'\n")
+
+    def start(self, timeout_s: int = 60) -> "Postgres":
+        options = f"-p {self.port} -k {self.home} -c listen_addresses=127.0.0.1"
+        try:
+            self.tool("pg_ctl", "start", "--wait", "--timeout", str(timeout_s), "--silent", "--pgdata", self.data,
+                      "--log", self.log, "--options", options, timeout_s=timeout_s + 10)
+        except AssertionError as failure:
+            raise AssertionError(f"{failure}\n{self.tail_of_log()}") from None
+        return self
+
+    def stop(self, mode: str = "fast") -> None:
+        self.tool("pg_ctl", "stop", "--wait", "--silent", "--mode", mode, "--pgdata", self.data)
+
+    def end(self) -> None:
+        """Leaves no process behind, whatever state the server is in."""
+        if self.is_running():
+            self.stop("immediate")
+
+    def reload(self) -> None:
+        self.tool("pg_ctl", "reload", "--silent", "--pgdata", self.data)
+
+    def promote(self) -> None:
+        self.tool("pg_ctl", "promote", "--wait", "--silent", "--pgdata", self.data)
+
+    def is_running(self) -> bool:
+        return self.data.exists() and self.tool("pg_ctl", "status", "--pgdata", self.data, check=False).returncode == 0
+
+    def tail_of_log(self, lines: int = 30) -> str:
+        return "\n".join(self.log.read_text().splitlines()[-lines:]) if self.log.exists() else ""
+
+    # Talking to it
+
+    def sql(self, statements: str, database: str = "postgres") -> str:
+        """The rows, columns separated by |, without a final newline."""
+        done = self.tool("psql", "--no-psqlrc", "--no-align", "--tuples-only", "--quiet", "--set=ON_ERROR_STOP=1",
+                         f"--dbname={database}", "--file=-", stdin=statements)
+        return done.stdout.removesuffix("\n")
+
+    def connect(self, database: str = "postgres", **options) -> psycopg.Connection:
+        """As the superuser through the Unix socket, unless the options say otherwise."""
+        return psycopg.connect(**{"host": str(self.home), "port": self.port, "user": "postgres", "dbname": database}
+                               | options)
+
+    def databases(self) -> list[str]:
+        return self.sql("SELECT datname FROM pg_database WHERE datallowconn ORDER BY 1").splitlines()
+
+    def system_identifier(self) -> str:
+        return self.sql("SELECT system_identifier FROM pg_control_system()")
+
+    def pgbench(self, *arguments, database: str = "postgres", **options) -> subprocess.CompletedProcess:
+        return self.tool("pgbench", *arguments, database, **options)
+
+    @contextmanager
+    def load(self, clients: int = 2, database: str = "postgres") -> Iterator[None]:
+        """Runs pgbench's transactions while the block runs; `pgbench("--initialize")` comes first."""
+        argv = [self.bin / "pgbench", "--no-vacuum", f"--client={clients}", "--time=3600", database]
+        with host.running(argv, env=self.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            yield
+            if process.poll() is not None:
+                raise AssertionError(f"the load ended by itself with exit status {process.returncode}")
+
+    def add_tablespace(self, name: str) -> Path:
+        location = host.make_directory(self.home / f"tablespace-{name}")
+        self.sql(f"CREATE TABLESPACE {name} LOCATION '{location}'")
+        return location
+
+    # What a backup needs
+
+    def allow(self, line: str) -> None:
+        """Puts a line before all others in pg_hba.conf: the first that matches decides."""
+        hba = self.data / "pg_hba.conf"
+        hba.write_text(f"{line}\n{hba.read_text()}")
+        self.reload()
+
+    def add_role(self, password: str) -> None:
+        """Creates the sidecar's role as an administrator would, and lets it in."""
+        self.sql((host.CHECKOUT / "sidecar" / "role.sql").read_text())
+        with self.connect(autocommit=True) as connection:
+            secret = connection.pgconn.encrypt_password(password.encode(), ROLE.encode(), b"scram-sha-256").decode()
+            connection.execute(f"ALTER ROLE {ROLE} PASSWORD '{secret}'")
+        for kind in ("local {} {}", "host {} {} 127.0.0.1/32"):
+            for database in ("replication", "postgres"):
+                self.allow(f"{kind.format(database, ROLE)} scram-sha-256")
+
+    # Standbys
+
+    def follow(self, primary: "Postgres", slot: str = "standby") -> "Postgres":
+        """Becomes a streaming standby of `primary`, with a slot of its own there, and starts."""
+        moved = []
+        tablespaces = primary.sql("SELECT pg_tablespace_location(oid) FROM pg_tablespace WHERE oid >= 16384")
+        for location in tablespaces.splitlines():
+            moved += ["--tablespace-mapping", f"{location}={self.home / Path(location).name}"]
+        primary.tool("pg_basebackup", "--pgdata", self.data, "--write-recovery-conf", "--create-slot", "--slot", slot,
+                     "--wal-method=stream", "--checkpoint=fast", "--no-sync", *moved, timeout_s=600)
+        return self.start()
+
+    def wait_for_replay(self, primary: "Postgres") -> None:
+        """Until all that `primary` wrote so far is visible here."""
+        lsn = primary.sql("SELECT pg_current_wal_flush_lsn()")
+        host.wait_until(lambda: self.sql(f"SELECT pg_last_wal_replay_lsn() >= '{lsn}'") == "t", f"{lsn} is replayed")
+
+
+def assert_same_data(one: Postgres, other: Postgres) -> None:
+    """Compares globals and every database as pg_dump writes them; unlogged tables have lost their rows in a restore."""
+    databases = one.databases()
+    assert databases == other.databases()
+    _assert_same_output(one, other, "pg_dumpall", "--globals-only", "--no-tablespaces")
+    for database in databases:
+        _assert_same_output(one, other, "pg_dump", "--no-unlogged-table-data", database)
+
+
+def _assert_same_output(one: Postgres, other: Postgres, tool: str, *arguments: str) -> None:
+    """Compares piece by piece: a dump may be larger than memory."""
+    def start(server: Postgres):
+        # Without a fixed key, dumps differ in a random one that psql's \restrict asks for.
+        argv = [server.bin / tool, "--restrict-key=lifeboat", *arguments]
+        return host.running(argv, env=server.env, stdout=subprocess.PIPE)
+
+    with start(one) as left, start(other) as right:
+        while True:
+            a, b = left.stdout.read(1 << 20), right.stdout.read(1 << 20)
+            if a != b:
+                raise AssertionError(_first_difference(a, b, f"{tool} {' '.join(arguments)}"))
+            if not a:
+                break
+        assert (left.wait(60), right.wait(60)) == (0, 0), f"{tool} {' '.join(arguments)} failed"
+
+
+def _first_difference(a: bytes, b: bytes, what: str) -> str:
+    at = next((i for i, (x, y) in enumerate(zip(a, b)) if x != y), min(len(a), len(b)))
+    return f"{what} differs:\n  {a[max(at - 200, 0):at + 200]!r}\n  {b[max(at - 200, 0):at + 200]!r}"
+
+
+def assert_sound(server: Postgres) -> None:
+    """pg_amcheck finds nothing in any database, with every heap tuple looked up in its B-tree indexes."""
+    server.tool("pg_amcheck", "--all", "--install-missing", "--heapallindexed", "--jobs=2", timeout_s=900)
+
+
+def assert_verified(major: int, data: Path) -> None:
+    """pg_verifybackup accepts a data directory that has not been started yet."""
+    host.run([host.tools() / f"postgresql-{major}" / "bin" / "pg_verifybackup", data], timeout_s=900)

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A throw-away S3 server (versitygw over a directory) with TLS from a certificate authority of its own.
+
+As a program: `s3.py COMMAND...` runs a command that finds such a server, with an empty bucket, in its environment:
+LIFEBOAT_TEST_S3_ENDPOINT, _HOST_ENDPOINT (for virtual-host style), _CA (file), _BUCKET, _ACCESS_KEY, _SECRET_KEY.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import boto3
+import botocore.config
+
+import host
+
+REGION = "us-east-1"
+DOMAIN = "s3.localhost"  # names below localhost need no name server: libcurl itself knows what they mean
+ALTERNATIVE_NAMES = f"IP:127.0.0.1,DNS:localhost,DNS:{DOMAIN},DNS:*.{DOMAIN}"
+
+
+class S3Server:
+    def __init__(self, home: Path, access_key: str = "lifeboat-access", secret_key: str = "lifeboat-secret"):
+        self.home = home if home.exists() else host.make_directory(home, 0o755)
+        self.access_key, self.secret_key = access_key, secret_key
+        self.ca = home / "ca.crt"
+        self.objects = home / "objects"  # <bucket>/<key> are plain files
+        self.log = home / "log"
+        self.port = host.free_port()
+        self._process: subprocess.Popen | None = None
+
+    @property
+    def endpoint(self) -> str:
+        return f"https://127.0.0.1:{self.port}"
+
+    @property
+    def host_endpoint(self) -> str:
+        """The endpoint below which every bucket has a host name of its own (virtual-host style)."""
+        return f"https://{DOMAIN}:{self.port}"
+
+    def start(self) -> "S3Server":
+        """Also starts again, on the same port and objects, after `end`."""
+        if not self.objects.exists():
+            host.make_directory(self.objects)
+            self._make_certificates()
+        argv = [host.tools() / "versitygw" / "bin" / "versitygw",
+                "--port", f"127.0.0.1:{self.port}", "--region", REGION, "--keep-alive", "--virtual-domain", f"{DOMAIN}:{self.port}",
+                "--cert", self.home / "server.crt", "--key", self.home / "server.key", "posix", self.objects]
+        secrets = {"ROOT_ACCESS_KEY_ID": self.access_key, "ROOT_SECRET_ACCESS_KEY": self.secret_key}
+        with open(self.log, "a") as log:
+            self._process = host.spawn(argv, env=secrets, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        try:
+            host.wait_until(self._answers, "the S3 server answers")
+        except BaseException:
+            self.end()
+            raise
+        return self
+
+    def end(self) -> None:
+        if self._process is not None:
+            host.end(self._process)
+            self._process = None
+
+    def client(self):
+        """A boto3 client, to look at buckets and to damage them."""
+        config = botocore.config.Config(s3={"addressing_style": "path"}, retries={"max_attempts": 1})
+        return boto3.client("s3", endpoint_url=self.endpoint, verify=str(self.ca), region_name=REGION, config=config,
+                            aws_access_key_id=self.access_key, aws_secret_access_key=self.secret_key)
+
+    def make_bucket(self, name: str) -> str:
+        self.client().create_bucket(Bucket=name)
+        return name
+
+    def keys(self, bucket: str, prefix: str = "") -> list[str]:
+        pages = self.client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+        return [found["Key"] for page in pages for found in page.get("Contents", [])]
+
+    def _answers(self) -> bool:
+        if self._process.poll() is not None:
+            raise AssertionError(f"the S3 server ended by itself:\n{self.log.read_text()}")
+        try:
+            self.client().list_buckets()
+        except botocore.exceptions.EndpointConnectionError:
+            return False
+        return True
+
+    def _make_certificates(self) -> None:
+        def make(name: str, subject: str, *options) -> None:
+            host.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                      "-days", "7", "-subj", f"/CN={subject}", "-keyout", self.home / f"{name}.key",
+                      "-out", self.home / f"{name}.crt", *options])
+
+        make("ca", "Lifeboat test CA")
+        make("server", "Lifeboat test S3", "-CA", self.ca, "-CAkey", self.home / "ca.key",
+             "-addext", f"subjectAltName={ALTERNATIVE_NAMES}", "-addext", "basicConstraints=critical,CA:FALSE")
+
+
+def main(argv: list[str]) -> int:
+    with host.workspace() as home:
+        server = S3Server(home / "s3")
+        try:
+            server.start().make_bucket("lifeboat")
+            found = {"ENDPOINT": server.endpoint, "HOST_ENDPOINT": server.host_endpoint, "CA": str(server.ca),
+                     "BUCKET": "lifeboat", "ACCESS_KEY": server.access_key, "SECRET_KEY": server.secret_key}
+            env = {f"LIFEBOAT_TEST_S3_{name}": value for name, value in found.items()}
+            return subprocess.run(argv, env={**os.environ, **env}).returncode
+        finally:
+            server.end()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
