@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * A BackupPolicy as the engine obeys it: the same YAML that kubectl applies. All of it is checked
+ * when it is read: unknown fields, wrong types, values out of bounds and rules that hold together
+ * are errors that name file, line, path, value and remedy. What only the operator acts on
+ * (schedules, retention, drills …) is checked and forgotten; what would change what the engine does
+ * and cannot be obeyed yet is refused, never ignored. Reference: docs/policy.md.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "common/error.h"
+#include "common/yaml.h"
+
+enum { POLICY_REGIONS_MAX = 8, POLICY_KEYS_MAX = 16 };
+
+enum policy_prefer { POLICY_PREFER_REPLICA, POLICY_PREFER_PRIMARY };
+
+/* Texts are lent from the policy; those that may be missing are NULL then. */
+struct policy_connection {
+    unsigned port;
+    const char *user, *database;
+    const char *password_key; /* in the Secret; may be missing */
+    const char *ssl_mode;     /* libpq's word */
+};
+
+enum policy_store { POLICY_STORE_S3, POLICY_STORE_FILE };
+
+struct policy_s3 {
+    const char *bucket;
+    const char *prefix;   /* "" or parts between single slashes, none at either end */
+    const char *endpoint; /* "https://host[:port]"; missing: AWS in the region */
+    const char *region;
+    bool path_style;
+    const char *credentials; /* start of the keys in the Secret: see secrets_get_s3 */
+    const char *ca_key;      /* PEM in the Secret; may be missing */
+    const char *storage_class, *server_side_encryption; /* header values; may be missing */
+};
+
+struct policy_region {
+    const char *name;
+    bool read_only;
+    enum policy_store store;
+    struct policy_s3 s3;   /* POLICY_STORE_S3 */
+    const char *file_path; /* POLICY_STORE_FILE: absolute */
+};
+
+struct policy_encryption {
+    bool enabled;                      /* AES256GCM; false: None */
+    const char *active_key;            /* one of keys; NULL unless enabled */
+    const char *keys[POLICY_KEYS_MAX]; /* in the Secret */
+    size_t key_count; /* at least 1 if enabled; may be some with None, to read older backups */
+};
+
+struct policy {
+    const char *namespace, *name;
+    struct policy_connection connection;
+    enum policy_prefer prefer;
+    struct policy_region regions[POLICY_REGIONS_MAX]; /* at least one; names are unique */
+    size_t region_count;
+    unsigned quorum;       /* 1 to the number of writable regions; 0 if there is none */
+    int compression_level; /* of zstd, 1 to 19 */
+    struct policy_encryption encryption;
+    unsigned workers, uploads; /* 1 to 64 each */
+    struct yaml document;      /* owns all texts */
+};
+
+/* PERMANENT; also NOT_FOUND from policy_load when there is no such file. file is only named. */
+MUST_CHECK int policy_parse(struct policy **ret_policy, const char *file, const char *text,
+                            size_t size, struct error *err);
+MUST_CHECK int policy_load(struct policy **ret_policy, const char *path, struct error *err);
+void policy_freep(struct policy **policy);
+
+/* NULL if there is no region of that name: PERMANENT "no region 'x' in the policy, which has eu,
+ * us". */
+MUST_CHECK const struct policy_region *policy_find_region(const struct policy *policy,
+                                                          const char *name, struct error *err);
