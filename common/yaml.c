@@ -72,11 +72,10 @@ static size_t step_length(const struct yaml_node *node, const char *path)
             return 0;
         return (size_t)(end + 1 - path);
     }
-    size_t dot = path[0] == '.';
     size_t size = strlen(node->key);
-    if (strncmp(path + dot, node->key, size) != 0 || !strchr(".[", path[dot + size]))
+    if (strncmp(path, node->key, size) != 0 || !strchr(".[", path[size]))
         return 0;
-    return dot + size;
+    return size;
 }
 
 /* Keys may hold dots themselves ("lifeboat.dev/region"), so the longest that fits is taken. */
@@ -417,6 +416,7 @@ unsigned yaml_line(const struct yaml *yaml, const char *path)
         if (!node)
             return 0;
         path += length;
+        path += *path == '.';
     }
     return yaml->lines->nodes[node].line;
 }
