@@ -44,8 +44,8 @@ class S3Server:
         if not self.objects.exists():
             host.make_directory(self.objects)
             self._make_certificates()
-        argv = [host.tools() / "versitygw" / "bin" / "versitygw",
-                "--port", f"127.0.0.1:{self.port}", "--region", REGION, "--keep-alive", "--virtual-domain", f"{DOMAIN}:{self.port}",
+        argv = [host.tools() / "versitygw" / "bin" / "versitygw", "--port", f"127.0.0.1:{self.port}",
+                "--region", REGION, "--keep-alive", "--virtual-domain", f"{DOMAIN}:{self.port}",
                 "--cert", self.home / "server.crt", "--key", self.home / "server.key", "posix", self.objects]
         secrets = {"ROOT_ACCESS_KEY_ID": self.access_key, "ROOT_SECRET_ACCESS_KEY": self.secret_key}
         with open(self.log, "a") as log:
