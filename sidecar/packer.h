@@ -23,8 +23,8 @@ struct packer_options {
     struct repo *repo;
     struct upload *upload;
     const char *backup_id;  /* lent */
-    atomic_uint *next_pack; /* shared by all packers of the backup; numbers are handed out from 1
-                               without a gap */
+    atomic_uint *next_pack; /* shared by all packers of the backup, 1 at its start; numbers are
+                               handed out without a gap, so the last pack is *next_pack - 1 */
     int level;
 };
 
@@ -33,13 +33,13 @@ void packer_freep(struct packer **packer); /* what was not flushed is dropped */
 
 /* Room for at least one piece in the open frame: write up to *ret_pieces × PIECE_BYTES there, then
  * packer_add what is to be kept from its start. */
-MUST_CHECK int packer_space(struct packer *packer, uint8_t **ret_space, size_t *ret_pieces,
-                            struct error *err);
-/* The first pieces of the space belong to the pack now; ret_place is that of the first, the others
- * follow it. The place's backup is 0: the backup itself is the first in its table. */
+uint8_t *packer_space(struct packer *packer, size_t *ret_pieces);
+/* The first pieces (at least one) of the space belong to the pack now; ret_place is that of the
+ * first, the others follow it. The place's backup is 0: the backup itself is the first in its
+ * table. Waits for a pack buffer when a pack begins. */
 MUST_CHECK int packer_add(struct packer *packer, size_t pieces, struct place *ret_place,
                           struct error *err);
-/* A map or index frame. */
+/* A map or index frame; the place's piece is 0. */
 MUST_CHECK int packer_add_frame(struct packer *packer, enum frame_type type,
                                 const struct buf *plain, struct place *ret_place,
                                 struct error *err);

@@ -28,7 +28,7 @@ struct scan_options {
     struct packer_options packer;
     const struct cancel *cancel;
     struct crew *crew;
-    void (*progress)(void *arg, uint64_t bytes); /* called by workers; may be NULL */
+    void (*progress)(void *arg, uint64_t bytes); /* called by workers after a read; may be NULL */
     void *progress_arg;
 };
 
@@ -51,9 +51,10 @@ MUST_CHECK int scan_add_content(struct packer *packer, const struct entry *metad
                                 const void *content, size_t size, struct entry *ret_entry,
                                 struct error *err);
 
-/* Results, after scan_wait: entries of files that did not vanish, sorted by path; lent. Long maps
- * are in map frames already. */
-struct entry *scan_entries(struct scan *scan, size_t *ret_count);
+/* Results, after scan_wait. Kept coded, as there may be hundreds of thousands: ret_entry is that of
+ * source->files[index] and lent until the next call (no entry_done); false: the file vanished. Long
+ * maps are in map frames already. */
+bool scan_entry(struct scan *scan, size_t index, struct entry *ret_entry);
 uint64_t scan_bytes_read(const struct scan *scan);
 uint64_t scan_page_errors(const struct scan *scan, const struct scan_page_error **ret_first,
                           size_t *ret_shown);
