@@ -159,13 +159,13 @@ bool clock_parse(const char *text, int64_t *ret_ms)
 void clock_format_basic(int64_t ms, char ret_text[CLOCK_TEXT_BYTES])
 {
     struct tm tm = broken_down(ms);
-    strftime(ret_text, CLOCK_TEXT_BYTES, "%Y%m%dT%H%M%SZ", &tm);
+    strftime(ret_text, CLOCK_TEXT_BYTES, "%04Y%m%dT%H%M%SZ", &tm);
 }
 
 void clock_format(int64_t ms, char ret_text[CLOCK_TEXT_BYTES])
 {
     struct tm tm = broken_down(ms);
-    strftime(ret_text, CLOCK_TEXT_BYTES, "%Y-%m-%dT%H:%M:%SZ", &tm);
+    strftime(ret_text, CLOCK_TEXT_BYTES, "%04Y-%m-%dT%H:%M:%SZ", &tm);
 }
 
 void clock_fake(int64_t now_ms)

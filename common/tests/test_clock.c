@@ -30,7 +30,8 @@ static void times_are_formatted_in_utc(void **state)
 static void both_formats_are_read_back(void **state)
 {
     (void)state;
-    static const int64_t seconds[] = {0, 951782400, 1709164800, 1795249278, 4102444799, -86400};
+    static const int64_t seconds[] = {0,          951782400, 1709164800,   1795249278,
+                                      4102444799, -86400,    -61904217600, 253402300799};
     for (size_t i = 0; i < ARRAY_SIZE(seconds); i++) {
         char text[CLOCK_TEXT_BYTES];
         int64_t ms;
