@@ -26,7 +26,11 @@ function(lifeboat_fuzzers component library)
         target_link_libraries(${name} PRIVATE ${library})
         if(LIFEBOAT_FUZZ)
             target_link_options(${name} PRIVATE -fsanitize=fuzzer)
-            add_test(NAME fuzz/${name} COMMAND ${name} -runs=2000 ${corpus})
+            # libFuzzer writes what it finds into its first directory: never into the sources
+            set(found ${CMAKE_BINARY_DIR}/corpus/${name})
+            file(MAKE_DIRECTORY ${found})
+            add_test(NAME fuzz/${name}
+                COMMAND ${name} -seed=1 -runs=2000 -artifact_prefix=${found}- ${found} ${corpus})
         else()
             target_sources(${name} PRIVATE ${CMAKE_SOURCE_DIR}/cmake/replay.c)
             add_test(NAME fuzz/${name} COMMAND ${name} ${corpus})
