@@ -31,17 +31,18 @@ static void element_name(char ret_name[FIELDS_PATH_MAX], const char *name, size_
 /* "policy.yaml:12: spec.quorum: " */
 static void format_place(const struct fields *fields, const char *name, char *ret_text, size_t size)
 {
+    const char *file = fields->yaml ? fields->yaml->file : NULL;
     char path[FIELDS_PATH_MAX];
     join_path(path, fields->path, name);
     const char *colon = *path ? ": " : "";
     int written;
-    if (!fields->yaml) {
+    if (!file) {
         written = snprintf(ret_text, size, "%s%s", path, colon);
     } else {
         unsigned line = yaml_line(fields->yaml, path);
-        if (line == 0)
+        for (; line == 0 && fields; fields = fields->parent) /* what is missing has no line */
             line = yaml_line(fields->yaml, fields->path);
-        written = snprintf(ret_text, size, "%s:%u: %s%s", fields->yaml->file, line, path, colon);
+        written = snprintf(ret_text, size, "%s:%u: %s%s", file, line, path, colon);
     }
     assert(written >= 0);
 }

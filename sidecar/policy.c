@@ -1,0 +1,334 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sidecar/policy.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/fields.h"
+#include "common/own.h"
+#include "sidecar/policy_operator.h"
+#include "sidecar/syntax.h"
+
+/* What the API server adds to a resource's metadata ("kubectl get -o yaml"). */
+static const char *const server_metadata[] = {
+    "creationTimestamp",
+    "deletionGracePeriodSeconds",
+    "deletionTimestamp",
+    "finalizers",
+    "generateName",
+    "generation",
+    "managedFields",
+    "ownerReferences",
+    "resourceVersion",
+    "selfLink",
+    "uid",
+};
+
+enum { LABELS_MAX = 64, ANNOTATIONS_MAX = 256 };
+
+/* A field that would change what the engine does and that it cannot obey: never ignored. */
+static void refuse_unsupported(struct fields *fields, const char *name, const char *remedy)
+{
+    if (fields_has(fields, name))
+        fields_fail(fields, name, "not supported by this version: %s", remedy);
+    fields_skip(fields, name);
+}
+
+static unsigned read_count(struct fields *fields, const char *name, unsigned max, unsigned fallback)
+{
+    return (unsigned)fields_integer(fields, name, 1, max, fallback);
+}
+
+static int read_metadata(struct policy *policy, struct fields *root)
+{
+    struct fields metadata;
+    fields_object(root, "metadata", &metadata);
+    fields_require(&metadata, "name");
+    policy->name = syntax_string(&metadata, "name", NULL, syntax_policy_name);
+    policy->namespace = syntax_string(&metadata, "namespace", "default", syntax_label);
+    fields_string_map(&metadata, "labels", LABELS_MAX);
+    fields_string_map(&metadata, "annotations", ANNOTATIONS_MAX);
+    for (size_t i = 0; i < ARRAY_SIZE(server_metadata); i++)
+        fields_skip(&metadata, server_metadata[i]);
+    return fields_end(&metadata);
+}
+
+static int read_connection(struct policy *policy, struct fields *spec)
+{
+    static const char *const ssl_modes[] = {"disable",   "allow",       "prefer", "require",
+                                            "verify-ca", "verify-full", NULL};
+    struct policy_connection *connection = &policy->connection;
+    struct fields fields;
+    fields_object(spec, "connection", &fields);
+    connection->port = read_count(&fields, "port", 65535, 5432);
+    connection->user = syntax_string(&fields, "user", "lifeboat", syntax_identifier);
+    connection->database = syntax_string(&fields, "database", "postgres", syntax_identifier);
+    connection->password_key = syntax_string(&fields, "passwordKey", NULL, syntax_secret_key);
+    connection->ssl_mode = ssl_modes[fields_choice(&fields, "sslMode", ssl_modes, 2)];
+    return fields_end(&fields);
+}
+
+static int read_source(struct policy *policy, struct fields *spec)
+{
+    static const char *const prefers[] = {"Replica", "Primary", NULL};
+    static const char *const modes[] = {"Single", "PerRegion", NULL};
+    struct fields source;
+    fields_object(spec, "source", &source);
+    policy->prefer =
+        (enum policy_prefer)fields_choice(&source, "prefer", prefers, POLICY_PREFER_REPLICA);
+    fields_bool(&source, "fallback", true);
+    if (fields_choice(&source, "mode", modes, 0) != 0)
+        fields_fail(&source, "mode", "PerRegion is not supported by this version: use Single");
+    const char *region = syntax_string(&source, "region", NULL, syntax_label);
+    struct error none;
+    if (region && !policy_find_region(policy, region, &none))
+        fields_fail(&source, "region", "'%s' is none of spec.regions", region);
+    return fields_end(&source);
+}
+
+/* Classes whose objects must be thawed for hours before they can be read: a restore would fail. */
+static void check_storage_class(struct fields *fields, const char *class)
+{
+    static const char *const frozen[] = {"GLACIER", "DEEP_ARCHIVE"};
+    if (syntax_is_among(class, frozen, ARRAY_SIZE(frozen)))
+        fields_fail(fields, "storageClass",
+                    "objects of class '%s' cannot be read at once: use GLACIER_IR or STANDARD_IA",
+                    class);
+}
+
+static int read_s3(struct policy_s3 *s3, struct fields *region)
+{
+    static const char *const auths[] = {"Static", "WebIdentity", "Instance", NULL};
+    static const char *const encryptions[] = {"AES256", "aws:kms", "aws:kms:dsse", NULL};
+    struct fields fields;
+    fields_object(region, "s3", &fields);
+    fields_require(&fields, "bucket");
+    s3->bucket = syntax_string(&fields, "bucket", NULL, syntax_bucket);
+    s3->prefix = syntax_string(&fields, "prefix", "", syntax_prefix);
+    s3->endpoint = syntax_string(&fields, "endpoint", NULL, syntax_endpoint);
+    s3->region = syntax_string(&fields, "region", "us-east-1", syntax_s3_region);
+    s3->path_style = fields_bool(&fields, "pathStyle", false);
+    int auth = fields_choice(&fields, "auth", auths, 0);
+    if (auth != 0)
+        fields_fail(&fields, "auth",
+                    "%s is not supported by this version: use Static and name the credentials",
+                    auths[auth]);
+    fields_require(&fields, "credentials");
+    s3->credentials = syntax_string(&fields, "credentials", NULL, syntax_secret_prefix);
+    s3->ca_key = syntax_string(&fields, "caKey", NULL, syntax_secret_key);
+    s3->storage_class = syntax_string(&fields, "storageClass", NULL, syntax_storage_class);
+    check_storage_class(&fields, s3->storage_class);
+    if (fields_has(&fields, "serverSideEncryption"))
+        s3->server_side_encryption =
+            encryptions[fields_choice(&fields, "serverSideEncryption", encryptions, 0)];
+    else
+        fields_skip(&fields, "serverSideEncryption");
+    refuse_unsupported(&fields, "objectLock",
+                       "leave it out, and set a default retention on the bucket if you need one");
+    return fields_end(&fields);
+}
+
+static int read_file(struct policy_region *region, struct fields *fields)
+{
+    struct fields file;
+    fields_object(fields, "file", &file);
+    fields_require(&file, "path");
+    region->file_path = syntax_string(&file, "path", NULL, syntax_directory);
+    return fields_end(&file);
+}
+
+/* Exactly one of s3, azure and file. */
+static int read_store(struct policy_region *region, struct fields *fields)
+{
+    bool s3 = fields_has(fields, "s3"), azure = fields_has(fields, "azure"),
+         file = fields_has(fields, "file");
+    if (s3 + azure + file != 1)
+        fields_fail(fields, NULL, "needs exactly one of s3, azure and file, but has %d",
+                    s3 + azure + file);
+    refuse_unsupported(fields, "azure", "use s3 or file");
+    fields_skip(fields, "s3");
+    fields_skip(fields, "file");
+    region->store = s3 ? POLICY_STORE_S3 : POLICY_STORE_FILE;
+    return s3 ? read_s3(&region->s3, fields) : read_file(region, fields);
+}
+
+static int read_region(struct policy *policy, struct fields *spec, size_t index)
+{
+    static const char *const accesses[] = {"ReadWrite", "ReadOnly", NULL};
+    struct policy_region *region = &policy->regions[index];
+    struct fields fields;
+    struct error none;
+    fields_array_object(spec, "regions", index, &fields);
+    fields_require(&fields, "name");
+    region->name = syntax_string(&fields, "name", NULL, syntax_label);
+    if (region->name && policy_find_region(policy, region->name, &none))
+        fields_fail(&fields, "name", "'%s' is there twice", region->name);
+    region->read_only = fields_choice(&fields, "access", accesses, 0) == 1;
+    if (read_store(region, &fields) < 0)
+        return -1;
+    policy->region_count++;
+    return fields_end(&fields);
+}
+
+static int read_regions(struct policy *policy, struct fields *spec)
+{
+    fields_require(spec, "regions");
+    size_t count = fields_array(spec, "regions", POLICY_REGIONS_MAX);
+    if (count == 0 && fields_has(spec, "regions"))
+        fields_fail(spec, "regions", "needs at least one region");
+    unsigned writable = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (read_region(policy, spec, i) < 0)
+            return -1;
+        writable += !policy->regions[i].read_only;
+    }
+    policy->quorum = read_count(spec, "quorum", POLICY_REGIONS_MAX, writable > 0);
+    if (count > 0 && policy->quorum > writable)
+        fields_fail(spec, "quorum", "%u is more than the %u regions with access: ReadWrite",
+                    policy->quorum, writable);
+    return spec->bad ? -1 : 0;
+}
+
+static void read_keys(struct policy_encryption *encryption, struct fields *fields)
+{
+    size_t count = fields_array(fields, "keys", POLICY_KEYS_MAX);
+    for (size_t i = 0; i < count; i++) {
+        char element[32];
+        snprintf(element, sizeof(element), "keys[%zu]", i);
+        const char *key = fields_array_string(fields, "keys", i);
+        const char *expected = key ? syntax_secret_key(key) : NULL;
+        if (expected)
+            fields_fail(fields, element, "expected %s, not '%s'", expected, key);
+        if (syntax_is_among(key, encryption->keys, i))
+            fields_fail(fields, element, "'%s' is there twice", key);
+        encryption->keys[encryption->key_count++] = key;
+    }
+}
+
+static int read_encryption(struct policy *policy, struct fields *spec)
+{
+    static const char *const modes[] = {"AES256GCM", "None", NULL};
+    struct policy_encryption *encryption = &policy->encryption;
+    struct fields fields;
+    fields_object(spec, "encryption", &fields);
+    encryption->enabled = fields_choice(&fields, "mode", modes, 0) == 0;
+    read_keys(encryption, &fields);
+    if (encryption->enabled && encryption->key_count == 0)
+        fields_fail(&fields, "keys",
+                    "needs at least one key of the policy's Secret; make one with 'openssl rand "
+                    "-base64 32', or set mode: None");
+    const char *first = encryption->enabled ? encryption->keys[0] : NULL;
+    encryption->active_key = fields_string(&fields, "activeKey", first);
+    if (!encryption->enabled && encryption->active_key)
+        fields_fail(&fields, "activeKey",
+                    "'%s' would not be used with mode: None: remove it, or set mode: AES256GCM",
+                    encryption->active_key);
+    else if (encryption->active_key &&
+             !syntax_is_among(encryption->active_key, encryption->keys, encryption->key_count))
+        fields_fail(&fields, "activeKey", "'%s' is none of keys: add it there",
+                    encryption->active_key);
+    return fields_end(&fields);
+}
+
+static int read_effort(struct policy *policy, struct fields *spec)
+{
+    struct fields compression, parallelism;
+    fields_object(spec, "compression", &compression);
+    policy->compression_level = (int)read_count(&compression, "level", 19, 1);
+    if (fields_end(&compression) < 0)
+        return -1;
+    fields_object(spec, "parallelism", &parallelism);
+    policy->workers = read_count(&parallelism, "workers", 64, 2);
+    policy->uploads = read_count(&parallelism, "uploads", 64, 2);
+    return fields_end(&parallelism);
+}
+
+static int check_limits(struct fields *spec)
+{
+    static const char *const names[] = {"readBytesPerSecond", "uploadBytesPerSecond"};
+    struct fields limits;
+    fields_object(spec, "limits", &limits);
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        int64_t limit = fields_integer(&limits, names[i], 1, INT64_MAX, 0);
+        if (limit > 0)
+            fields_fail(&limits, names[i],
+                        "%" PRId64 " is not supported by this version: remove it", limit);
+    }
+    return fields_end(&limits);
+}
+
+static int read_spec(struct policy *policy, struct fields *root)
+{
+    struct fields spec;
+    fields_object(root, "spec", &spec);
+    if (read_regions(policy, &spec) < 0 || read_connection(policy, &spec) < 0 ||
+        read_source(policy, &spec) < 0)
+        return -1;
+    if (read_encryption(policy, &spec) < 0 || read_effort(policy, &spec) < 0)
+        return -1;
+    if (check_limits(&spec) < 0 || policy_operator_check(&spec) < 0)
+        return -1;
+    return fields_end(&spec);
+}
+
+static int read_document(struct policy *policy, struct error *err)
+{
+    static const char *const versions[] = {"lifeboat.dev/v1alpha1", NULL};
+    static const char *const kinds[] = {"BackupPolicy", NULL};
+    struct fields root;
+    fields_init(&root, policy->document.root, &policy->document, ERROR_PERMANENT, err);
+    fields_require(&root, "apiVersion");
+    fields_choice(&root, "apiVersion", versions, 0);
+    fields_require(&root, "kind");
+    fields_choice(&root, "kind", kinds, 0);
+    fields_require(&root, "spec");
+    fields_skip(&root, "status");
+    if (read_metadata(policy, &root) < 0 || read_spec(policy, &root) < 0)
+        return -1;
+    return fields_end(&root);
+}
+
+void policy_freep(struct policy **policy)
+{
+    if (*policy)
+        yaml_done(&(*policy)->document);
+    own_freep(policy);
+}
+
+const struct policy_region *policy_find_region(const struct policy *policy, const char *name,
+                                               struct error *err)
+{
+    char names[POLICY_REGIONS_MAX * 66] = "";
+    size_t used = 0;
+    for (size_t i = 0; i < policy->region_count; i++) {
+        const struct policy_region *region = &policy->regions[i];
+        if (strcmp(region->name, name) == 0)
+            return region;
+        used += (size_t)snprintf(names + used, sizeof(names) - used, "%s%s", i > 0 ? ", " : "",
+                                 region->name);
+        assert(used < sizeof(names));
+    }
+    error_set(err, ERROR_PERMANENT, "no region '%s' in the policy, which has %s", name, names);
+    return NULL;
+}
+
+int policy_parse(struct policy **ret_policy, const char *file, const char *text, size_t size,
+                 struct error *err)
+{
+    CLEANUP(policy_freep) struct policy *policy = own_alloc(sizeof(*policy));
+    if (yaml_parse(&policy->document, file, text, size, err) < 0 || read_document(policy, err) < 0)
+        return -1;
+    *ret_policy = TAKE(policy);
+    return 0;
+}
+
+int policy_load(struct policy **ret_policy, const char *path, struct error *err)
+{
+    CLEANUP(policy_freep) struct policy *policy = own_alloc(sizeof(*policy));
+    if (yaml_load(&policy->document, path, err) < 0 || read_document(policy, err) < 0)
+        return -1;
+    *ret_policy = TAKE(policy);
+    return 0;
+}

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The part of a policy's spec that only the operator acts on: schedules, retention, verification,
+ * drills, objectives, deadline, write-ahead log and the injected container. The engine checks it,
+ * so that a mistake is found wherever the policy is read first, and keeps nothing. What a drill's
+ * template says below its first level is checked by the API server.
+ */
+#pragma once
+
+#include "common/error.h"
+
+struct fields;
+
+/* Asks spec for all those members. -1: the error is where spec keeps it. */
+MUST_CHECK int policy_operator_check(struct fields *spec);
