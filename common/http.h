@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * HTTP/1.1 requests over libcurl. One struct http serves any number of threads; connections are
- * kept and reused. TLS is always verified. A request that was cancelled or timed out leaves no
- * trace but a closed connection.
+ * kept and reused. TLS (1.2 at least) is always verified, redirects are not followed, a proxy is
+ * used as the environment says (curl(1), "ENVIRONMENT"). A request that was cancelled or timed out
+ * leaves no trace but a closed connection; none with a body is ever sent twice.
  */
 #pragma once
 
@@ -19,17 +20,18 @@ struct http_options {
     const struct cancel *cancel; /* lent for the life of the http */
     const char *ca_file;         /* PEM; NULL: the system's */
     int connect_timeout_ms;      /* 0: 10 s */
-    int stall_timeout_ms;        /* no byte either way for so long: TRANSIENT; 0: 30 s */
+    int stall_timeout_ms;        /* no byte of a body either way for so long: TRANSIENT; 0: 30 s */
 };
 
 struct http_request {
     const char *method; /* "GET", "PUT" … */
     const char *url;
     const char *const *headers; /* "Name: value", NULL-terminated, may be NULL */
-    const void *body;           /* lent; NULL: none */
+    const void *body;           /* lent; NULL: none, not even an empty one */
     size_t body_size;
     size_t response_max; /* bytes of response body that are accepted, a larger one is PERMANENT */
-    void (*progress)(void *arg, size_t bytes_moved); /* NULL: none; for metrics and progress */
+    /* NULL: none; called with the bytes of body that moved, either way, since the last call */
+    void (*progress)(void *arg, size_t bytes_moved);
     void *progress_arg;
 };
 
@@ -39,13 +41,15 @@ struct http_response {
     struct buf headers; /* "name: value\n" lines, names in lower case */
 };
 
+/* PERMANENT: the CA file cannot be read. */
 MUST_CHECK int http_new(struct http **ret_http, const struct http_options *options,
                         struct error *err);
 void http_freep(struct http **http);
 
-/* 0 with any status that a server sent; TRANSIENT: resolve, connect, reset, time-out; PERMANENT:
- * certificate, URL, size; CANCELED. The response is the caller's (http_response_done), also
- * reusable: its memory is kept. A body is read straight into response->body. */
+/* 0 with any status that a server sent; TRANSIENT: resolve, connect, reset, time-out, truncated;
+ * PERMANENT: certificate, URL, size; CANCELED. The response is the caller's, zeroed before its
+ * first use (http_response_done frees), also reusable: its memory is kept. A body is read straight
+ * into response->body. */
 MUST_CHECK int http_perform(struct http *http, const struct http_request *request,
                             struct http_response *response, struct error *err);
 void http_response_done(struct http_response *response);

@@ -21,7 +21,7 @@ struct policy_region;
 struct secrets;
 struct store;
 
-enum { STORE_NAME_MAX = 512 };
+enum { STORE_NAME_MAX = 512, STORE_RETRIES = 7, STORE_BACKOFF_MS = 250 };
 
 struct store_object {
     const char *name;    /* lent during the call */
@@ -36,8 +36,7 @@ struct store_bytes {
     uint8_t sha256[DIGEST_BYTES];
 };
 
-/* Called per object, in order of names within one listing call of the store; -1 ends the listing
- * with its error. */
+/* Called once per object, in bytewise order of names; -1 ends the listing with its error. */
 typedef int (*store_each)(void *arg, const struct store_object *object, struct error *err);
 
 enum store_depth {
@@ -46,8 +45,15 @@ enum store_depth {
                       '/' at its end */
 };
 
+/* What a driver lists, page by page. */
+struct store_query {
+    const char *prefix;
+    enum store_depth depth;
+    char *cursor; /* where the page begins, NULL: at the start; own_freep */
+};
+
 /* A driver: one attempt each, no retries. kind of errors: TRANSIENT is tried again, all else is
- * final. */
+ * final. What it appended to data before an error is taken back. */
 struct store_driver {
     /* CONFLICT if the name exists. */
     int (*put)(struct store *store, const char *name, const struct store_bytes *bytes,
@@ -56,21 +62,33 @@ struct store_driver {
      */
     int (*get)(struct store *store, const char *name, uint64_t offset, uint64_t size,
                struct buf *data, struct error *err);
-    int (*list)(struct store *store, const char *prefix, enum store_depth depth, store_each each,
-                void *arg, struct error *err);
+    /* One page, whole before the first call of each; sets the cursor, to NULL after the last one.
+     * May give objects whose names are none of ours. */
+    int (*list)(struct store *store, struct store_query *query, store_each each, void *arg,
+                struct error *err);
     /* 0 also if there is no such object. */
     int (*remove)(struct store *store, const char *name, struct error *err);
-    void (*close)(struct store *store);
+    void (*close)(struct store *store); /* frees the struct, after store_done */
 };
 
-/* The head of every driver's struct. */
+/* The head of every driver's struct: store_init and store_done. */
 struct store {
     const struct store_driver *driver;
     char *region;                /* the region's name, for messages */
     const struct cancel *cancel; /* lent */
-    uint32_t retries; /* further attempts after a TRANSIENT error; 7 unless a test says otherwise */
-    int64_t clock_skew_ms; /* the store's Date minus our clock, as last seen; 0 for directories */
+    uint32_t retries; /* further attempts after a TRANSIENT error; STORE_RETRIES unless a test says
+                         otherwise */
+    uint32_t backoff_ms; /* how long the first of them waits at most; STORE_BACKOFF_MS unless … */
+    _Atomic int64_t clock_skew_ms; /* the store's Date minus our clock, as last seen; 0 for
+                                      directories */
+    _Atomic int64_t retry_at_ms;   /* set by drivers: before this time of clock_monotonic_ms the
+                                      store does not wish to be asked again (Retry-After) */
 };
+
+/* For drivers. Copies region, lends cancel. */
+void store_init(struct store *store, const struct store_driver *driver, const char *region,
+                const struct cancel *cancel);
+void store_done(struct store *store);
 
 /* Opens the store of a region of the policy; secrets gives its credentials and CA. Reads nothing
  * from the bucket. PERMANENT: configuration. */
@@ -79,15 +97,20 @@ MUST_CHECK int store_open(struct store **ret_store, const struct policy_region *
                           struct error *err);
 void store_closep(struct store **store);
 
-/* All are safe from any number of threads. Errors begin with the operation, the region and the
- * name. */
+/* All are safe from any number of threads. Errors begin with the operation, the name and the
+ * region. */
+/* CONFLICT if the name exists, unless it is certain that it was this very call that put it. */
 MUST_CHECK int store_put(struct store *store, const char *name, const struct store_bytes *bytes,
                          struct error *err);
+/* Appends bytes [offset, offset + size) to data, fewer only where the object ends; size > 0. On an
+ * error data is as before. NOT_FOUND. */
 MUST_CHECK int store_get(struct store *store, const char *name, uint64_t offset, uint64_t size,
                          struct buf *data, struct error *err);
-/* The whole object; PERMANENT if it is larger than data's limit. */
+/* The same for the whole object; PERMANENT if it does not fit into data's limit. */
 MUST_CHECK int store_get_all(struct store *store, const char *name, struct buf *data,
                              struct error *err);
+/* Objects whose names are none of ours are left out. */
 MUST_CHECK int store_list(struct store *store, const char *prefix, enum store_depth depth,
                           store_each each, void *arg, struct error *err);
+/* 0 also if there is no such object. */
 MUST_CHECK int store_remove(struct store *store, const char *name, struct error *err);

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+/* S3's answers, as a hostile or broken store may send them. */
+#include <assert.h>
+#include <string.h>
+
+#include "common/own.h"
+#include "sidecar/s3_xml.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void check_listing(const uint8_t *data, size_t size)
+{
+    struct error err;
+    CLEANUP(s3_xml_listing_done) struct s3_xml_listing listing = {0};
+    if (s3_xml_parse_listing(&listing, data, size, &err) < 0) {
+        assert(err.kind == ERROR_CORRUPT);
+        return;
+    }
+    assert(listing.count <= S3_XML_OBJECTS_MAX);
+    for (size_t i = 0; i < listing.count; i++) {
+        assert(listing.objects[i].key);
+        assert(i == 0 || strcmp(listing.objects[i - 1].key, listing.objects[i].key) <= 0);
+    }
+}
+
+static void check_error(const uint8_t *data, size_t size)
+{
+    struct s3_xml_error error;
+    if (!s3_xml_parse_error(&error, data, size))
+        return;
+    assert(error.code[0] && strlen(error.code) < sizeof(error.code));
+    assert(strlen(error.message) < sizeof(error.message));
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    check_listing(data, size);
+    check_error(data, size);
+    return 0;
+}

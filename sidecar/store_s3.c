@@ -1,0 +1,510 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sidecar/store_s3.h"
+
+#include <ctype.h>
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/bytes.h"
+#include "common/clock.h"
+#include "common/http.h"
+#include "common/log.h"
+#include "common/own.h"
+#include "common/text.h"
+#include "sidecar/policy.h"
+#include "sidecar/s3_failure.h"
+#include "sidecar/s3_xml.h"
+#include "sidecar/secrets.h"
+#include "sidecar/sigv4.h"
+#include "sidecar/store.h"
+
+enum {
+    ANSWER_BYTES = 64 * 1024, /* room for an error document, whatever was asked for */
+    HEADERS_MAX = 12,
+    HEX_BYTES = 2 * DIGEST_BYTES + 1,
+};
+
+/* Whether the service refuses a put of a name that exists (If-None-Match: *). */
+enum promise { PROMISE_UNKNOWN, PROMISE_TRYING, PROMISE_KEPT, PROMISE_BROKEN };
+
+struct store_s3 {
+    struct store store;
+    struct http *http;
+    char *scheme; /* "https" */
+    char *host;   /* as in the header Host, with the bucket in front in virtual-host style */
+    char *base;   /* path before keys: "/" or "/bucket/" */
+    char *prefix; /* before names: "" or "some/where/" */
+    char *bucket, *region, *storage_class, *server_side_encryption;
+    struct secrets_s3 keys; /* each with a NUL at its end */
+    _Atomic(enum promise) promise;
+};
+
+/* A request; what is NULL or zero is not there. */
+struct ask {
+    const char *method;
+    const char *name;  /* of an object; NULL: the bucket itself */
+    const char *query; /* percent-encoded */
+    const struct store_bytes *bytes;
+    const char *if_none_match;
+    const char *range;
+    size_t answer_max;
+};
+
+/* Headers as they are signed and sent; owns its texts. */
+struct headers {
+    const char *items[HEADERS_MAX + 1];
+    size_t count;
+};
+
+static struct store_s3 *downcast(struct store *store)
+{
+    return (struct store_s3 *)store;
+}
+
+static void done_headers(struct headers *headers)
+{
+    for (size_t i = 0; i < headers->count; i++)
+        own_freep(&headers->items[i]);
+}
+
+/* Does nothing if there is no value. */
+static void add_header(struct headers *headers, const char *name, const char *value)
+{
+    if (value && *value)
+        headers->items[headers->count++] = own_format("%s: %s", name, value);
+}
+
+static void swap_memory(struct buf *a, struct buf *b)
+{
+    struct buf held = *a;
+    size_t a_limit = a->limit, b_limit = b->limit;
+    *a = *b;
+    *b = held;
+    a->limit = a_limit;
+    b->limit = b_limit;
+}
+
+static const char *text_of(const struct buf *buf)
+{
+    return (const char *)buf->data;
+}
+
+/* All headers but the signature, which is made of them. */
+static void make_headers(const struct store_s3 *s3, const struct ask *ask, const char *time,
+                         const char *payload_hash, struct headers *headers)
+{
+    add_header(headers, "Host", s3->host);
+    add_header(headers, "x-amz-date", time);
+    add_header(headers, "x-amz-content-sha256", payload_hash);
+    add_header(headers, "x-amz-security-token", text_of(&s3->keys.session_token));
+    add_header(headers, "Range", ask->range);
+    add_header(headers, "If-None-Match", ask->if_none_match);
+    if (ask->bytes) {
+        add_header(headers, "x-amz-storage-class", s3->storage_class);
+        add_header(headers, "x-amz-server-side-encryption", s3->server_side_encryption);
+    }
+}
+
+static void sign(const struct store_s3 *s3, const struct ask *ask, const char *path,
+                 struct headers *headers)
+{
+    const struct sigv4_signer signer = {
+        .access_key_id = text_of(&s3->keys.access_key_id),
+        .secret_access_key = text_of(&s3->keys.secret_access_key),
+        .region = s3->region,
+        .service = "s3",
+    };
+    uint8_t hash[DIGEST_BYTES];
+    char hex[HEX_BYTES], time[CLOCK_TEXT_BYTES];
+    digest_sha256("", 0, hash);
+    text_hex(ask->bytes ? ask->bytes->sha256 : hash, DIGEST_BYTES, hex);
+    clock_format_basic(clock_now_ms(), time);
+    make_headers(s3, ask, time, hex, headers);
+    const struct sigv4_request request = {
+        .method = ask->method,
+        .path = path,
+        .query = ask->query ? ask->query : "",
+        .headers = headers->items,
+        .payload_hash = hex,
+        .time = time,
+    };
+    CLEANUP(own_freep) char *authorization = sigv4_authorization(&signer, &request);
+    add_header(headers, "Authorization", authorization);
+}
+
+static int send_request(struct store_s3 *s3, const struct ask *ask, struct http_response *response,
+                        struct error *err)
+{
+    CLEANUP(done_headers) struct headers headers = {0};
+    CLEANUP(own_freep)
+    char *key = ask->name ? own_format("%s%s", s3->prefix, ask->name) : own_strdup("");
+    CLEANUP(own_freep) char *encoded = text_percent(key, true);
+    CLEANUP(own_freep) char *path = own_format("%s%s", s3->base, encoded);
+    CLEANUP(own_freep)
+    char *url = own_format("%s://%s%s%s%s", s3->scheme, s3->host, path, ask->query ? "?" : "",
+                           ask->query ? ask->query : "");
+    sign(s3, ask, path, &headers);
+    const struct http_request request = {
+        .method = ask->method,
+        .url = url,
+        .headers = headers.items,
+        .body = ask->bytes ? (ask->bytes->size > 0 ? ask->bytes->data : "") : NULL,
+        .body_size = ask->bytes ? ask->bytes->size : 0,
+        .response_max = ask->answer_max > ANSWER_BYTES ? ask->answer_max : ANSWER_BYTES,
+    };
+    return http_perform(s3->http, &request, response, err);
+}
+
+static void note_clock(struct store_s3 *s3, const struct http_response *response)
+{
+    char date[64];
+    int64_t theirs;
+    if (http_header(response, "date", date, sizeof(date)) && clock_parse_http(date, &theirs))
+        s3->store.clock_skew_ms = theirs - clock_now_ms();
+}
+
+/* Retry-After (RFC 9110, 10.2.3): seconds or a date. */
+static void note_wish(struct store_s3 *s3, const struct http_response *response)
+{
+    char text[64], *end;
+    int64_t date;
+    if (!http_header(response, "retry-after", text, sizeof(text)))
+        return;
+    int64_t delay_ms = isdigit((unsigned char)text[0])
+                           ? (int64_t)strtoul(text, &end, 10) % (24 * 60 * 60) * 1000
+                           : 0;
+    if (clock_parse_http(text, &date))
+        delay_ms = date - clock_now_ms() - s3->store.clock_skew_ms;
+    s3->store.retry_at_ms = clock_monotonic_ms() + delay_ms;
+}
+
+/* 0 with an answer of success; else the error tells what S3 said. */
+static int perform(struct store_s3 *s3, const struct ask *ask, struct http_response *response,
+                   struct error *err)
+{
+    char bucket_region[64];
+    const struct s3_target target = {s3->host, s3->bucket, s3->region};
+    if (send_request(s3, ask, response, err) < 0)
+        return error_wrap(err, "bucket '%s'", s3->bucket);
+    note_clock(s3, response);
+    const struct s3_answer answer = {
+        .status = response->status,
+        .body = response->body.data,
+        .size = response->body.size,
+        .bucket_region =
+            http_header(response, "x-amz-bucket-region", bucket_region, sizeof(bucket_region)),
+        .clock_skew_ms = s3->store.clock_skew_ms,
+    };
+    if (s3_failure_is_none(&answer))
+        return 0;
+    note_wish(s3, response);
+    return s3_failure_set(err, &target, &answer);
+}
+
+/* 1, 0 or -1 */
+static int exists(struct store_s3 *s3, const char *name, struct error *err)
+{
+    CLEANUP(http_response_done) struct http_response response = {0};
+    const struct ask ask = {.method = "HEAD", .name = name};
+    if (perform(s3, &ask, &response, err) == 0)
+        return 1;
+    return err->kind == ERROR_NOT_FOUND ? 0 : -1;
+}
+
+/* ret_unable: the service said that it cannot do conditional puts; an error too. */
+static int put_object(struct store_s3 *s3, const char *name, const struct store_bytes *bytes,
+                      bool *ret_unable, struct error *err)
+{
+    CLEANUP(http_response_done) struct http_response response = {0};
+    const struct ask ask = {
+        .method = "PUT",
+        .name = name,
+        .bytes = bytes,
+        .if_none_match = ret_unable ? "*" : NULL,
+    };
+    int result = perform(s3, &ask, &response, err);
+    if (ret_unable)
+        *ret_unable = result < 0 && response.status == 501;
+    return result;
+}
+
+static void break_promise(struct store_s3 *s3)
+{
+    if (atomic_exchange(&s3->promise, PROMISE_BROKEN) != PROMISE_BROKEN)
+        log_warn("Found a store without conditional puts, looking before each put instead",
+                 S("region", s3->store.region), S("host", s3->host), S("bucket", s3->bucket));
+}
+
+/* Puts once more what was just put, so that nothing can be lost: a service that keeps its promise
+ * refuses. */
+static void try_promise(struct store_s3 *s3, const char *name, const struct store_bytes *bytes)
+{
+    struct error err;
+    bool unable;
+    enum promise unknown = PROMISE_UNKNOWN;
+    if (!atomic_compare_exchange_strong(&s3->promise, &unknown, PROMISE_TRYING))
+        return;
+    if (put_object(s3, name, bytes, &unable, &err) == 0 || unable)
+        break_promise(s3);
+    else
+        s3->promise = err.kind == ERROR_CONFLICT ? PROMISE_KEPT : PROMISE_UNKNOWN;
+}
+
+static int s3_put(struct store *base, const char *name, const struct store_bytes *bytes,
+                  struct error *err)
+{
+    struct store_s3 *s3 = downcast(base);
+    enum promise promise = s3->promise;
+    bool unable = promise == PROMISE_BROKEN;
+    int there = promise == PROMISE_KEPT ? 0 : exists(s3, name, err);
+    if (there > 0)
+        return error_set(err, ERROR_CONFLICT, "the object exists already");
+    if (there < 0)
+        return -1;
+    if (!unable && put_object(s3, name, bytes, &unable, err) == 0) {
+        try_promise(s3, name, bytes);
+        return 0;
+    }
+    if (!unable)
+        return -1;
+    break_promise(s3);
+    return put_object(s3, name, bytes, NULL, err);
+}
+
+/* "bytes 0-9/443" (RFC 9110, 14.4); the length may be unknown: '*', then ret_length is 0 */
+static bool parse_content_range(const char *text, uint64_t *ret_first, uint64_t *ret_last,
+                                uint64_t *ret_length)
+{
+    char *end;
+    if (!text_starts_with(text, "bytes ") || !isdigit((unsigned char)text[6]))
+        return false;
+    *ret_first = strtoull(text + 6, &end, 10);
+    if (*end != '-' || !isdigit((unsigned char)end[1]))
+        return false;
+    *ret_last = strtoull(end + 1, &end, 10);
+    if (*end != '/')
+        return false;
+    *ret_length = isdigit((unsigned char)end[1]) ? strtoull(end + 1, NULL, 10) : 0;
+    return *ret_first <= *ret_last && *ret_last < INT64_MAX;
+}
+
+/* Leaves in body what was asked for. */
+static int cut_body(const struct http_response *response, uint64_t offset, uint64_t size,
+                    struct buf *body, struct error *err)
+{
+    char text[96];
+    uint64_t first, last, length;
+    if (response->status == 200) { /* the range was not heeded: this is the whole object */
+        size_t skipped = offset < body->size ? (size_t)offset : body->size;
+        memmove(body->data, body->data + skipped, body->size - skipped);
+        body->size -= skipped;
+        body->size = body->size < size ? body->size : (size_t)size;
+        return 0;
+    }
+    bool good = http_header(response, "content-range", text, sizeof(text)) &&
+                parse_content_range(text, &first, &last, &length) && first == offset &&
+                last - first + 1 == body->size && body->size <= size &&
+                (body->size == size || length == 0 || last + 1 == length);
+    return good ? 0 : error_set(err, ERROR_PERMANENT, "S3 answered with another range than asked");
+}
+
+/* body has only what was asked for, or nothing. */
+static int get_range(struct store_s3 *s3, const struct ask *ask, uint64_t offset, uint64_t size,
+                     struct http_response *response, struct error *err)
+{
+    int result = perform(s3, ask, response, err);
+    if (result < 0 && response->status == 416) { /* nothing from there on */
+        buf_clear(&response->body);
+        return 0;
+    }
+    return result < 0 ? -1 : cut_body(response, offset, size, &response->body, err);
+}
+
+static int s3_get(struct store *base, const char *name, uint64_t offset, uint64_t size,
+                  struct buf *data, struct error *err)
+{
+    CLEANUP(http_response_done) struct http_response response = {0};
+    char range[64];
+    uint64_t last = size <= INT64_MAX - offset ? offset + size - 1 : INT64_MAX - 1;
+    snprintf(range, sizeof(range), "bytes=%" PRIu64 "-%" PRIu64, offset, last);
+    const struct ask ask = {.method = "GET", .name = name, .range = range, .answer_max = size};
+    bool lend = data->size == 0; /* then the answer comes straight into the memory of data */
+    if (lend)
+        swap_memory(&response.body, data);
+    int result = get_range(downcast(base), &ask, offset, size, &response, err);
+    if (result == 0 && response.body.size > data->limit - data->size)
+        result = error_set(err, ERROR_PERMANENT, "larger than %zu bytes", data->limit);
+    if (result < 0)
+        buf_clear(&response.body);
+    if (lend) {
+        swap_memory(&response.body, data);
+        return result;
+    }
+    return result < 0 ? -1 : buf_append(data, response.body.data, response.body.size, err);
+}
+
+static int s3_remove(struct store *base, const char *name, struct error *err)
+{
+    CLEANUP(http_response_done) struct http_response response = {0};
+    const struct ask ask = {.method = "DELETE", .name = name};
+    if (perform(downcast(base), &ask, &response, err) == 0 || err->kind == ERROR_NOT_FOUND)
+        return 0;
+    return -1;
+}
+
+static char *list_query(const struct store_s3 *s3, const struct store_query *query)
+{
+    CLEANUP(own_freep) char *prefix = own_format("%s%s", s3->prefix, query->prefix);
+    CLEANUP(own_freep) char *encoded = text_percent(prefix, false);
+    CLEANUP(own_freep)
+    char *cursor = text_percent(query->cursor ? query->cursor : "", false);
+    return own_format("list-type=2&encoding-type=url&prefix=%s%s%s%s", encoded,
+                      query->depth == STORE_SHALLOW ? "&delimiter=%2F" : "",
+                      query->cursor ? "&continuation-token=" : "", cursor);
+}
+
+static int get_page(struct store_s3 *s3, const struct store_query *query,
+                    struct s3_xml_listing *ret_page, struct error *err)
+{
+    CLEANUP(http_response_done) struct http_response response = {0};
+    CLEANUP(own_freep) char *text = list_query(s3, query);
+    const struct ask ask = {.method = "GET", .query = text, .answer_max = S3_XML_BYTES_MAX};
+    if (perform(s3, &ask, &response, err) < 0) {
+        if (err->kind == ERROR_NOT_FOUND)
+            error_set(err, ERROR_PERMANENT, "'%s' knows no bucket '%s'", s3->host, s3->bucket);
+        return -1;
+    }
+    if (s3_xml_parse_listing(ret_page, response.body.data, response.body.size, err) < 0)
+        return error_wrap(err, "answer of '%s'", s3->host);
+    if (ret_page->continuation && query->cursor &&
+        strcmp(ret_page->continuation, query->cursor) == 0) {
+        s3_xml_listing_done(ret_page);
+        return error_set(err, ERROR_CORRUPT, "answer of '%s': the listing goes round in circles",
+                         s3->host);
+    }
+    return 0;
+}
+
+static int s3_list(struct store *base, struct store_query *query, store_each each, void *arg,
+                   struct error *err)
+{
+    struct store_s3 *s3 = downcast(base);
+    CLEANUP(s3_xml_listing_done) struct s3_xml_listing page = {0};
+    if (get_page(s3, query, &page, err) < 0)
+        return -1;
+    own_freep(&query->cursor);
+    query->cursor = TAKE(page.continuation);
+    for (size_t i = 0; i < page.count; i++) {
+        const struct s3_xml_object *found = &page.objects[i];
+        if (!text_starts_with(found->key, s3->prefix))
+            continue;
+        const struct store_object object = {
+            .name = found->key + strlen(s3->prefix),
+            .size = found->size,
+            .modified_ms = found->modified_ms,
+        };
+        if (each(arg, &object, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static void s3_close(struct store *base)
+{
+    struct store_s3 *s3 = downcast(base);
+    http_freep(&s3->http);
+    secrets_s3_done(&s3->keys);
+    free(s3->scheme);
+    free(s3->host);
+    free(s3->base);
+    free(s3->prefix);
+    free(s3->bucket);
+    free(s3->region);
+    free(s3->storage_class);
+    free(s3->server_side_encryption);
+    store_done(base);
+    free(s3);
+}
+
+static void closep(struct store_s3 **s3)
+{
+    if (*s3)
+        s3_close(&(*s3)->store);
+}
+
+/* Keys go into headers: what cannot stand there must not be in them. Adds the NUL. */
+static int check_key(struct buf *key, const char *what, struct error *err)
+{
+    for (size_t i = 0; i < key->size; i++) {
+        if (!isgraph(key->data[i]))
+            return error_set(err, ERROR_PERMANENT,
+                             "s3.credentials: the %s has a space or another character that none "
+                             "has; check its file",
+                             what);
+    }
+    key->limit++;
+    bytes_put8(key, '\0');
+    return 0;
+}
+
+static int read_keys(struct store_s3 *s3, const struct policy_region *region,
+                     const struct secrets *secrets, struct error *err)
+{
+    if (secrets_get_s3(secrets, region, &s3->keys, err) < 0 ||
+        check_key(&s3->keys.access_key_id, "access key id", err) < 0 ||
+        check_key(&s3->keys.secret_access_key, "secret access key", err) < 0)
+        return -1;
+    return check_key(&s3->keys.session_token, "session token", err);
+}
+
+/* The service's host, its scheme and the style of addressing. A bucket with dots fits no wildcard
+ * certificate, so it never becomes part of the host. */
+static void set_address(struct store_s3 *s3, const struct policy_s3 *policy)
+{
+    CLEANUP(own_freep)
+    char *amazon = own_format("https://s3.%s.amazonaws.com%s", policy->region,
+                              text_starts_with(policy->region, "cn-") ? ".cn" : "");
+    const char *endpoint = policy->endpoint ? policy->endpoint : amazon;
+    const char *host = strstr(endpoint, "://");
+    s3->scheme = host ? own_format("%.*s", (int)(host - endpoint), endpoint) : own_strdup("https");
+    host = host ? host + 3 : endpoint;
+    int host_size = (int)strcspn(host, "/");
+    bool path_style = policy->path_style || strchr(policy->bucket, '.');
+    s3->host = own_format("%s%s%.*s", path_style ? "" : policy->bucket, path_style ? "" : ".",
+                          host_size, host);
+    s3->base = path_style ? own_format("/%s/", policy->bucket) : own_strdup("/");
+}
+
+int store_s3_open(struct store **ret_store, const struct policy_region *region,
+                  const struct secrets *secrets, const struct cancel *cancel, struct error *err)
+{
+    static const struct store_driver driver = {
+        .put = s3_put,
+        .get = s3_get,
+        .list = s3_list,
+        .remove = s3_remove,
+        .close = s3_close,
+    };
+    const struct policy_s3 *policy = &region->s3;
+    CLEANUP(closep) struct store_s3 *s3 = own_alloc(sizeof(*s3));
+    CLEANUP(own_freep) char *ca_file = NULL;
+
+    store_init(&s3->store, &driver, region->name, cancel);
+    set_address(s3, policy);
+    s3->prefix = own_format("%s%s", policy->prefix, *policy->prefix ? "/" : "");
+    s3->bucket = own_strdup(policy->bucket);
+    s3->region = own_strdup(policy->region);
+    s3->storage_class = own_strdup(policy->storage_class);
+    s3->server_side_encryption = own_strdup(policy->server_side_encryption);
+    if (read_keys(s3, region, secrets, err) < 0 ||
+        secrets_ca_path(secrets, region, &ca_file, err) < 0)
+        return -1;
+    const struct http_options options = {.cancel = cancel, .ca_file = ca_file};
+    if (http_new(&s3->http, &options, err) < 0)
+        return -1;
+    *ret_store = &TAKE(s3)->store;
+    return 0;
+}
