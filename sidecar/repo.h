@@ -15,6 +15,7 @@
 #include "sidecar/container.h"
 #include "sidecar/keys.h"
 #include "sidecar/regions.h"
+#include "sidecar/repo_document.h"
 
 struct buf;
 struct manifest;
@@ -22,10 +23,10 @@ struct policy;
 struct secrets;
 
 struct repo {
-    const struct policy *policy; /* lent */
-    struct regions *regions;     /* lent */
-    uint64_t system_identifier;
+    struct regions *regions;       /* lent */
+    struct repo_document document; /* what it belongs to */
     uint8_t id[DIGEST_BYTES];
+    int level;    /* of zstd, for what is put */
     char *prefix; /* "default.shop/7351234567890123456/" */
     struct keyring keyring;
 };
@@ -79,6 +80,7 @@ MUST_CHECK int repo_fetch_plain(struct repo *repo, enum container_kind kind, con
 struct repo_name {
     char *name;
     uint64_t size;
+    int64_t modified_ms; /* the latest, by the stores' clocks */
     uint32_t regions;
 };
 struct repo_names {

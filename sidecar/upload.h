@@ -12,23 +12,19 @@
 #include "common/error.h"
 #include "sidecar/repo.h"
 
+struct cancel;
 struct crew;
 struct upload;
 
 /* Of a pack with a worker's other memory (frame, hashes, zstd context) within 16 MiB. */
 enum { UPLOAD_BUFFER_BYTES = 13 << 20 };
 
-struct upload_options {
-    struct repo *repo;
-    size_t buffers; /* workers + uploads */
-    size_t threads; /* uploads */
-    struct crew *crew;
-    const struct cancel *cancel;
-};
-
-MUST_CHECK int upload_new(struct upload **ret_upload, const struct upload_options *options,
-                          struct error *err);
+/* buffers: workers + uploads. Lends repo and cancel. */
+struct upload *upload_new(struct repo *repo, size_t buffers, const struct cancel *cancel);
 void upload_freep(struct upload **upload); /* after its crew was joined */
+/* Starts the threads that put packs. */
+MUST_CHECK int upload_start(struct upload *upload, struct crew *crew, size_t threads,
+                            struct error *err);
 
 /* Waits for a free buffer of UPLOAD_BUFFER_BYTES. */
 MUST_CHECK int upload_buffer(struct upload *upload, uint8_t **ret_buffer, struct error *err);

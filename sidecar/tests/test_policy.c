@@ -70,9 +70,10 @@ static void expect_error(const char *text, const char *expected)
 /* The good policy with one passage replaced (an empty one: appended). The caller's. */
 static char *changed(const char *from, const char *to)
 {
-    const char *at = *from ? strstr(GOOD, from) : GOOD + strlen(GOOD);
+    static const char good[] = GOOD;
+    const char *at = *from ? strstr(good, from) : strchr(good, '\0');
     assert_non_null(at);
-    return own_format("%.*s%s%s", (int)(at - GOOD), GOOD, to, at + strlen(from));
+    return own_format("%.*s%s%s", (int)(at - good), good, to, at + strlen(from));
 }
 
 struct change {
@@ -185,6 +186,7 @@ static void every_policy_in_the_reference_is_accepted(void **state)
         assert_non_null(end);
         CLEANUP(own_freep) char *example = own_format("%.*s", (int)(end - at), at);
         CLEANUP(policy_freep) struct policy *policy = parse(example);
+        assert_non_null(policy->name);
         at = end;
     }
     assert_true(count > 0);

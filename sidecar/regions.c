@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sidecar/regions.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "common/own.h"
+#include "sidecar/policy.h"
+
+struct regions {
+    struct region regions[REGIONS_MAX];
+    size_t count;
+    size_t quorum;
+    pthread_mutex_t lock; /* guards region.lost */
+};
+
+static size_t usable_writable(const struct regions *regions)
+{
+    size_t usable = 0;
+    for (size_t i = 0; i < regions->count; i++)
+        usable += regions->regions[i].writable && !regions->regions[i].lost;
+    return usable;
+}
+
+int regions_lose(struct regions *regions, size_t index, struct error *err)
+{
+    struct region *region = &regions->regions[index];
+    pthread_mutex_lock(&regions->lock);
+    bool news = !region->lost;
+    region->lost = true;
+    bool enough = usable_writable(regions) >= regions->quorum;
+    pthread_mutex_unlock(&regions->lock);
+    if (!enough || err->kind == ERROR_CANCELED)
+        return -1;
+    if (news)
+        log_error(err, "Lost a region for the rest of the job", S("region", region->name));
+    return 0;
+}
+
+int regions_put(struct regions *regions, const char *name, const struct store_bytes *bytes,
+                enum put_rule rule, struct error *err)
+{
+    for (size_t i = 0; i < regions->count; i++) {
+        struct region *region = &regions->regions[i];
+        if (!region->writable || !regions_usable(regions, i))
+            continue;
+        if (store_put(region->store, name, bytes, err) == 0)
+            continue;
+        if (err->kind == ERROR_CONFLICT && rule == PUT_SAME)
+            continue;
+        if (regions_lose(regions, i, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+char *regions_names(struct regions *regions, bool lost)
+{
+    char *names = own_strdup("");
+    for (size_t i = 0; i < regions->count; i++) {
+        if (!regions->regions[i].writable || regions_usable(regions, i) == lost)
+            continue;
+        char *longer = own_format("%s%s%s", names, names[0] ? ", " : "", regions->regions[i].name);
+        free(names);
+        names = longer;
+    }
+    return names;
+}
+
+bool regions_usable(struct regions *regions, size_t index)
+{
+    pthread_mutex_lock(&regions->lock);
+    bool usable = !regions->regions[index].lost;
+    pthread_mutex_unlock(&regions->lock);
+    return usable;
+}
+
+struct region *regions_at(struct regions *regions, size_t index)
+{
+    return &regions->regions[index];
+}
+
+size_t regions_count(const struct regions *regions)
+{
+    return regions->count;
+}
+
+void regions_closep(struct regions **regions)
+{
+    struct regions *r = TAKE(*regions);
+    if (!r)
+        return;
+    for (size_t i = 0; i < r->count; i++)
+        store_closep(&r->regions[i].store);
+    pthread_mutex_destroy(&r->lock);
+    free(r);
+}
+
+static int add_region(struct regions *regions, const struct policy_region *wanted,
+                      const struct secrets *secrets, const struct cancel *cancel, struct error *err)
+{
+    struct region *region = &regions->regions[regions->count];
+    if (store_open(&region->store, wanted, secrets, cancel, err) < 0)
+        return -1;
+    region->name = wanted->name;
+    region->writable = !wanted->read_only;
+    regions->count++;
+    return 0;
+}
+
+int regions_open(struct regions **ret_regions, const struct policy *policy,
+                 const struct secrets *secrets, const char *only, const struct cancel *cancel,
+                 struct error *err)
+{
+    CLEANUP(regions_closep) struct regions *regions = own_alloc(sizeof(*regions));
+    pthread_mutex_init(&regions->lock, NULL);
+    regions->quorum = policy->quorum;
+    if (only && !policy_find_region(policy, only, err))
+        return -1;
+    for (size_t i = 0; i < policy->region_count; i++) {
+        const struct policy_region *wanted = &policy->regions[i];
+        if ((!only || strcmp(only, wanted->name) == 0) &&
+            add_region(regions, wanted, secrets, cancel, err) < 0)
+            return -1;
+    }
+    *ret_regions = TAKE(regions);
+    return 0;
+}

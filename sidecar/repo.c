@@ -1,0 +1,457 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sidecar/repo.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/buf.h"
+#include "common/log.h"
+#include "common/own.h"
+#include "sidecar/frame.h"
+#include "sidecar/manifest.h"
+#include "sidecar/policy.h"
+#include "sidecar/repo_keys.h"
+
+static const char document_name[] = "repository.json";
+
+/* Names */
+
+char *repo_full_name(const struct repo *repo, const char *name)
+{
+    return own_format("%s%s", repo->prefix, name);
+}
+
+struct container_identity repo_identity(const struct repo *repo, enum container_kind kind,
+                                        const char *name)
+{
+    struct container_identity identity = {.kind = kind, .name = name};
+    memcpy(identity.repository_id, repo->id, sizeof(repo->id));
+    return identity;
+}
+
+void repo_pack_name(const char *backup_id, uint32_t number, char ret_name[REPO_NAME_MAX])
+{
+    snprintf(ret_name, REPO_NAME_MAX, "packs/%s/%06" PRIu32, backup_id, number);
+}
+
+void repo_manifest_name(const char *backup_id, char ret_name[REPO_NAME_MAX])
+{
+    snprintf(ret_name, REPO_NAME_MAX, "manifests/%s", backup_id);
+}
+
+/* Putting */
+
+int repo_put(struct repo *repo, const char *name, const struct store_bytes *bytes,
+             enum put_rule rule, struct error *err)
+{
+    CLEANUP(own_freep) char *full = repo_full_name(repo, name);
+    return regions_put(repo->regions, full, bytes, rule, err);
+}
+
+int repo_put_sealed(struct repo *repo, const struct repo_blob *blob, uint64_t *ret_stored_bytes,
+                    uint8_t ret_sha256[DIGEST_BYTES], struct error *err)
+{
+    struct container_identity identity = repo_identity(repo, blob->kind, blob->name);
+    CLEANUP(buf_done) struct buf object = BUF(CONTAINER_BYTES_MAX);
+    struct store_bytes bytes;
+    if (container_pack(&identity, repo->keyring.active, repo->level, blob->plain, blob->size,
+                       blob->footer, blob->footer_size, &object, bytes.sha256, err) < 0)
+        return error_wrap(err, "seal '%s'", blob->name);
+    bytes.data = object.data;
+    bytes.size = object.size;
+    if (repo_put(repo, blob->name, &bytes, blob->rule, err) < 0)
+        return -1;
+    if (ret_stored_bytes)
+        *ret_stored_bytes = object.size;
+    if (ret_sha256)
+        memcpy(ret_sha256, bytes.sha256, DIGEST_BYTES);
+    return 0;
+}
+
+/* Fetching */
+
+static int fetch_from(struct repo *repo, size_t region, const struct container_identity *identity,
+                      struct buf *object, struct container *ret_container, struct error *err)
+{
+    CLEANUP(own_freep) char *full = repo_full_name(repo, identity->name);
+    const struct region *from = regions_at(repo->regions, region);
+    buf_clear(object);
+    if (store_get_all(from->store, full, object, err) < 0)
+        return -1;
+    if (container_open(ret_container, identity, &repo->keyring, object->data, object->size,
+                       object->size, err) < 0)
+        return error_wrap(err, "object '%s' in region '%s'", identity->name, from->name);
+    return 0;
+}
+
+int repo_fetch(struct repo *repo, enum container_kind kind, const char *name, struct buf *object,
+               struct container *ret_container, struct error *err)
+{
+    struct container_identity identity = repo_identity(repo, kind, name);
+    struct error worst = {0};
+    for (size_t i = 0; i < regions_count(repo->regions); i++) {
+        if (fetch_from(repo, i, &identity, object, ret_container, err) == 0)
+            return 0;
+        if (err->kind == ERROR_CANCELED)
+            return -1;
+        if (worst.kind == ERROR_NONE || worst.kind == ERROR_NOT_FOUND)
+            worst = *err;
+        if (i + 1 < regions_count(repo->regions))
+            log_warn("Asked the next region for an object", S("object", name),
+                     S("error", err->text));
+    }
+    *err = worst;
+    return -1;
+}
+
+static int read_frames(struct container *container, const struct buf *object, struct buf *plain,
+                       struct error *err)
+{
+    CLEANUP(frame_codec_freep) struct frame_codec *codec = frame_codec_new(1);
+    for (uint32_t i = 0; i < container->frame_count; i++) {
+        const struct container_frame *frame = &container->frames[i];
+        uint8_t *space;
+        if (buf_reserve(plain, frame->plain_bytes, &space, err) < 0 ||
+            container_read(container, codec, i, object->data + frame->offset, space, err) < 0)
+            return -1;
+        plain->size += frame->plain_bytes;
+    }
+    return 0;
+}
+
+int repo_fetch_plain(struct repo *repo, enum container_kind kind, const char *name,
+                     struct buf *plain, struct buf *footer, struct error *err)
+{
+    CLEANUP(buf_done) struct buf object = BUF(CONTAINER_BYTES_MAX);
+    CLEANUP(container_done) struct container container = {0};
+    if (repo_fetch(repo, kind, name, &object, &container, err) < 0)
+        return -1;
+    if (read_frames(&container, &object, plain, err) < 0)
+        return error_wrap(err, "object '%s'", name);
+    if (footer)
+        return buf_append(footer, container.footer, container.footer_size, err);
+    return 0;
+}
+
+/* Listing */
+
+struct listing {
+    size_t skip; /* bytes of the prefix in a store */
+    uint32_t region;
+    struct repo_names *names;
+};
+
+static int add_name(void *arg, const struct store_object *object, struct error *err)
+{
+    struct listing *listing = arg;
+    struct repo_names *names = listing->names;
+    (void)err;
+    names->names = own_resize(names->names, names->count + 1, sizeof(names->names[0]));
+    names->names[names->count++] = (struct repo_name){
+        .name = own_strdup(object->name + listing->skip),
+        .size = object->size,
+        .modified_ms = object->modified_ms,
+        .regions = listing->region,
+    };
+    return 0;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    const struct repo_name *left = a, *right = b;
+    return strcmp(left->name, right->name);
+}
+
+/* Sorts, and makes one of what several regions have. */
+static void merge_names(struct repo_names *names)
+{
+    size_t kept = 0;
+    if (names->count > 0)
+        qsort(names->names, names->count, sizeof(names->names[0]), compare_names);
+    for (size_t i = 0; i < names->count; i++) {
+        struct repo_name *name = &names->names[i];
+        struct repo_name *last = kept ? &names->names[kept - 1] : NULL;
+        if (!last || strcmp(last->name, name->name) != 0) {
+            names->names[kept++] = *name;
+            continue;
+        }
+        last->regions |= name->regions;
+        if (name->modified_ms > last->modified_ms)
+            last->modified_ms = name->modified_ms;
+        free(name->name);
+    }
+    names->count = kept;
+}
+
+/* Lists prefix (as in a store) in every region; names are given without their first skip bytes. */
+static int list_regions(struct regions *regions, const char *prefix, enum store_depth depth,
+                        size_t skip, struct repo_names *ret_names, struct error *err)
+{
+    CLEANUP(repo_names_done) struct repo_names names = {0};
+    size_t listed = 0;
+    for (size_t i = 0; i < regions_count(regions); i++) {
+        struct listing listing = {.skip = skip, .region = 1u << i, .names = &names};
+        const struct region *region = regions_at(regions, i);
+        if (!regions_usable(regions, i))
+            continue;
+        if (store_list(region->store, prefix, depth, add_name, &listing, err) == 0)
+            listed++;
+        else if (err->kind == ERROR_CANCELED)
+            return -1;
+        else if (regions_count(regions) > 1)
+            log_error(err, "Could not list a region", S("region", region->name));
+    }
+    if (listed == 0)
+        return -1;
+    merge_names(&names);
+    *ret_names = names;
+    names = (struct repo_names){0};
+    return 0;
+}
+
+void repo_names_done(struct repo_names *names)
+{
+    for (size_t i = 0; i < names->count; i++)
+        free(names->names[i].name);
+    free(names->names);
+    *names = (struct repo_names){0};
+}
+
+int repo_list(struct repo *repo, const char *prefix, struct repo_names *ret_names,
+              struct error *err)
+{
+    CLEANUP(own_freep) char *full = repo_full_name(repo, prefix);
+    return list_regions(repo->regions, full, STORE_DEEP, strlen(repo->prefix), ret_names, err);
+}
+
+/* Backups */
+
+int repo_load_manifest(struct repo *repo, const char *backup_id, struct manifest *ret_manifest,
+                       struct error *err)
+{
+    char name[REPO_NAME_MAX];
+    CLEANUP(buf_done) struct buf plain = BUF(MANIFEST_BYTES_MAX);
+    repo_manifest_name(backup_id, name);
+    if (repo_fetch_plain(repo, CONTAINER_MANIFEST, name, &plain, NULL, err) < 0)
+        return -1;
+    if (manifest_parse(plain.data, plain.size, ret_manifest, err) < 0)
+        return error_wrap(err, "object '%s'", name);
+    if (strcmp(ret_manifest->id, backup_id) == 0 &&
+        ret_manifest->system_identifier == repo->document.system_identifier)
+        return 0;
+    manifest_done(ret_manifest);
+    return error_set(err, ERROR_CORRUPT, "object '%s' is the manifest of something else", name);
+}
+
+static int no_such_backup(const struct repo_names *manifests, const char *id, struct error *err)
+{
+    CLEANUP(buf_done) struct buf known = BUF(256);
+    struct error full; /* a list that is too long is cut */
+    if (manifests->count == 0)
+        return error_set(err, ERROR_NOT_FOUND, "the repository has no backup yet");
+    for (size_t i = manifests->count; i > 0; i--) /* newest first */
+        if (buf_format(&known, &full, "%s%s", known.size ? ", " : "",
+                       manifests->names[i - 1].name + strlen("manifests/")) < 0)
+            break;
+    return error_set(err, ERROR_NOT_FOUND, "no backup '%s' in the repository, which has %.*s", id,
+                     (int)known.size, (const char *)known.data);
+}
+
+int repo_find_backup(struct repo *repo, const char *id, char ret_id[BACKUP_ID_BYTES],
+                     struct error *err)
+{
+    CLEANUP(repo_names_done) struct repo_names manifests = {0};
+    bool latest = !id || strcmp(id, "Latest") == 0;
+    if (repo_list(repo, "manifests/", &manifests, err) < 0)
+        return -1;
+    for (size_t i = manifests.count; i > 0; i--) {
+        const char *found = manifests.names[i - 1].name + strlen("manifests/");
+        enum backup_type type;
+        int64_t start_ms;
+        if (!backup_id_parse(found, &type, &start_ms) || (!latest && strcmp(found, id) != 0))
+            continue;
+        memcpy(ret_id, found, strlen(found) + 1);
+        return 0;
+    }
+    return no_such_backup(&manifests, latest ? "Latest" : id, err);
+}
+
+/* Opening */
+
+void repo_closep(struct repo **repo)
+{
+    struct repo *r = TAKE(*repo);
+    if (!r)
+        return;
+    keyring_done(&r->keyring);
+    repo_document_done(&r->document);
+    free(r->prefix);
+    free(r);
+}
+
+static struct repo *repo_new(const struct policy *policy, struct regions *regions,
+                             uint64_t system_identifier)
+{
+    struct repo *repo = own_alloc(sizeof(*repo));
+    repo->regions = regions;
+    repo->level = policy->compression_level;
+    repo->document = (struct repo_document){
+        .namespace = own_strdup(policy->namespace),
+        .name = own_strdup(policy->name),
+        .system_identifier = system_identifier,
+    };
+    repo_document_id(&repo->document, repo->id);
+    repo->prefix =
+        own_format("%s.%s/%" PRIu64 "/", policy->namespace, policy->name, system_identifier);
+    return repo;
+}
+
+/* The document of one region: 1, or 0 if it has none; checks that it is ours. */
+static int read_document(struct repo *repo, size_t region, struct repo_document *ret_document,
+                         struct error *err)
+{
+    CLEANUP(own_freep) char *name = repo_full_name(repo, document_name);
+    CLEANUP(buf_done) struct buf text = BUF(REPO_DOCUMENT_MAX);
+    const struct region *from = regions_at(repo->regions, region);
+    if (store_get_all(from->store, name, &text, err) < 0)
+        return err->kind == ERROR_NOT_FOUND ? 0 : -1;
+    CLEANUP(repo_document_done) struct repo_document document = {0};
+    if (repo_document_parse(text.data, text.size, &document, err) < 0 ||
+        repo_document_same(&document, &repo->document, err) < 0)
+        return error_wrap(err, "'%s' in region '%s'", name, from->name);
+    *ret_document = document;
+    document = (struct repo_document){0};
+    return 1;
+}
+
+/* Takes the id key's name from a region's document; all regions must agree. */
+static int adopt_document(struct repo *repo, size_t region, const struct repo_document *document,
+                          struct error *err)
+{
+    char *ours = repo->document.id_key;
+    if (ours[0] == '\0')
+        memcpy(ours, document->id_key, sizeof(document->id_key));
+    if (strcmp(ours, document->id_key) == 0)
+        return 0;
+    return error_set(err, ERROR_CONFLICT,
+                     "region '%s' has a repository of its own for this database (id key %s, "
+                     "elsewhere %s): remove the one that was not meant to be",
+                     regions_at(repo->regions, region)->name, document->id_key, ours);
+}
+
+/* Reads repository.json in every usable region; gives how many have it, and in err why a region
+ * could not be read (kind NONE if all could). To write, such a region is lost. -1 when the job
+ * cannot go on. */
+static int read_documents(struct repo *repo, bool write, size_t *ret_found, struct error *err)
+{
+    struct error first = {0};
+    *ret_found = 0;
+    for (size_t i = 0; i < regions_count(repo->regions); i++) {
+        CLEANUP(repo_document_done) struct repo_document document = {0};
+        int found = regions_usable(repo->regions, i) ? read_document(repo, i, &document, err) : 0;
+        if (found > 0 && adopt_document(repo, i, &document, err) < 0)
+            return -1;
+        *ret_found += found > 0;
+        if (found >= 0)
+            continue;
+        if (write ? regions_lose(repo->regions, i, err) < 0 : err->kind == ERROR_CANCELED)
+            return -1;
+        if (first.kind == ERROR_NONE)
+            first = *err;
+    }
+    *err = first;
+    return 0;
+}
+
+static int put_document(struct repo *repo, struct error *err)
+{
+    CLEANUP(own_freep) char *text = repo_document_format(&repo->document);
+    struct store_bytes bytes = {.data = text, .size = strlen(text)};
+    digest_sha256(bytes.data, bytes.size, bytes.sha256);
+    if (repo_put(repo, document_name, &bytes, PUT_SAME, err) < 0)
+        return -1;
+    /* whoever made it in the same moment may have named another id key */
+    size_t found;
+    return read_documents(repo, true, &found, err);
+}
+
+int repo_open_write(struct repo **ret_repo, const struct policy *policy,
+                    const struct secrets *secrets, struct regions *regions,
+                    uint64_t system_identifier, struct error *err)
+{
+    CLEANUP(user_keys_done) struct user_keys users = {0};
+    CLEANUP(repo_closep) struct repo *repo = repo_new(policy, regions, system_identifier);
+    size_t found;
+    if (user_keys_load(&users, policy, secrets, err) < 0 ||
+        read_documents(repo, true, &found, err) < 0)
+        return -1;
+    if (found == 0 && err->kind != ERROR_NONE)
+        return error_wrap(err, "a new repository needs every region once");
+    if (found == 0 && repo_keys_make_id(repo, err) < 0)
+        return -1;
+    if (repo_keys_load(repo, &users, err) < 0 || repo_keys_spread(repo, &users, err) < 0)
+        return -1;
+    if (put_document(repo, err) < 0)
+        return -1;
+    *ret_repo = TAKE(repo);
+    return 0;
+}
+
+static int several_systems(const struct repo_names *systems, const char *prefix, struct error *err)
+{
+    CLEANUP(buf_done) struct buf known = BUF(256);
+    struct error full; /* a list that is too long is cut */
+    for (size_t i = 0; i < systems->count; i++)
+        if (buf_format(&known, &full, "%s%.*s", i ? ", " : "",
+                       (int)strcspn(systems->names[i].name, "/"), systems->names[i].name) < 0)
+            break;
+    return error_set(err, ERROR_PERMANENT,
+                     "'%s' holds repositories of several database systems, %.*s: choose one with "
+                     "--system-identifier",
+                     prefix, (int)known.size, (const char *)known.data);
+}
+
+/* The only database system that has a repository under the policy. */
+static int find_system(const struct policy *policy, struct regions *regions, uint64_t *ret_system,
+                       struct error *err)
+{
+    CLEANUP(repo_names_done) struct repo_names systems = {0};
+    CLEANUP(own_freep) char *prefix = own_format("%s.%s/", policy->namespace, policy->name);
+    if (list_regions(regions, prefix, STORE_SHALLOW, strlen(prefix), &systems, err) < 0)
+        return -1;
+    if (systems.count > 1)
+        return several_systems(&systems, prefix, err);
+    char *end = NULL;
+    if (systems.count == 1)
+        *ret_system = strtoull(systems.names[0].name, &end, 10);
+    if (!end || strcmp(end, "/") != 0 || *ret_system == 0)
+        return error_set(err, ERROR_NOT_FOUND,
+                         "no repository below '%s': no backup was made under policy '%s/%s' yet, "
+                         "or bucket or prefix are wrong",
+                         prefix, policy->namespace, policy->name);
+    return 0;
+}
+
+int repo_open_read(struct repo **ret_repo, const struct policy *policy,
+                   const struct secrets *secrets, struct regions *regions,
+                   uint64_t system_identifier, struct error *err)
+{
+    CLEANUP(user_keys_done) struct user_keys users = {0};
+    if (user_keys_load(&users, policy, secrets, err) < 0)
+        return -1;
+    if (system_identifier == 0 && find_system(policy, regions, &system_identifier, err) < 0)
+        return -1;
+    CLEANUP(repo_closep) struct repo *repo = repo_new(policy, regions, system_identifier);
+    size_t found;
+    if (read_documents(repo, false, &found, err) < 0 || (found == 0 && err->kind != ERROR_NONE))
+        return -1;
+    if (found == 0)
+        return error_set(err, ERROR_NOT_FOUND, "no '%s%s' in any region", repo->prefix,
+                         document_name);
+    if (repo_keys_load(repo, &users, err) < 0)
+        return -1;
+    *ret_repo = TAKE(repo);
+    return 0;
+}

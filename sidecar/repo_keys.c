@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sidecar/repo_keys.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/buf.h"
+#include "common/own.h"
+#include "common/text.h"
+#include "sidecar/policy.h"
+#include "sidecar/repo.h"
+#include "sidecar/secrets.h"
+
+enum { KEY_OBJECT_MAX = 4096 };
+
+static const char not_wrapped[] = "none";
+
+void user_keys_done(struct user_keys *keys)
+{
+    for (size_t i = 0; i < keys->count; i++)
+        key_done(&keys->keys[i]);
+    free(keys->keys);
+    free(keys->names);
+    *keys = (struct user_keys){0};
+}
+
+static int load_user_key(struct user_keys *users, const char *name, const struct secrets *secrets,
+                         struct error *err)
+{
+    CLEANUP(buf_done) struct buf text = BUF_SECRET(SECRETS_VALUE_MAX);
+    size_t index = users->count;
+    if (secrets_get_user_key(secrets, index, name, &text, err) < 0)
+        return -1;
+    if (key_parse_kek(text.data, text.size, &users->keys[index], err) < 0)
+        return error_wrap(err, "encryption.keys[%zu] '%s'", index, name);
+    users->names[users->count++] = name;
+    return 0;
+}
+
+int user_keys_load(struct user_keys *ret_keys, const struct policy *policy,
+                   const struct secrets *secrets, struct error *err)
+{
+    const struct policy_encryption *wanted = &policy->encryption;
+    CLEANUP(user_keys_done)
+    struct user_keys users = {
+        .keys = own_alloc((wanted->key_count + 1) * sizeof(users.keys[0])),
+        .names = own_alloc((wanted->key_count + 1) * sizeof(users.names[0])),
+    };
+    for (size_t i = 0; i < wanted->key_count; i++) {
+        if (load_user_key(&users, wanted->keys[i], secrets, err) < 0)
+            return -1;
+        if (wanted->enabled && strcmp(wanted->keys[i], wanted->active_key) == 0)
+            users.active = &users.keys[i];
+    }
+    *ret_keys = users;
+    users = (struct user_keys){0};
+    return 0;
+}
+
+/* The user key that a key object's name ("keys/<key-id>.<kek-id>") says it is wrapped by; false if
+ * it is none of ours, or if it is not wrapped and encryption is on. */
+static bool find_user_key(const struct user_keys *users, const char *name,
+                          const struct key **ret_user)
+{
+    const char *wrapped_by = strrchr(name, '.');
+    *ret_user = NULL;
+    if (!wrapped_by)
+        return false;
+    if (strcmp(wrapped_by + 1, not_wrapped) == 0)
+        return !users->active;
+    for (size_t i = 0; i < users->count; i++) {
+        char id[KEY_ID_TEXT_BYTES];
+        key_id_text(&users->keys[i], id);
+        if (strcmp(wrapped_by + 1, id) == 0)
+            *ret_user = &users->keys[i];
+    }
+    return *ret_user;
+}
+
+/* The first region whose copy of a key object is sound gives the key. */
+static int load_key(struct repo *repo, const struct repo_name *object, const struct key *user,
+                    struct key *ret_key, struct error *err)
+{
+    CLEANUP(own_freep) char *name = repo_full_name(repo, object->name);
+    error_set(err, ERROR_NOT_FOUND, "no region has it");
+    for (size_t i = 0; i < regions_count(repo->regions); i++) {
+        CLEANUP(buf_done) struct buf text = BUF_SECRET(KEY_OBJECT_MAX);
+        if ((object->regions & 1u << i) &&
+            store_get_all(regions_at(repo->regions, i)->store, name, &text, err) == 0 &&
+            key_parse_object(text.data, text.size, user, ret_key, err) == 0)
+            return 0;
+    }
+    return error_wrap(err, "key object '%s'", object->name);
+}
+
+/* Why the repository's id key is not among those that could be opened. */
+static int explain_no_id_key(const struct repo *repo, const struct user_keys *users,
+                             const struct repo_names *objects, struct error *err)
+{
+    CLEANUP(buf_done) struct buf ours = BUF(256), theirs = BUF(256);
+    struct error full; /* lists that are too long are cut */
+    for (size_t i = 0; i < users->count; i++) {
+        char id[KEY_ID_TEXT_BYTES];
+        key_id_text(&users->keys[i], id);
+        if (buf_format(&ours, &full, "%s'%s' (id %s)", i ? ", " : "", users->names[i], id) < 0)
+            break;
+    }
+    for (size_t i = 0; i < objects->count; i++) {
+        const char *name = objects->names[i].name + strlen("keys/");
+        const char *wrapped_by = strrchr(name, '.');
+        if (wrapped_by && strncmp(name, repo->document.id_key, KEY_ID_TEXT_BYTES - 1) == 0 &&
+            buf_format(&theirs, &full, "%s%s", theirs.size ? ", " : "", wrapped_by + 1) < 0)
+            break;
+    }
+    if (theirs.size == 0)
+        return error_set(err, ERROR_CORRUPT,
+                         "the repository's id key '%s' is missing below 'keys/' in every region",
+                         repo->document.id_key);
+    return error_set(
+        err, ERROR_PERMANENT,
+        "wrong key: the repository's keys are wrapped by user key %.*s, "
+        "spec.encryption.keys has %.*s: give the key that the repository was made with",
+        (int)theirs.size, (const char *)theirs.data, ours.size ? (int)ours.size : 4,
+        ours.size ? (const char *)ours.data : "none");
+}
+
+/* The data key that is to be the active one. */
+struct newest {
+    int64_t modified_ms;
+    uint8_t id[KEY_ID_BYTES];
+};
+
+static void adopt(struct repo *repo, const struct key *key, int64_t modified_ms,
+                  struct newest *newest)
+{
+    char id[KEY_ID_TEXT_BYTES];
+    key_id_text(key, id);
+    if (key->purpose == KEY_PURPOSE_ID && strcmp(id, repo->document.id_key) == 0)
+        repo->keyring.id_key = *key;
+    if (key->purpose != KEY_PURPOSE_DATA)
+        return;
+    keyring_add(&repo->keyring, key);
+    if (modified_ms > newest->modified_ms) {
+        newest->modified_ms = modified_ms;
+        memcpy(newest->id, key->id, KEY_ID_BYTES);
+    }
+}
+
+static int load_keys(struct repo *repo, const struct user_keys *users,
+                     const struct repo_names *objects, struct error *err)
+{
+    struct newest newest = {.modified_ms = -1};
+    for (size_t i = 0; i < objects->count; i++) {
+        CLEANUP(key_done) struct key key = {0};
+        const struct key *user;
+        if (!find_user_key(users, objects->names[i].name, &user))
+            continue;
+        if (load_key(repo, &objects->names[i], user, &key, err) < 0)
+            return -1;
+        adopt(repo, &key, objects->names[i].modified_ms, &newest);
+    }
+    repo->keyring.active = keyring_find(&repo->keyring, newest.id);
+    return 0;
+}
+
+int repo_keys_load(struct repo *repo, const struct user_keys *users, struct error *err)
+{
+    CLEANUP(repo_names_done) struct repo_names objects = {0};
+    if (repo_list(repo, "keys/", &objects, err) < 0 || load_keys(repo, users, &objects, err) < 0)
+        return -1;
+    if (repo->keyring.id_key.purpose != KEY_PURPOSE_ID)
+        return explain_no_id_key(repo, users, &objects, err);
+    return 0;
+}
+
+int repo_keys_make_id(struct repo *repo, struct error *err)
+{
+    if (key_generate(KEY_PURPOSE_ID, &repo->keyring.id_key, err) < 0)
+        return -1;
+    key_id_text(&repo->keyring.id_key, repo->document.id_key);
+    return 0;
+}
+
+static int put_key(struct repo *repo, const struct key *key, const struct key *user,
+                   struct error *err)
+{
+    char id[KEY_ID_TEXT_BYTES], user_id[KEY_ID_TEXT_BYTES];
+    key_id_text(key, id);
+    if (user)
+        key_id_text(user, user_id);
+    CLEANUP(own_freep)
+    char *name = own_format("keys/%s.%s", id, user ? user_id : not_wrapped);
+    CLEANUP(own_freep) char *text = NULL;
+    if (key_format_object(key, user, &text, err) < 0)
+        return -1;
+    struct store_bytes bytes = {.data = text, .size = strlen(text)};
+    digest_sha256(bytes.data, bytes.size, bytes.sha256);
+    return repo_put(repo, name, &bytes, PUT_SAME, err);
+}
+
+int repo_keys_spread(struct repo *repo, const struct user_keys *users, struct error *err)
+{
+    if (!repo->keyring.active) {
+        CLEANUP(key_done) struct key key = {0};
+        if (key_generate(KEY_PURPOSE_DATA, &key, err) < 0)
+            return -1;
+        keyring_add(&repo->keyring, &key);
+        repo->keyring.active = keyring_find(&repo->keyring, key.id);
+    }
+    if (put_key(repo, &repo->keyring.id_key, users->active, err) < 0)
+        return -1;
+    return put_key(repo, repo->keyring.active, users->active, err);
+}
