@@ -17,10 +17,13 @@ enum {
     FRAME_PIECES = FRAME_PLAIN_MAX / PIECE_BYTES
 };
 
-/* Compression and decompression contexts of one thread, made when first needed. */
+/* Compression and decompression contexts of one thread, made when first needed. libzstd keeps no
+ * window, as plaintext and output are whole in the caller's memory: compression takes
+ * 0.6 MiB at level 1, 1.3 MiB at level 3, 17 MiB at level 19, decompression 0.1 MiB. */
 struct frame_codec;
 
-struct frame_codec *frame_codec_new(int level); /* 1 to 19 */
+enum { FRAME_LEVEL_MIN = 1, FRAME_LEVEL_MAX = 19 };
+struct frame_codec *frame_codec_new(int level);
 void frame_codec_freep(struct frame_codec **codec);
 
 size_t frame_bound(size_t plain_size); /* bytes that compressed plaintext needs at most */
