@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sidecar/pg.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include <libpq-fe.h>
+
+#include "common/own.h"
+#include "sidecar/pg_failure.h"
+#include "sidecar/pg_page.h"
+#include "sidecar/pg_session.h"
+
+enum { VERSION_MIN = 150000, VERSION_END = 190000, VERSION_TRANSACTION_TIMEOUT = 170000 };
+
+struct pg {
+    struct pg_session *session;
+    bool started_in_recovery; /* the backup of this session */
+};
+
+/* What the session's role may do; session_user, as nothing here changes roles. */
+static const char sql_privileges[] =
+    "SELECT r.rolsuper, r.rolreplication,"
+    " pg_catalog.pg_has_role(r.oid, 'pg_read_all_settings', 'USAGE'),"
+    " pg_catalog.pg_has_role(r.oid, 'pg_monitor', 'USAGE'),"
+    " pg_catalog.has_function_privilege(r.oid, 'pg_catalog.pg_backup_start(text, boolean)',"
+    " 'EXECUTE'),"
+    " pg_catalog.has_function_privilege(r.oid, 'pg_catalog.pg_backup_stop(boolean)', 'EXECUTE')"
+    " FROM pg_catalog.pg_roles AS r"
+    " WHERE r.rolname OPERATOR(pg_catalog.=) session_user";
+
+/* Role 10 is the one that initdb made (BOOTSTRAP_SUPERUSERID). pg_settings counts segment_size in
+ * blocks, the others here in bytes. */
+static const char sql_server[] =
+    "SELECT (SELECT c.system_identifier FROM pg_catalog.pg_control_system() AS c),"
+    " pg_catalog.pg_is_in_recovery(),"
+    " pg_catalog.current_setting('data_checksums') OPERATOR(pg_catalog.=) 'on',"
+    " (SELECT s.setting FROM pg_catalog.pg_settings AS s"
+    " WHERE s.name OPERATOR(pg_catalog.=) 'block_size'),"
+    " (SELECT s.setting FROM pg_catalog.pg_settings AS s"
+    " WHERE s.name OPERATOR(pg_catalog.=) 'segment_size'),"
+    " (SELECT s.setting FROM pg_catalog.pg_settings AS s"
+    " WHERE s.name OPERATOR(pg_catalog.=) 'wal_segment_size'),"
+    " pg_catalog.floor(pg_catalog.date_part('epoch', pg_catalog.pg_postmaster_start_time())"
+    " OPERATOR(pg_catalog.*) 1000)::pg_catalog.int8,"
+    " pg_catalog.current_setting('data_directory'),"
+    " (SELECT r.rolname FROM pg_catalog.pg_roles AS r WHERE r.oid OPERATOR(pg_catalog.=) 10)";
+
+static const char sql_start[] =
+    "SELECT pg_catalog.pg_backup_start(label => $1, fast => true), pg_catalog.pg_is_in_recovery()";
+
+static const char sql_stop[] = "SELECT b.lsn, b.labelfile, b.spcmapfile"
+                               " FROM pg_catalog.pg_backup_stop(wait_for_archive => false) AS b";
+
+static const char sql_in_recovery[] = "SELECT pg_catalog.pg_is_in_recovery()";
+
+/* Unknown to PostgreSQL before 17, so it cannot be in the startup packet. */
+static const char sql_no_transaction_timeout[] =
+    "SELECT pg_catalog.set_config('transaction_timeout', '0', false)";
+
+static int run(struct pg *pg, const char *sql, int columns, PGresult **ret_result,
+               struct error *err)
+{
+    struct pg_command command = {.sql = sql, .columns = columns};
+    return pg_session_run(pg->session, &command, ret_result, err);
+}
+
+static int check_version(const struct pg *pg, uint32_t *ret_version_num, struct error *err)
+{
+    int version = PQserverVersion(pg->session->conn);
+    if (version < VERSION_MIN || version >= VERSION_END)
+        return error_set(err, ERROR_PERMANENT,
+                         "PostgreSQL %s is not supported: 15, 16, 17 and 18 are",
+                         PQparameterStatus(pg->session->conn, "server_version"));
+    *ret_version_num = (uint32_t)version;
+    return 0;
+}
+
+static int check_privileges(struct pg *pg, struct error *err)
+{
+    CLEANUP(pg_result_clearp) PGresult *result = NULL;
+    if (run(pg, sql_privileges, 6, &result, err) < 0)
+        return error_wrap(err, "read the privileges of role '%s'", pg->session->role);
+    struct pg_row row = {.result = result};
+    bool superuser = pg_row_bool(&row), replication = pg_row_bool(&row);
+    bool settings = pg_row_bool(&row), monitor = pg_row_bool(&row);
+    bool start = pg_row_bool(&row), stop = pg_row_bool(&row);
+    if (pg_row_end(&row, "read the privileges", err) < 0)
+        return -1;
+    if (superuser)
+        return error_set(err, ERROR_PERMANENT,
+                         "role '%s' is a superuser, which Lifeboat refuses to use; run role.sql "
+                         "and let connection.user name its role \"lifeboat\"",
+                         pg->session->role);
+    if (replication && settings && monitor && start && stop)
+        return 0;
+
+    CLEANUP(own_freep) char *role = pg_failure_quote(pg->session->role);
+    CLEANUP(own_freep) char *attribute = own_format("ALTER ROLE %s REPLICATION; ", role);
+    CLEANUP(own_freep)
+    char *membership =
+        own_format("GRANT %s%s%s TO %s; ", settings ? "" : "pg_read_all_settings",
+                   settings || monitor ? "" : ", ", monitor ? "" : "pg_monitor", role);
+    CLEANUP(own_freep)
+    char *execute = own_format("GRANT EXECUTE ON FUNCTION %s%s%s TO %s; ",
+                               start ? "" : "pg_catalog.pg_backup_start(text, boolean)",
+                               start || stop ? "" : ", ",
+                               stop ? "" : "pg_catalog.pg_backup_stop(boolean)", role);
+    return error_set(err, ERROR_PERMANENT,
+                     "role '%s' lacks privileges; run as a superuser in database '%s': %s%s%s"
+                     "(or role.sql)",
+                     pg->session->role, pg->session->database, replication ? "" : attribute,
+                     settings && monitor ? "" : membership, start && stop ? "" : execute);
+}
+
+static bool copy_text(char *ret_text, size_t size, const char *text)
+{
+    return snprintf(ret_text, size, "%s", text) < (int)size && *text;
+}
+
+static int read_server(struct pg *pg, struct pg_server *ret_server, struct error *err)
+{
+    CLEANUP(pg_result_clearp) PGresult *result = NULL;
+    if (run(pg, sql_server, 9, &result, err) < 0)
+        return error_wrap(err, "read the server's settings");
+    struct pg_row row = {.result = result};
+    struct pg_server server = {.version_num = ret_server->version_num};
+    server.system_identifier = pg_row_number(&row, UINT64_MAX);
+    server.in_recovery = pg_row_bool(&row);
+    server.checksums = pg_row_bool(&row);
+    server.block_bytes = (uint32_t)pg_row_number(&row, UINT32_MAX);
+    server.segment_blocks = (uint32_t)pg_row_number(&row, UINT32_MAX);
+    server.wal_segment_bytes = (uint32_t)pg_row_number(&row, UINT32_MAX);
+    server.postmaster_started_ms = (int64_t)pg_row_number(&row, INT64_MAX);
+    row.bad |= !copy_text(server.data_directory, sizeof(server.data_directory), pg_row_text(&row));
+    row.bad |= !copy_text(server.bootstrap_superuser, sizeof(server.bootstrap_superuser),
+                          pg_row_text(&row));
+    if (pg_row_end(&row, "read the server's settings", err) < 0)
+        return -1;
+    *ret_server = server;
+    return 0;
+}
+
+static int disable_transaction_timeout(struct pg *pg, struct error *err)
+{
+    if (PQserverVersion(pg->session->conn) < VERSION_TRANSACTION_TIMEOUT)
+        return 0;
+    CLEANUP(pg_result_clearp) PGresult *result = NULL;
+    return run(pg, sql_no_transaction_timeout, 1, &result, err);
+}
+
+int pg_in_recovery(struct pg *pg, bool *ret_in_recovery, struct error *err)
+{
+    CLEANUP(pg_result_clearp) PGresult *result = NULL;
+    if (run(pg, sql_in_recovery, 1, &result, err) < 0)
+        return error_wrap(err, "ask whether the server is in recovery");
+    struct pg_row row = {.result = result};
+    bool in_recovery = pg_row_bool(&row);
+    if (pg_row_end(&row, "ask whether the server is in recovery", err) < 0)
+        return -1;
+    *ret_in_recovery = in_recovery;
+    return 0;
+}
+
+/* PostgreSQL refuses to end a backup that began before a promotion, with a SQLSTATE that means many
+ * things; the server's state is plain. */
+static int fail_stop(struct pg *pg, struct error *err)
+{
+    struct error ignored;
+    bool in_recovery;
+    if (err->kind == ERROR_PERMANENT && pg->started_in_recovery &&
+        pg_in_recovery(pg, &in_recovery, &ignored) == 0 && !in_recovery)
+        return error_set(err, ERROR_PERMANENT,
+                         "the standby was promoted during the backup, which is lost; take another");
+    return error_wrap(err, "end the backup");
+}
+
+void pg_backup_end_done(struct pg_backup_end *end)
+{
+    own_freep(&end->backup_label);
+    own_freep(&end->tablespace_map);
+}
+
+int pg_backup_stop(struct pg *pg, struct pg_backup_end *ret_end, struct error *err)
+{
+    CLEANUP(pg_result_clearp) PGresult *result = NULL;
+    if (run(pg, sql_stop, 3, &result, err) < 0)
+        return fail_stop(pg, err);
+    struct pg_row row = {.result = result};
+    uint64_t stop_lsn = pg_row_lsn(&row);
+    const char *label = pg_row_text(&row), *map = pg_row_text(&row);
+    if (pg_row_end(&row, "end the backup", err) < 0)
+        return -1;
+    *ret_end = (struct pg_backup_end){
+        .stop_lsn = stop_lsn,
+        .backup_label = own_strdup(label),
+        .tablespace_map = own_strdup(map),
+    };
+    return 0;
+}
+
+int pg_backup_start(struct pg *pg, const char *label, uint64_t *ret_start_lsn, struct error *err)
+{
+    struct pg_command command = {
+        .sql = sql_start, .parameters = &label, .parameter_count = 1, .columns = 2};
+    CLEANUP(pg_result_clearp) PGresult *result = NULL;
+    if (pg_session_run(pg->session, &command, &result, err) < 0)
+        return error_wrap(err, "start the backup");
+    struct pg_row row = {.result = result};
+    uint64_t start_lsn = pg_row_lsn(&row);
+    pg->started_in_recovery = pg_row_bool(&row);
+    if (pg_row_end(&row, "start the backup", err) < 0)
+        return -1;
+    *ret_start_lsn = start_lsn;
+    return 0;
+}
+
+int pg_inspect(struct pg *pg, struct pg_server *ret_server, struct error *err)
+{
+    struct pg_server server = {0};
+    if (check_version(pg, &server.version_num, err) < 0 || check_privileges(pg, err) < 0 ||
+        read_server(pg, &server, err) < 0)
+        return -1;
+    if (server.block_bytes != PG_PAGE_BYTES)
+        return error_set(err, ERROR_PERMANENT,
+                         "PostgreSQL was built with a block size of %u: only %d is supported",
+                         server.block_bytes, PG_PAGE_BYTES);
+    *ret_server = server;
+    return 0;
+}
+
+void pg_closep(struct pg **pg)
+{
+    if (!*pg)
+        return;
+    pg_session_closep(&(*pg)->session);
+    own_freep(pg);
+}
+
+int pg_open(struct pg **ret_pg, const struct pg_options *options, struct error *err)
+{
+    CLEANUP(pg_closep) struct pg *pg = own_alloc(sizeof(*pg));
+    if (pg_session_open(&pg->session, options, false, err) < 0 ||
+        disable_transaction_timeout(pg, err) < 0)
+        return -1;
+    *ret_pg = TAKE(pg);
+    return 0;
+}
