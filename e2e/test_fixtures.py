@@ -3,6 +3,7 @@
 
 import subprocess
 
+import psycopg
 import pytest
 from botocore.exceptions import ClientError
 
@@ -45,6 +46,16 @@ def test_damage_is_found(cluster, workspace, major):
     source.start()
     with pytest.raises(AssertionError, match="pg_amcheck"):
         assert_sound(source)
+
+
+def test_the_role_of_the_sidecar_logs_in_with_its_password_only(cluster, major):
+    server = cluster(major)
+    server.add_role("a password")
+    login = {"user": "lifeboat", "host": "127.0.0.1"}
+    with server.connect(password="a password", **login) as connection:
+        assert connection.execute("SELECT current_setting('is_superuser')").fetchone() == ("off",)
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        server.connect(password="another", **login)
 
 
 def test_data_checksums_are_a_choice(cluster, major):
