@@ -7,6 +7,7 @@
 #include "common/own.h"
 #include "sidecar/entry.h"
 #include "sidecar/frame.h"
+#include "sidecar/index.h"
 #include "sidecar/manifest.h"
 #include "sidecar/packer.h"
 #include "sidecar/scan.h"
