@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The command line, parsed: one command and its options. An option that a command does not know is
+ * an error, never ignored. Pure but for printing help.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/error.h"
+#include "sidecar/backup_id.h"
+#include "sidecar/target.h"
+
+enum cli_command { CLI_BACKUP, CLI_LIST, CLI_SHOW, CLI_RESTORE, CLI_HELP, CLI_VERSION };
+
+enum { CLI_TABLESPACES_MAX = 256, CLI_WORKERS_MAX = 64 };
+
+struct cli_options {
+    enum cli_command command;
+    enum cli_command help_for; /* CLI_HELP: itself for all of it */
+    const char *policy;        /* -f */
+    const char *secrets;
+    bool json;
+    const char *pgdata, *host, *port, *user;
+    enum backup_type type;
+    const char *region;
+    uint64_t system_identifier; /* 0: the only one */
+    const char *backup;         /* of show and restore; NULL: the newest */
+    const char *to;
+    struct target_tablespace tablespaces[CLI_TABLESPACES_MAX];
+    size_t tablespace_count;
+    size_t workers;                   /* 0: the policy's */
+    char *texts[CLI_TABLESPACES_MAX]; /* owned halves of OLD=NEW */
+};
+
+/* Texts are lent from argv. PERMANENT: wrong usage, which is exit status 2. */
+MUST_CHECK int cli_parse(struct cli_options *ret_options, int argc, char **argv, struct error *err);
+void cli_options_done(struct cli_options *options);
+/* The help for a command, or all of it; static text. */
+const char *cli_help(enum cli_command command);
+const char *cli_command_name(enum cli_command command);

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The commands of the command line. Each does its work, prints its result on stdout, as text or
+ * JSON, and leaves errors to main.
+ */
+#pragma once
+
+#include "common/error.h"
+
+struct cancel;
+struct cli_options;
+
+MUST_CHECK int command_backup(const struct cli_options *options, struct cancel *cancel,
+                              struct error *err);
+MUST_CHECK int command_restore(const struct cli_options *options, struct cancel *cancel,
+                               struct error *err);
+/* Damaged manifests are rows of the list; the command fails after printing it. */
+MUST_CHECK int command_list(const struct cli_options *options, struct cancel *cancel,
+                            struct error *err);
+MUST_CHECK int command_show(const struct cli_options *options, struct cancel *cancel,
+                            struct error *err);

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/buf.h"
+#include "common/own.h"
+#include "sidecar/backup.h"
+#include "sidecar/cli.h"
+#include "sidecar/command.h"
+#include "sidecar/manifest.h"
+#include "sidecar/output.h"
+#include "sidecar/pg.h"
+#include "sidecar/policy.h"
+#include "sidecar/progress.h"
+#include "sidecar/secrets.h"
+#include "sidecar/session.h"
+
+/* An option, else the environment variable of libpq, else the policy. */
+static const char *choose(const char *option, const char *variable, const char *policy)
+{
+    const char *environment = getenv(variable);
+    if (option)
+        return option;
+    return environment && environment[0] ? environment : policy;
+}
+
+static int load_password(const struct session *session, struct buf *password, struct error *err)
+{
+    const char *key = session->policy->connection.password_key;
+    if (!key)
+        return 0;
+    return secrets_get(session->secrets, "spec.connection.passwordKey", key, password, err);
+}
+
+int command_backup(const struct cli_options *options, struct cancel *cancel, struct error *err)
+{
+    CLEANUP(session_done) struct session session = {0};
+    CLEANUP(manifest_done) struct manifest manifest = {0};
+    CLEANUP(buf_done) struct buf password = BUF_SECRET(SECRETS_VALUE_MAX);
+    if (session_init(&session, options, err) < 0 || load_password(&session, &password, err) < 0)
+        return -1;
+    const struct policy_connection *connection = &session.policy->connection;
+    CLEANUP(own_freep) char *port = own_format("%u", connection->port);
+    struct pg_options pg = {
+        .host = options->host,
+        .port = choose(options->port, "PGPORT", port),
+        .user = choose(options->user, "PGUSER", connection->user),
+        .database = choose(NULL, "PGDATABASE", connection->database),
+        .password = password.size > 0 ? &password : NULL,
+        .ssl_mode = choose(NULL, "PGSSLMODE", connection->ssl_mode),
+        .cancel = cancel,
+    };
+    CLEANUP(progress_freep) struct progress *progress = progress_new("Backing up", options->json);
+    struct backup_options backup = {
+        .policy = session.policy,
+        .secrets = session.secrets,
+        .pg = &pg,
+        .pgdata = choose(options->pgdata, "PGDATA", NULL),
+        .type = options->type,
+        .cancel = cancel,
+        .progress = progress,
+    };
+    if (backup_run(&backup, &manifest, err) < 0)
+        return -1;
+    progress_freep(&progress);
+    return options->json ? output_json(manifest_to_json(&manifest), err)
+                         : output_backup_done(&manifest, err);
+}

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/buf.h"
+#include "common/own.h"
+#include "sidecar/cli.h"
+#include "sidecar/command.h"
+#include "sidecar/manifest.h"
+#include "sidecar/output.h"
+#include "sidecar/policy.h"
+#include "sidecar/repo.h"
+#include "sidecar/session.h"
+
+/* "eu, us": the regions of a bit mask. */
+static char *region_names(const struct repo *repo, uint32_t mask)
+{
+    char *names = own_strdup("");
+    for (size_t i = 0; i < regions_count(repo->regions); i++) {
+        if (!(mask & 1u << i))
+            continue;
+        char *longer =
+            own_format("%s%s%s", names, names[0] ? ", " : "", regions_at(repo->regions, i)->name);
+        free(names);
+        names = longer;
+    }
+    return names;
+}
+
+/* Loads every manifest, newest first, into rows; the count of those that could not be read. */
+static int load_rows(struct repo *repo, const struct repo_names *names, struct output_row *rows,
+                     size_t *ret_damaged, struct error *err)
+{
+    *ret_damaged = 0;
+    for (size_t i = 0; i < names->count; i++) {
+        const struct repo_name *name = &names->names[names->count - 1 - i];
+        const char *id = name->name + strlen("manifests/");
+        rows[i].id = id;
+        rows[i].regions = region_names(repo, name->regions);
+        if (repo_load_manifest(repo, id, &rows[i].manifest, err) == 0)
+            continue;
+        if (err->kind == ERROR_CANCELED)
+            return -1;
+        rows[i].error = own_strdup(err->text);
+        ++*ret_damaged;
+    }
+    return 0;
+}
+
+static void free_rows(struct output_row *rows, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        manifest_done(&rows[i].manifest);
+        free(rows[i].regions);
+        free(rows[i].error);
+    }
+    free(rows);
+}
+
+int command_list(const struct cli_options *options, struct cancel *cancel, struct error *err)
+{
+    CLEANUP(session_done) struct session session = {0};
+    CLEANUP(repo_names_done) struct repo_names names = {0};
+    if (session_init(&session, options, err) < 0 ||
+        session_open_repo(&session, options, cancel, err) < 0 ||
+        repo_list(session.repo, "manifests/", &names, err) < 0)
+        return -1;
+    size_t damaged;
+    struct output_row *rows = own_alloc((names.count + 1) * sizeof(*rows));
+    int result = load_rows(session.repo, &names, rows, &damaged, err);
+    if (result == 0)
+        result = output_list(rows, names.count, options->json, err);
+    free_rows(rows, names.count);
+    if (result == 0 && damaged > 0)
+        return error_set(err, ERROR_CORRUPT, "%zu of %zu manifests could not be read: see the list",
+                         damaged, names.count);
+    return result;
+}
+
+int command_show(const struct cli_options *options, struct cancel *cancel, struct error *err)
+{
+    CLEANUP(session_done) struct session session = {0};
+    CLEANUP(manifest_done) struct manifest manifest = {0};
+    char id[BACKUP_ID_BYTES];
+    if (session_init(&session, options, err) < 0 ||
+        session_open_repo(&session, options, cancel, err) < 0 ||
+        repo_find_backup(session.repo, options->backup, id, err) < 0 ||
+        repo_load_manifest(session.repo, id, &manifest, err) < 0)
+        return -1;
+    return options->json ? output_json(manifest_to_json(&manifest), err)
+                         : output_show(&manifest, err);
+}

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <signal.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "common/cancel.h"
+#include "common/log.h"
+#include "common/own.h"
+#include "sidecar/cli.h"
+#include "sidecar/command.h"
+#include "sidecar/output.h"
+
+enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+
+static struct cancel stop; /* triggered by SIGTERM, SIGINT and SIGHUP */
+
+static void on_signal(int signal_number)
+{
+    (void)signal_number;
+    cancel_trigger(&stop);
+}
+
+static int handle_signals(struct error *err)
+{
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    if (cancel_init(&stop, err) < 0)
+        return -1;
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGHUP, &action, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    return 0;
+}
+
+static int run(const struct cli_options *options, struct error *err)
+{
+    switch (options->command) {
+    case CLI_BACKUP:
+        return command_backup(options, &stop, err);
+    case CLI_LIST:
+        return command_list(options, &stop, err);
+    case CLI_SHOW:
+        return command_show(options, &stop, err);
+    case CLI_RESTORE:
+        return command_restore(options, &stop, err);
+    case CLI_VERSION:
+        return output_text("lifeboat-sidecar " LIFEBOAT_VERSION "\n", err);
+    case CLI_HELP:
+        break;
+    }
+    return output_text(cli_help(options->help_for), err);
+}
+
+/* A line for a person on a terminal, a log event elsewhere; with -o json on stdout as well. */
+static void report(const struct cli_options *options, const struct error *err)
+{
+    struct error ignored; /* if stdout is gone, stderr has it */
+    if (isatty(STDERR_FILENO))
+        fprintf(stderr, "lifeboat-sidecar: %s: %s\n", cli_command_name(options->command),
+                err->text);
+    else
+        log_error(err, "Failed command", S("command", cli_command_name(options->command)));
+    if (options->json && output_error(err, &ignored) < 0)
+        return;
+}
+
+int main(int argc, char **argv)
+{
+    struct error err = {0};
+    CLEANUP(cli_options_done) struct cli_options options = {0};
+    if (cli_parse(&options, argc, argv, &err) < 0) {
+        fprintf(stderr, "lifeboat-sidecar: %s\n", err.text);
+        return EXIT_USAGE;
+    }
+    if (isatty(STDERR_FILENO))
+        log_set_level(LOG_LEVEL_WARN);
+    if (handle_signals(&err) == 0 && run(&options, &err) == 0)
+        return EXIT_DONE;
+    report(&options, &err);
+    return EXIT_FAILED;
+}

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sidecar/output.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/own.h"
+#include "common/text.h"
+#include "sidecar/lsn.h"
+#include "sidecar/restore.h"
+
+enum { SIZE_TEXT = 16, DURATION_TEXT = 24 };
+
+static int flush_output(struct error *err)
+{
+    if (fflush(stdout) != 0 || ferror(stdout))
+        return error_errno(err, errno ? errno : EIO, "write to standard output");
+    return 0;
+}
+
+int output_text(const char *text, struct error *err)
+{
+    fputs(text, stdout);
+    return flush_output(err);
+}
+
+int output_json(json_t *json, struct error *err)
+{
+    json_dumpf(json, stdout, JSON_INDENT(2));
+    fputc('\n', stdout);
+    json_decref(json);
+    return flush_output(err);
+}
+
+int output_error(const struct error *failure, struct error *err)
+{
+    return output_json(json_pack("{s:{s:s, s:s}}", "error", "kind", error_kind_name(failure->kind),
+                                 "message", failure->text),
+                       err);
+}
+
+/* How many times smaller what is stored is than what it restores to: "10.2×". */
+static void format_ratio(const struct manifest *manifest, char ret_text[SIZE_TEXT])
+{
+    if (manifest->bytes_stored == 0)
+        snprintf(ret_text, SIZE_TEXT, "-");
+    else
+        snprintf(ret_text, SIZE_TEXT, "%.1f",
+                 (double)manifest->bytes_total / (double)manifest->bytes_stored);
+}
+
+static void print_row(const struct output_row *row)
+{
+    const struct manifest *manifest = &row->manifest;
+    char age[DURATION_TEXT], size[SIZE_TEXT], stored[SIZE_TEXT], ratio[SIZE_TEXT],
+        time[CLOCK_TEXT_BYTES];
+    if (row->error) {
+        printf("%-27s  cannot be read: %s\n", row->id, row->error);
+        return;
+    }
+    text_duration(clock_now_ms() - manifest->finished_ms, age);
+    text_size(manifest->bytes_total, size);
+    text_size(manifest->bytes_stored, stored);
+    format_ratio(manifest, ratio);
+    clock_format(manifest->finished_ms, time);
+    printf("%-27s  %-12s  %-10s  %8s  %8s  %5s  %-20s  %s%s\n", row->id,
+           backup_type_names[manifest->type], age, size, stored, ratio, time, row->regions,
+           manifest->page_error_count > 0 ? "  (damaged pages)" : "");
+}
+
+static json_t *row_to_json(const struct output_row *row)
+{
+    if (row->error)
+        return json_pack("{s:s, s:s, s:s}", "id", row->id, "regions", row->regions, "error",
+                         row->error);
+    json_t *json = manifest_to_json(&row->manifest);
+    json_object_set_new(json, "regions", json_string(row->regions));
+    return json;
+}
+
+int output_list(const struct output_row *rows, size_t count, bool json, struct error *err)
+{
+    if (json) {
+        json_t *array = json_array();
+        for (size_t i = 0; i < count; i++)
+            json_array_append_new(array, row_to_json(&rows[i]));
+        return output_json(array, err);
+    }
+    if (count == 0)
+        return output_text("No backups yet.\n", err);
+    printf("%-27s  %-12s  %-10s  %8s  %8s  %5s  %-20s  %s\n", "BACKUP", "TYPE", "AGE", "SIZE",
+           "STORED", "RATIO", "RECOVERABLE TO", "REGIONS");
+    for (size_t i = 0; i < count; i++)
+        print_row(&rows[i]);
+    return flush_output(err);
+}
+
+__attribute__((format(printf, 2, 3))) static void print_field(const char *name, const char *format,
+                                                              ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    printf("%-18s  ", name);
+    vprintf(format, arguments);
+    fputc('\n', stdout);
+    va_end(arguments);
+}
+
+static void print_sizes(const struct manifest *manifest)
+{
+    char total[SIZE_TEXT], stored[SIZE_TEXT], read[SIZE_TEXT], ratio[SIZE_TEXT];
+    text_size(manifest->bytes_total, total);
+    text_size(manifest->bytes_stored, stored);
+    text_size(manifest->bytes_read, read);
+    format_ratio(manifest, ratio);
+    print_field("Files", "%" PRIu64 ", %s", manifest->files, total);
+    print_field("Read", "%s", read);
+    print_field("Stored", "%s, WAL included (ratio %s)", stored, ratio);
+}
+
+static void print_wal(const struct manifest *manifest)
+{
+    for (size_t i = 0; i < manifest->wal_count; i++) {
+        char start[LSN_TEXT_BYTES], stop[LSN_TEXT_BYTES];
+        lsn_format(manifest->wal[i].start_lsn, start);
+        lsn_format(manifest->wal[i].stop_lsn, stop);
+        print_field("WAL", "%s to %s on timeline %" PRIu32, start, stop, manifest->wal[i].timeline);
+    }
+}
+
+static void print_page_errors(const struct manifest *manifest)
+{
+    if (manifest->page_error_count == 0) {
+        print_field("Damaged pages",
+                    manifest->checksums ? "none" : "unknown: data checksums are off");
+        return;
+    }
+    print_field("Damaged pages", "%" PRIu64, manifest->page_error_count);
+    for (size_t i = 0; i < manifest->page_error_shown; i++)
+        print_field("", "%s block %" PRIu32, manifest->page_errors[i].path,
+                    manifest->page_errors[i].block);
+}
+
+int output_show(const struct manifest *manifest, struct error *err)
+{
+    char started[CLOCK_TEXT_BYTES], finished[CLOCK_TEXT_BYTES], took[DURATION_TEXT];
+    clock_format(manifest->started_ms, started);
+    clock_format(manifest->finished_ms, finished);
+    text_duration(manifest->finished_ms - manifest->started_ms, took);
+    print_field("Backup", "%s", manifest->id);
+    print_field("Type", "%s", backup_type_names[manifest->type]);
+    print_field("Policy", "%s/%s", manifest->policy_namespace, manifest->policy_name);
+    print_field("Database system", "%" PRIu64 ", PostgreSQL %" PRIu32 ".%" PRIu32,
+                manifest->system_identifier, manifest->version_num / 10000,
+                manifest->version_num % 10000);
+    print_field("Taken from", "a %s", manifest->from_standby ? "standby" : "primary");
+    print_field("Started", "%s", started);
+    print_field("Finished", "%s (%s)", finished, took);
+    print_wal(manifest);
+    print_sizes(manifest);
+    print_page_errors(manifest);
+    return flush_output(err);
+}
+
+int output_backup_done(const struct manifest *manifest, struct error *err)
+{
+    char total[SIZE_TEXT], stored[SIZE_TEXT], took[DURATION_TEXT];
+    text_size(manifest->bytes_total, total);
+    text_size(manifest->bytes_stored, stored);
+    text_duration(manifest->finished_ms - manifest->started_ms, took);
+    printf("Backup %s: %" PRIu64 " files, %s, stored as %s, in %s\n", manifest->id, manifest->files,
+           total, stored, took);
+    if (manifest->page_error_count > 0)
+        printf("Warning: %" PRIu64 " pages of the database are damaged: see 'show %s'\n",
+               manifest->page_error_count, manifest->id);
+    return flush_output(err);
+}
+
+int output_restore_done(const struct restore_result *result, const char *to, bool json,
+                        struct error *err)
+{
+    char bytes[SIZE_TEXT], took[DURATION_TEXT];
+    if (json)
+        return output_json(json_pack("{s:s, s:s, s:I, s:I, s:I, s:f}", "backup", result->backup,
+                                     "to", to, "files", (json_int_t)result->files, "bytes",
+                                     (json_int_t)result->bytes, "fetchedBytes",
+                                     (json_int_t)result->fetched_bytes, "seconds",
+                                     (double)result->duration_ms / 1000.0),
+                           err);
+    text_size(result->bytes, bytes);
+    text_duration(result->duration_ms, took);
+    printf("Restored %s to %s: %" PRIu64 " files, %s, in %s\n"
+           "Start it with: pg_ctl -D '%s' start\n",
+           result->backup, to, result->files, bytes, took, to);
+    return flush_output(err);
+}

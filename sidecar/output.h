@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What commands print on stdout: tables for people, JSON for programs. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <jansson.h>
+
+#include "common/error.h"
+#include "sidecar/manifest.h"
+
+struct restore_result;
+
+/* A backup in a list. */
+struct output_row {
+    const char *id;           /* lent */
+    char *regions;            /* "eu, us" */
+    char *error;              /* why its manifest could not be read; NULL if it could */
+    struct manifest manifest; /* unless error */
+};
+
+/* All fail only if stdout cannot be written. */
+
+/* Takes json. */
+MUST_CHECK int output_json(json_t *json, struct error *err);
+MUST_CHECK int output_error(const struct error *failure, struct error *err); /* {"error": …} */
+MUST_CHECK int output_text(const char *text, struct error *err);
+MUST_CHECK int output_list(const struct output_row *rows, size_t count, bool json,
+                           struct error *err);
+MUST_CHECK int output_show(const struct manifest *manifest, struct error *err);
+MUST_CHECK int output_backup_done(const struct manifest *manifest, struct error *err);
+MUST_CHECK int output_restore_done(const struct restore_result *result, const char *to, bool json,
+                                   struct error *err);

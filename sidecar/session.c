@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sidecar/session.h"
+
+#include "common/own.h"
+#include "sidecar/cli.h"
+#include "sidecar/policy.h"
+#include "sidecar/regions.h"
+#include "sidecar/repo.h"
+#include "sidecar/secrets.h"
+
+void session_done(struct session *session)
+{
+    repo_closep(&session->repo);
+    regions_closep(&session->regions);
+    secrets_closep(&session->secrets);
+    policy_freep(&session->policy);
+}
+
+int session_open_repo(struct session *session, const struct cli_options *options,
+                      const struct cancel *cancel, struct error *err)
+{
+    if (regions_open(&session->regions, session->policy, session->secrets, options->region, cancel,
+                     err) < 0)
+        return -1;
+    return repo_open_read(&session->repo, session->policy, session->secrets, session->regions,
+                          options->system_identifier, err);
+}
+
+int session_init(struct session *ret_session, const struct cli_options *options, struct error *err)
+{
+    CLEANUP(session_done) struct session session = {0};
+    if (policy_load(&session.policy, options->policy, err) < 0 ||
+        secrets_open(&session.secrets, options->secrets, err) < 0)
+        return -1;
+    *ret_session = session;
+    session = (struct session){0};
+    return 0;
+}
