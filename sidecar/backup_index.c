@@ -5,6 +5,7 @@
 
 #include "common/buf.h"
 #include "common/own.h"
+#include "sidecar/backup_table.h"
 #include "sidecar/entry.h"
 #include "sidecar/frame.h"
 #include "sidecar/index.h"

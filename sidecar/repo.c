@@ -9,7 +9,6 @@
 #include "common/buf.h"
 #include "common/log.h"
 #include "common/own.h"
-#include "sidecar/frame.h"
 #include "sidecar/manifest.h"
 #include "sidecar/policy.h"
 #include "sidecar/repo_keys.h"
@@ -72,67 +71,80 @@ int repo_put_sealed(struct repo *repo, const struct repo_blob *blob, uint64_t *r
 
 /* Fetching */
 
-static int fetch_from(struct repo *repo, size_t region, const struct container_identity *identity,
-                      struct buf *object, struct container *ret_container, struct error *err)
+/* What is wanted of an object: it opened, or else its plaintext. */
+struct fetch {
+    struct container_identity identity;
+    struct buf *object;
+    struct container *container; /* NULL: unpack into plain and footer */
+    struct buf *plain, *footer;
+};
+
+static int open_object(struct repo *repo, const struct fetch *fetch, struct error *err)
 {
-    CLEANUP(own_freep) char *full = repo_full_name(repo, identity->name);
-    const struct region *from = regions_at(repo->regions, region);
-    buf_clear(object);
-    if (store_get_all(from->store, full, object, err) < 0)
+    const struct buf *object = fetch->object;
+    if (fetch->container)
+        return container_open(fetch->container, &fetch->identity, &repo->keyring, object->data,
+                              object->size, object->size, err);
+    buf_clear(fetch->plain);
+    return container_unpack(&fetch->identity, &repo->keyring, object->data, object->size,
+                            fetch->plain, fetch->footer, err);
+}
+
+static int fetch_from(struct repo *repo, const struct region *region, const struct fetch *fetch,
+                      struct error *err)
+{
+    CLEANUP(own_freep) char *full = repo_full_name(repo, fetch->identity.name);
+    buf_clear(fetch->object);
+    if (store_get_all(region->store, full, fetch->object, err) < 0)
         return -1;
-    if (container_open(ret_container, identity, &repo->keyring, object->data, object->size,
-                       object->size, err) < 0)
-        return error_wrap(err, "object '%s' in region '%s'", identity->name, from->name);
+    if (open_object(repo, fetch, err) < 0)
+        return error_wrap(err, "region '%s'", region->name);
     return 0;
+}
+
+/* From the first region that has the object intact; else the first error that says more than that
+ * it is not there. */
+static int fetch_from_any(struct repo *repo, const struct fetch *fetch, struct error *err)
+{
+    struct error first = {0};
+    size_t count = regions_count(repo->regions);
+    for (size_t i = 0; i < count; i++) {
+        if (fetch_from(repo, regions_at(repo->regions, i), fetch, err) == 0)
+            return 0;
+        if (err->kind == ERROR_CANCELED)
+            return -1;
+        if (first.kind == ERROR_NONE || first.kind == ERROR_NOT_FOUND)
+            first = *err;
+        if (i + 1 < count)
+            log_warn("Asked the next region for an object", S("object", fetch->identity.name),
+                     S("error", err->text));
+    }
+    *err = first;
+    return -1;
 }
 
 int repo_fetch(struct repo *repo, enum container_kind kind, const char *name, struct buf *object,
                struct container *ret_container, struct error *err)
 {
-    struct container_identity identity = repo_identity(repo, kind, name);
-    struct error worst = {0};
-    for (size_t i = 0; i < regions_count(repo->regions); i++) {
-        if (fetch_from(repo, i, &identity, object, ret_container, err) == 0)
-            return 0;
-        if (err->kind == ERROR_CANCELED)
-            return -1;
-        if (worst.kind == ERROR_NONE || worst.kind == ERROR_NOT_FOUND)
-            worst = *err;
-        if (i + 1 < regions_count(repo->regions))
-            log_warn("Asked the next region for an object", S("object", name),
-                     S("error", err->text));
-    }
-    *err = worst;
-    return -1;
-}
-
-static int read_frames(struct container *container, const struct buf *object, struct buf *plain,
-                       struct error *err)
-{
-    CLEANUP(frame_codec_freep) struct frame_codec *codec = frame_codec_new(1);
-    for (uint32_t i = 0; i < container->frame_count; i++) {
-        const struct container_frame *frame = &container->frames[i];
-        uint8_t *space;
-        if (buf_reserve(plain, frame->plain_bytes, &space, err) < 0 ||
-            container_read(container, codec, i, object->data + frame->offset, space, err) < 0)
-            return -1;
-        plain->size += frame->plain_bytes;
-    }
-    return 0;
+    struct fetch fetch = {
+        .identity = repo_identity(repo, kind, name),
+        .object = object,
+        .container = ret_container,
+    };
+    return fetch_from_any(repo, &fetch, err);
 }
 
 int repo_fetch_plain(struct repo *repo, enum container_kind kind, const char *name,
                      struct buf *plain, struct buf *footer, struct error *err)
 {
     CLEANUP(buf_done) struct buf object = BUF(CONTAINER_BYTES_MAX);
-    CLEANUP(container_done) struct container container = {0};
-    if (repo_fetch(repo, kind, name, &object, &container, err) < 0)
-        return -1;
-    if (read_frames(&container, &object, plain, err) < 0)
-        return error_wrap(err, "object '%s'", name);
-    if (footer)
-        return buf_append(footer, container.footer, container.footer_size, err);
-    return 0;
+    struct fetch fetch = {
+        .identity = repo_identity(repo, kind, name),
+        .object = &object,
+        .plain = plain,
+        .footer = footer,
+    };
+    return fetch_from_any(repo, &fetch, err);
 }
 
 /* Listing */

@@ -71,7 +71,7 @@ MUST_CHECK int repo_put_sealed(struct repo *repo, const struct repo_blob *blob,
  * NOT_FOUND only if every region said so. */
 MUST_CHECK int repo_fetch(struct repo *repo, enum container_kind kind, const char *name,
                           struct buf *object, struct container *ret_container, struct error *err);
-/* The same, unpacked: plaintext and the footer's own data (may be NULL), appended. */
+/* The same, unpacked: plaintext and the footer's own data (may be NULL); plain is cleared first. */
 MUST_CHECK int repo_fetch_plain(struct repo *repo, enum container_kind kind, const char *name,
                                 struct buf *plain, struct buf *footer, struct error *err);
 

@@ -6,11 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <jansson.h>
-
 #include "common/fields.h"
 #include "common/own.h"
 #include "common/text.h"
+#include "sidecar/document.h"
 
 enum { DECIMAL_BYTES = 24 };
 
@@ -42,7 +41,7 @@ char *repo_document_format(const struct repo_document *document)
     text_hex(id, sizeof(id), id_text);
     CLEANUP(own_freep)
     char *system = own_format("%" PRIu64, document->system_identifier);
-    json_auto_t *root = json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:s?}", "format", REPO_FORMAT,
+    json_auto_t *root = json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:s?}", "format", DOCUMENT_FORMAT,
                                   "repository", id_text, "namespace", document->namespace, "name",
                                   document->name, "systemIdentifier", system, "idKey",
                                   document->id_key, "writer", document->writer);
@@ -50,20 +49,6 @@ char *repo_document_format(const struct repo_document *document)
     if (!text)
         abort(); /* out of memory: the values are valid UTF-8 by the policy's rules */
     return text;
-}
-
-/* Reads the format alone first, so that a newer document is called newer and not malformed. */
-static int check_format(json_t *root, struct error *err)
-{
-    json_t *format = json_object_get(root, "format");
-    if (!json_is_integer(format) || json_integer_value(format) < 1)
-        return error_set(err, ERROR_CORRUPT, "no format number");
-    if (json_integer_value(format) > REPO_FORMAT)
-        return error_set(err, ERROR_PERMANENT,
-                         "the repository has format %lld and this version reads format %d: "
-                         "use a newer lifeboat-sidecar",
-                         (long long)json_integer_value(format), REPO_FORMAT);
-    return 0;
 }
 
 static const char *required(struct fields *fields, const char *name)
@@ -95,11 +80,8 @@ static int read_fields(struct fields *fields, struct repo_document *document)
 int repo_document_parse(const void *text, size_t size, struct repo_document *ret_document,
                         struct error *err)
 {
-    json_error_t at;
-    json_auto_t *root = json_loadb(text, size, JSON_REJECT_DUPLICATES, &at);
-    if (!json_is_object(root))
-        return error_set(err, ERROR_CORRUPT, "not a JSON object");
-    if (check_format(root, err) < 0)
+    json_auto_t *root = NULL;
+    if (document_parse(text, size, &root, err) < 0)
         return -1;
     CLEANUP(repo_document_done) struct repo_document document = {0};
     struct fields fields;

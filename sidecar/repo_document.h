@@ -10,7 +10,7 @@
 #include "common/error.h"
 #include "sidecar/keys.h"
 
-enum { REPO_FORMAT = 1, REPO_DOCUMENT_MAX = 65536 };
+enum { REPO_DOCUMENT_MAX = 65536 };
 
 struct repo_document {
     char *namespace, *name;
