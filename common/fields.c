@@ -61,10 +61,10 @@ static void fail(struct fields *fields, const char *name, const char *message)
 /* A value as JSON, short enough for a message. */
 static void describe(const json_t *value, char ret_text[VALUE_TEXT_MAX])
 {
-    const char *text = json_is_object(value) ? "an object" : "a list";
-    CLEANUP(own_freep) char *dumped = NULL;
-    if (!json_is_object(value) && !json_is_array(value))
-        text = dumped = json_dumps(value, JSON_ENCODE_ANY);
+    CLEANUP(own_freep)
+    char *dumped =
+        json_is_object(value) || json_is_array(value) ? NULL : json_dumps(value, JSON_ENCODE_ANY);
+    const char *text = dumped ? dumped : json_is_object(value) ? "an object" : "a list";
     int size = snprintf(ret_text, VALUE_TEXT_MAX, "%s", text);
     if (size < VALUE_TEXT_MAX)
         return;

@@ -426,7 +426,6 @@ int yaml_parse(struct yaml *ret_yaml, const char *file, const char *text, size_t
 {
     if (size > YAML_BYTES_MAX)
         return error_set(err, ERROR_PERMANENT, "%s: larger than %d bytes", file, YAML_BYTES_MAX);
-    CLEANUP(yaml_done)
     struct yaml yaml = {.lines = own_alloc(sizeof(*yaml.lines)), .file = own_strdup(file)};
     struct parser parser = {
         .file = file, .text = text, .size = size, .lines = yaml.lines, .err = err};
@@ -438,10 +437,10 @@ int yaml_parse(struct yaml *ret_yaml, const char *file, const char *text, size_t
     yaml_event_delete(&parser.event);
     yaml_parser_delete(&parser.yaml);
     if (result < 0)
-        return -1;
-    *ret_yaml = yaml;
-    yaml = (struct yaml){0};
-    return 0;
+        yaml_done(&yaml);
+    else
+        *ret_yaml = yaml;
+    return result;
 }
 
 int yaml_load(struct yaml *ret_yaml, const char *path, struct error *err)

@@ -104,19 +104,18 @@ void secrets_s3_done(struct secrets_s3 *keys)
     buf_done(&keys->session_token);
 }
 
-int secrets_get_s3(const struct secrets *secrets, const struct policy_region *region,
-                   struct secrets_s3 *ret_keys, struct error *err)
+static int get_s3(const struct secrets *secrets, const struct policy_region *region,
+                  struct secrets_s3 *keys, struct error *err)
 {
     char field[FIELD_MAX];
     region_field(field, region, "credentials");
-    CLEANUP(secrets_s3_done) struct secrets_s3 keys = {0};
     const struct {
         const char *suffix;
         struct buf *value;
         bool optional;
-    } parts[] = {{"access-key-id", &keys.access_key_id, false},
-                 {"secret-access-key", &keys.secret_access_key, false},
-                 {"session-token", &keys.session_token, true}};
+    } parts[] = {{"access-key-id", &keys->access_key_id, false},
+                 {"secret-access-key", &keys->secret_access_key, false},
+                 {"session-token", &keys->session_token, true}};
     for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
         char key[KEY_MAX];
         snprintf(key, sizeof(key), "%s.%s", region->s3.credentials, parts[i].suffix);
@@ -125,9 +124,19 @@ int secrets_get_s3(const struct secrets *secrets, const struct policy_region *re
             !(parts[i].optional && err->kind == ERROR_NOT_FOUND))
             return -1;
     }
-    *ret_keys = keys;
-    keys = (struct secrets_s3){0};
     return 0;
+}
+
+int secrets_get_s3(const struct secrets *secrets, const struct policy_region *region,
+                   struct secrets_s3 *ret_keys, struct error *err)
+{
+    struct secrets_s3 keys = {0};
+    int result = get_s3(secrets, region, &keys, err);
+    if (result < 0)
+        secrets_s3_done(&keys);
+    else
+        *ret_keys = keys;
+    return result;
 }
 
 int secrets_ca_path(const struct secrets *secrets, const struct policy_region *region,
