@@ -43,8 +43,9 @@ static void counter_add(int fd)
     (void)put;
 }
 
-/* Waits until the counter is above zero and takes one off. */
-static int counter_take(const struct fifo *fifo, int fd, struct error *err)
+/* Waits until the counter is above zero and takes one off: 1; not within timeout_ms: 0. Whoever
+ * loses the race for the last one waits anew. */
+static int counter_take(const struct fifo *fifo, int fd, int timeout_ms, struct error *err)
 {
     if (cancel_check(fifo->cancel, err) < 0)
         return -1;
@@ -52,10 +53,11 @@ static int counter_take(const struct fifo *fifo, int fd, struct error *err)
     while (read(fd, &one, sizeof(one)) < 0) {
         if (errno != EAGAIN && errno != EINTR)
             return error_errno(err, errno, "read eventfd");
-        if (cancel_poll(fifo->cancel, fd, POLLIN, -1, err) < 0)
-            return -1;
+        int ready = cancel_poll(fifo->cancel, fd, POLLIN, timeout_ms, err);
+        if (ready <= 0)
+            return ready;
     }
-    return 0;
+    return 1;
 }
 
 void fifo_close(struct fifo *fifo)
@@ -68,10 +70,11 @@ void fifo_close(struct fifo *fifo)
         counter_add(fifo->items);
 }
 
-int fifo_pop(struct fifo *fifo, void **ret_item, struct error *err)
+int fifo_pop_within(struct fifo *fifo, int timeout_ms, void **ret_item, struct error *err)
 {
-    if (counter_take(fifo, fifo->items, err) < 0)
-        return -1;
+    int taken = counter_take(fifo, fifo->items, timeout_ms, err);
+    if (taken <= 0)
+        return taken;
     pthread_mutex_lock(&fifo->lock);
     bool found = fifo->count > 0;
     if (found) {
@@ -81,12 +84,17 @@ int fifo_pop(struct fifo *fifo, void **ret_item, struct error *err)
     }
     pthread_mutex_unlock(&fifo->lock);
     counter_add(found ? fifo->room : fifo->items); /* the closing one is for all readers */
-    return found ? 0 : error_set(err, ERROR_NOT_FOUND, "queue is closed");
+    return found ? 1 : error_set(err, ERROR_NOT_FOUND, "queue is closed");
+}
+
+int fifo_pop(struct fifo *fifo, void **ret_item, struct error *err)
+{
+    return fifo_pop_within(fifo, -1, ret_item, err) < 0 ? -1 : 0;
 }
 
 int fifo_push(struct fifo *fifo, void *item, struct error *err)
 {
-    if (counter_take(fifo, fifo->room, err) < 0)
+    if (counter_take(fifo, fifo->room, -1, err) < 0)
         return -1;
     pthread_mutex_lock(&fifo->lock);
     assert(!fifo->closed && fifo->count < fifo->capacity);

@@ -21,4 +21,7 @@ void fifo_freep(struct fifo **fifo);
 MUST_CHECK int fifo_push(struct fifo *fifo, void *item, struct error *err);
 /* Waits for an item; NOT_FOUND once closed and empty; CANCELED. */
 MUST_CHECK int fifo_pop(struct fifo *fifo, void **ret_item, struct error *err);
+/* The same for whoever has other duties: 1; no item within timeout_ms: 0. */
+MUST_CHECK int fifo_pop_within(struct fifo *fifo, int timeout_ms, void **ret_item,
+                               struct error *err);
 void fifo_close(struct fifo *fifo);

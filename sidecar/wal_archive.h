@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * WAL in the repository: complete segments, parts of segments and timeline history files, under
- * names that say their content. Any contiguous cover of a segment by parts serves.
+ * names that say their content. Any contiguous cover of a segment by parts serves. What is read is
+ * held against its name and footer; a damaged object is passed over for another that serves as
+ * well, and intact objects that contradict each other are never chosen from.
  */
 #pragma once
 
@@ -35,10 +37,11 @@ MUST_CHECK int wal_archive_put_history(struct repo *repo, uint32_t timeline, con
                                        size_t size, uint64_t *stored_bytes, struct error *err);
 
 /* Puts the segment together that holds lsn, zero-padded to its size, into segment (cleared first;
- * its limit must allow segment_bytes), so that it is complete up to lsn_end at least (or the
- * segment's end). NOT_FOUND: names the first missing byte's LSN; CORRUPT names the object. */
+ * its limit must allow segment_bytes), so that it is complete up to lsn_end (above lsn) at least,
+ * or to the segment's end. NOT_FOUND: names the first missing byte's LSN; CORRUPT names the object;
+ * CONFLICT: two intact objects say different things of the same bytes, both are named. */
 MUST_CHECK int wal_archive_get(struct repo *repo, uint32_t timeline, uint64_t lsn, uint64_t lsn_end,
                                uint32_t segment_bytes, struct buf *segment, struct error *err);
-/* NOT_FOUND if there is none. */
+/* Cleared first. NOT_FOUND if there is none; CONFLICT if there are several that differ. */
 MUST_CHECK int wal_archive_get_history(struct repo *repo, uint32_t timeline, struct buf *content,
                                        struct error *err);

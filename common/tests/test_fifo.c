@@ -201,6 +201,22 @@ static void every_item_arrives_once_among_many_threads(void **state)
         assert_int_equal(f->items[i], 1);
 }
 
+static void waiting_for_an_item_ends_when_the_time_is_over(void **state)
+{
+    struct fixture *f = *state;
+    struct error err;
+    void *item = NULL;
+    assert_int_equal(fifo_pop_within(f->fifo, 0, &item, &err), 0);
+    assert_int_equal(fifo_pop_within(f->fifo, 5, &item, &err), 0);
+    assert_null(item);
+    assert_int_equal(fifo_push(f->fifo, &f->items[0], &err), 0);
+    assert_int_equal(fifo_pop_within(f->fifo, 0, &item, &err), 1);
+    assert_ptr_equal(item, &f->items[0]);
+    fifo_close(f->fifo);
+    assert_int_equal(fifo_pop_within(f->fifo, 0, &item, &err), -1);
+    assert_int_equal(err.kind, ERROR_NOT_FOUND);
+}
+
 static void freeing_no_fifo_is_fine(void **state)
 {
     (void)state;
@@ -222,6 +238,8 @@ int main(void)
                                         make, unmake),
         cmocka_unit_test_setup_teardown(closing_ends_all_waiting_receivers, make, unmake),
         cmocka_unit_test_setup_teardown(every_item_arrives_once_among_many_threads, make, unmake),
+        cmocka_unit_test_setup_teardown(waiting_for_an_item_ends_when_the_time_is_over, make,
+                                        unmake),
         cmocka_unit_test_setup_teardown(freeing_no_fifo_is_fine, make, unmake),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
