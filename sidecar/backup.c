@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "common/buf.h"
 #include "common/cancel.h"
 #include "common/clock.h"
 #include "common/crew.h"
@@ -17,6 +18,7 @@
 #include "sidecar/manifest.h"
 #include "sidecar/packer.h"
 #include "sidecar/pg.h"
+#include "sidecar/pg_control.h"
 #include "sidecar/policy.h"
 #include "sidecar/preflight.h"
 #include "sidecar/progress.h"
@@ -135,7 +137,7 @@ static void count_progress(void *arg, uint64_t bytes)
 static int copy_files(struct job *job, struct error *err)
 {
     const struct policy *policy = job->options->policy;
-    if (source_walk(&job->source, err) < 0)
+    if (source_walk(&job->source, job->options->cancel, err) < 0)
         return -1;
     if (job->options->progress)
         progress_set_total(job->options->progress, job->source.bytes);
@@ -171,8 +173,7 @@ static int copy_files(struct job *job, struct error *err)
 static int stop_backup(struct job *job, struct error *err)
 {
     struct pg_control control;
-    if (preflight_read_control(&job->source, job->options->cancel, &job->control, &control, err) <
-        0)
+    if (source_read_control(&job->source, job->options->cancel, &job->control, &control, err) < 0)
         return -1;
     return pg_backup_stop(job->pg, &job->end, err);
 }

@@ -31,14 +31,14 @@ struct packer_options {
 struct packer *packer_new(const struct packer_options *options);
 void packer_freep(struct packer **packer); /* what was not flushed is dropped */
 
-/* Room for at least one piece in the open frame: write up to *ret_pieces × PIECE_BYTES there, then
- * packer_add what is to be kept from its start. */
-uint8_t *packer_space(struct packer *packer, size_t *ret_pieces);
-/* The first pieces (at least one) of the space belong to the pack now; ret_place is that of the
- * first, the others follow it. The place's backup is 0: the backup itself is the first in its
- * table. Waits for a pack buffer when a pack begins. */
-MUST_CHECK int packer_add(struct packer *packer, size_t pieces, struct place *ret_place,
-                          struct error *err);
+/* Room in the open frame, a multiple of PIECE_BYTES and never none: read into it, then packer_add
+ * what is to be kept from its start. */
+uint8_t *packer_space(struct packer *packer, size_t *ret_bytes);
+/* The first size bytes of the space (at least one) are what follows in the file that map is of; its
+ * runs are appended to map. Pieces that are zero are not stored. A size within a piece is for the
+ * end of a file: the rest of the piece becomes zero. Places are in backup 0: the backup itself is
+ * the first in its table. Waits for a pack buffer when a pack begins. */
+MUST_CHECK int packer_add(struct packer *packer, size_t size, struct map *map, struct error *err);
 /* A map or index frame; the place's piece is 0. */
 MUST_CHECK int packer_add_frame(struct packer *packer, enum frame_type type,
                                 const struct buf *plain, struct place *ret_place,

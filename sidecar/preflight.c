@@ -5,47 +5,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/cancel.h"
+#include "common/buf.h"
 #include "common/own.h"
 #include "sidecar/pg.h"
+#include "sidecar/pg_control.h"
 #include "sidecar/source.h"
 
 enum {
-    CONTROL_ATTEMPTS = 50,
-    CONTROL_PAUSE_MS = 20,
     POSTMASTER_PID_MAX = 4096,
     /* the postmaster writes its file first and takes its start time when it is up */
     POSTMASTER_START_SLACK_S = 60,
 };
-
-static int read_control_once(const struct source *source, struct buf *content,
-                             struct pg_control *ret_control, struct error *err)
-{
-    CLEANUP(own_closep) int fd = -1;
-    uint8_t *space;
-    buf_clear(content);
-    if (source_open_file(source, "global/pg_control", &fd, err) < 0 ||
-        buf_reserve(content, PG_CONTROL_BYTES, &space, err) < 0)
-        return -1;
-    ssize_t size = buf_pread(fd, space, PG_CONTROL_BYTES, 0, err);
-    if (size < 0)
-        return error_wrap(err, "read 'global/pg_control'");
-    content->size = (size_t)size;
-    return pg_control_parse(content->data, content->size, ret_control, err);
-}
-
-int preflight_read_control(const struct source *source, const struct cancel *cancel,
-                           struct buf *content, struct pg_control *ret_control, struct error *err)
-{
-    for (int attempt = 1;; attempt++) {
-        if (read_control_once(source, content, ret_control, err) == 0)
-            return 0;
-        if (err->kind != ERROR_CORRUPT || attempt == CONTROL_ATTEMPTS)
-            return -1;
-        if (cancel_sleep(cancel, CONTROL_PAUSE_MS, err) < 0)
-            return -1;
-    }
-}
 
 /* The third line of postmaster.pid is the server's start in seconds since the epoch
  * (backend/utils/init/miscinit.c). */
@@ -92,7 +62,7 @@ int preflight_same_server(const struct source *source, const char *pgdata,
 {
     CLEANUP(buf_done) struct buf content = BUF(PG_CONTROL_BYTES);
     struct pg_control control;
-    if (preflight_read_control(source, cancel, &content, &control, err) < 0)
+    if (source_read_control(source, cancel, &content, &control, err) < 0)
         return error_wrap(err, "data directory '%s'", pgdata);
     if (control.system_identifier != server->system_identifier)
         return error_set(err, ERROR_PERMANENT,

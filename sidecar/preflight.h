@@ -5,9 +5,7 @@
  */
 #pragma once
 
-#include "common/buf.h"
 #include "common/error.h"
-#include "sidecar/pg_control.h"
 
 struct cancel;
 struct pg_server;
@@ -18,8 +16,3 @@ struct source;
 MUST_CHECK int preflight_same_server(const struct source *source, const char *pgdata,
                                      const struct pg_server *server, const struct cancel *cancel,
                                      struct error *err);
-/* Reads global/pg_control until its CRC is right: the server writes it while we read. content
- * (cleared first) holds its bytes. */
-MUST_CHECK int preflight_read_control(const struct source *source, const struct cancel *cancel,
-                                      struct buf *content, struct pg_control *ret_control,
-                                      struct error *err);

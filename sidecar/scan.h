@@ -40,7 +40,7 @@ struct scan_page_error {
 /* Starts the workers on the crew. */
 MUST_CHECK int scan_start(struct scan **ret_scan, const struct scan_options *options,
                           struct error *err);
-void scan_freep(struct scan **scan);
+void scan_freep(struct scan **scan); /* after its crew was joined */
 /* After the crew was joined or while it waits: blocks until every file is read and every packer
  * flushed. */
 MUST_CHECK int scan_wait(struct scan *scan, struct error *err);

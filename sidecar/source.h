@@ -4,6 +4,10 @@
  * rules (its documentation, "Making a Base Backup Using the Low Level API", and what pg_basebackup
  * leaves out: backend/backup/basebackup.c). The database is hostile: no symbolic link is followed
  * but those of tablespaces.
+ *
+ * Left out are also, below a tablespace's location, what belongs to other clusters, and symbolic
+ * links that PostgreSQL did not make, with a warning; but where they stand for its own directories
+ * (base, global, pg_xact …) the walk fails: a backup without these could not be restored.
  */
 #pragma once
 
@@ -13,25 +17,11 @@
 
 #include "common/error.h"
 #include "sidecar/entry.h"
+#include "sidecar/source_name.h"
 
-/* What a path is. Pure; path is relative to PGDATA. */
-enum source_class {
-    SOURCE_SKIP,         /* neither it nor what is below */
-    SOURCE_SKIP_CONTENT, /* the directory, but nothing in it */
-    SOURCE_PLAIN,
-    SOURCE_RELATION,      /* main fork: pages with LSN and checksum */
-    SOURCE_RELATION_AUX,  /* free space or visibility map: pages, but changes carry no reliable LSN
-                           */
-    SOURCE_RELATION_INIT, /* init fork: its relation is unlogged */
-    SOURCE_CONTROL,       /* global/pg_control: read last, by the backup itself */
-};
-
-struct source_name {
-    enum source_class class;
-    uint64_t relfilenode; /* of relation forks */
-    uint32_t segment;     /* of 1 GiB; its first block is segment × segment_blocks */
-};
-struct source_name source_classify(const char *path, bool is_directory);
+struct buf;
+struct cancel;
+struct pg_control;
 
 struct source_file {
     char *path;
@@ -60,9 +50,15 @@ struct source {
 MUST_CHECK int source_open(struct source *ret_source, const char *pgdata, struct error *err);
 void source_done(struct source *source);
 /* Walks it; after pg_backup_start. Special files and foreign symbolic links are logged and left
- * out. */
-MUST_CHECK int source_walk(struct source *source, struct error *err);
+ * out, what vanishes meanwhile is normal. PERMANENT: unreadable directories (names uids), a
+ * tablespace that is not mounted here, a link in place of PostgreSQL's own directories. */
+MUST_CHECK int source_walk(struct source *source, const struct cancel *cancel, struct error *err);
 /* Opens a file of the walk for reading (tablespaces resolved, no symbolic link followed); NOT_FOUND
  * when it vanished. */
 MUST_CHECK int source_open_file(const struct source *source, const char *path, int *ret_fd,
                                 struct error *err);
+/* Reads global/pg_control until its CRC is right: the server writes it while we read. content
+ * (cleared first) holds its bytes. */
+MUST_CHECK int source_read_control(const struct source *source, const struct cancel *cancel,
+                                   struct buf *content, struct pg_control *ret_control,
+                                   struct error *err);

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sidecar/packer.h"
+
+#include <assert.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/buf.h"
+#include "common/bytes.h"
+#include "common/own.h"
+#include "sidecar/frame.h"
+#include "sidecar/pg_page.h"
+#include "sidecar/piece_hash.h"
+#include "sidecar/repo.h"
+#include "sidecar/upload.h"
+
+enum { HASH_BYTES = 8 };
+
+struct packer {
+    struct packer_options options;
+    struct frame_codec *codec;
+    struct piece_hash hash;
+    uint8_t *frame; /* plaintext of the open data frame, FRAME_PLAIN_MAX bytes */
+    size_t pieces;  /* in it */
+    /* The open pack; writer NULL: none. */
+    struct container_writer *writer;
+    uint8_t *buffer; /* upload's */
+    uint32_t number;
+    char name[REPO_NAME_MAX];
+    struct buf hashes; /* of its data frames, the open one included */
+};
+
+/* Seals the hash frame and the footer and hands the pack over. */
+static int close_pack(struct packer *packer, struct error *err)
+{
+    size_t size;
+    uint8_t sha256[DIGEST_BYTES];
+    if (container_append(packer->writer, packer->codec, FRAME_HASH, packer->hashes.data,
+                         packer->hashes.size, true, err) < 0 ||
+        container_finish(packer->writer, NULL, 0, &size, sha256, err) < 0)
+        return error_wrap(err, "close '%s'", packer->name);
+    container_writer_freep(&packer->writer);
+    buf_clear(&packer->hashes);
+    return upload_submit(packer->options.upload, TAKE(packer->buffer), packer->name, size, sha256,
+                         err);
+}
+
+static int open_pack(struct packer *packer, struct error *err)
+{
+    struct repo *repo = packer->options.repo;
+    if (upload_buffer(packer->options.upload, &packer->buffer, err) < 0)
+        return -1;
+    packer->number = atomic_fetch_add(packer->options.next_pack, 1);
+    repo_pack_name(packer->options.backup_id, packer->number, packer->name);
+    struct container_identity identity = repo_identity(repo, CONTAINER_PACK, packer->name);
+    return container_writer_new(&packer->writer, &identity, repo->keyring.active, packer->buffer,
+                                UPLOAD_BUFFER_BYTES, err);
+}
+
+/* Sees to it that the next frame, of up to size bytes with so many pieces, will go into the open
+ * pack. */
+static int make_room(struct packer *packer, size_t size, size_t pieces, struct error *err)
+{
+    size_t hash_bytes = packer->hashes.size + (pieces + 1) * HASH_BYTES; /* never none */
+    if (packer->writer && !container_fits(packer->writer, size, hash_bytes, 0) &&
+        close_pack(packer, err) < 0)
+        return -1;
+    return packer->writer ? 0 : open_pack(packer, err);
+}
+
+static int close_frame(struct packer *packer, struct error *err)
+{
+    if (packer->pieces == 0)
+        return 0;
+    size_t size = packer->pieces * PIECE_BYTES;
+    packer->pieces = 0;
+    return container_append(packer->writer, packer->codec, FRAME_DATA, packer->frame, size, false,
+                            err);
+}
+
+/* The first pieces of the space belong to the pack now; ret_place is that of the first. */
+static int store(struct packer *packer, size_t pieces, struct place *ret_place, struct error *err)
+{
+    uint8_t *hashes;
+    if (packer->pieces == 0 && make_room(packer, FRAME_PLAIN_MAX, FRAME_PIECES, err) < 0)
+        return -1;
+    if (buf_reserve(&packer->hashes, pieces * HASH_BYTES, &hashes, err) < 0)
+        return -1;
+    const uint8_t *piece = packer->frame + packer->pieces * PIECE_BYTES;
+    for (size_t i = 0; i < pieces; i++)
+        bytes_store64(hashes + i * HASH_BYTES, piece_hash(&packer->hash, piece + i * PIECE_BYTES));
+    packer->hashes.size += pieces * HASH_BYTES;
+    *ret_place = (struct place){
+        .pack = packer->number,
+        .frame = container_frames(packer->writer),
+        .piece = (uint32_t)packer->pieces,
+    };
+    packer->pieces += pieces;
+    return packer->pieces == FRAME_PIECES ? close_frame(packer, err) : 0;
+}
+
+/* Moves the pieces that are not zero to the start; says which were. Gives the number of them. */
+static size_t close_ranks(uint8_t *space, size_t pieces, bool ret_zero[FRAME_PIECES])
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < pieces; i++) {
+        const uint8_t *piece = space + i * PIECE_BYTES;
+        ret_zero[i] = pg_page_is_zero(piece);
+        if (ret_zero[i])
+            continue;
+        if (kept != i)
+            memcpy(space + kept * PIECE_BYTES, piece, PIECE_BYTES);
+        kept++;
+    }
+    return kept;
+}
+
+/* place is that of the first piece that is not zero. */
+static void add_runs(struct map *map, size_t size, const bool zero[FRAME_PIECES],
+                     struct place place)
+{
+    size_t pieces = (size + PIECE_BYTES - 1) / PIECE_BYTES;
+    for (size_t i = 0, end; i < pieces; i = end) {
+        for (end = i + 1; end < pieces && zero[end] == zero[i];)
+            end++;
+        size_t length = (end == pieces ? size : end * PIECE_BYTES) - i * PIECE_BYTES;
+        if (zero[i]) {
+            map_add_zero(map, length);
+            continue;
+        }
+        map_add(map, (uint32_t)length, &place);
+        place.piece += (uint32_t)(end - i);
+    }
+}
+
+uint8_t *packer_space(struct packer *packer, size_t *ret_bytes)
+{
+    *ret_bytes = (FRAME_PIECES - packer->pieces) * PIECE_BYTES;
+    return packer->frame + packer->pieces * PIECE_BYTES;
+}
+
+int packer_add(struct packer *packer, size_t size, struct map *map, struct error *err)
+{
+    bool zero[FRAME_PIECES];
+    struct place place = {0};
+    size_t room, pieces = (size + PIECE_BYTES - 1) / PIECE_BYTES;
+    uint8_t *space = packer_space(packer, &room);
+    assert(size > 0 && size <= room);
+    memset(space + size, 0, pieces * PIECE_BYTES - size);
+    size_t kept = close_ranks(space, pieces, zero);
+    if (kept > 0 && store(packer, kept, &place, err) < 0)
+        return -1;
+    add_runs(map, size, zero, place);
+    return 0;
+}
+
+int packer_add_frame(struct packer *packer, enum frame_type type, const struct buf *plain,
+                     struct place *ret_place, struct error *err)
+{
+    if (close_frame(packer, err) < 0 || make_room(packer, plain->size, 0, err) < 0)
+        return -1;
+    *ret_place = (struct place){.pack = packer->number, .frame = container_frames(packer->writer)};
+    return container_append(packer->writer, packer->codec, type, plain->data, plain->size, false,
+                            err);
+}
+
+int packer_flush(struct packer *packer, struct error *err)
+{
+    if (close_frame(packer, err) < 0)
+        return -1;
+    return packer->writer ? close_pack(packer, err) : 0;
+}
+
+void packer_freep(struct packer **packer)
+{
+    struct packer *p = TAKE(*packer);
+    if (!p)
+        return;
+    container_writer_freep(&p->writer);
+    frame_codec_freep(&p->codec);
+    buf_done(&p->hashes);
+    free(p->frame);
+    free(p);
+}
+
+struct packer *packer_new(const struct packer_options *options)
+{
+    struct packer *packer = own_alloc(sizeof(*packer));
+    *packer = (struct packer){
+        .options = *options,
+        .codec = frame_codec_new(options->level),
+        .frame = own_alloc(FRAME_PLAIN_MAX),
+        .hashes = BUF(FRAME_PLAIN_MAX),
+    };
+    piece_hash_init(&packer->hash, &options->repo->keyring.id_key);
+    return packer;
+}
