@@ -15,7 +15,11 @@
 #include "common/error.h"
 #include "sidecar/backup_id.h"
 
-enum { MANIFEST_BYTES_MAX = 1 << 20, MANIFEST_PAGE_ERRORS_MAX = 32 };
+enum {
+    MANIFEST_BYTES_MAX = 1 << 20,
+    MANIFEST_LIST_MAX = 1 << 16, /* elements of each list but the next */
+    MANIFEST_PAGE_ERRORS_MAX = 32,
+};
 
 struct manifest_wal_range {
     uint32_t timeline;
@@ -74,9 +78,11 @@ struct manifest {
 };
 
 void manifest_done(struct manifest *manifest);
-/* The document, the caller's reference (json_decref). Also what 'show -o json' prints. */
+/* The document, the caller's reference (json_auto_t). Also what 'show -o json' prints. NULL if a
+ * text is not UTF-8, which what was parsed always is. */
 json_t *manifest_to_json(const struct manifest *manifest);
-/* The document as text (own_freep); PERMANENT if it is larger than MANIFEST_BYTES_MAX. */
+/* The document as text (own_freep); PERMANENT if it is larger than MANIFEST_BYTES_MAX, or a text is
+ * not UTF-8. Times lose what is below a second. */
 MUST_CHECK int manifest_format(const struct manifest *manifest, char **ret_text, struct error *err);
 /* CORRUPT: anything but a valid document; PERMANENT: a newer format. */
 MUST_CHECK int manifest_parse(const void *text, size_t size, struct manifest *ret_manifest,
