@@ -18,37 +18,41 @@ static const uint32_t lane_offsets[LANES] = {
     0x783125bb, 0x6ca8eaa2, 0xe407eac6, 0x4b5cfc3e, 0x9fbf8c76, 0x15ca20be, 0xf2ca9fd3, 0x959bd756,
 };
 
-/* Plain loops over all lanes, which compilers turn into vector code for the target of whoever
- * inlines them. */
-#define FOR_TARGET static inline __attribute__((always_inline))
+/* As many lanes as fit into a register of every machine; eight of them stay in registers. */
+typedef uint32_t vector __attribute__((vector_size(16)));
 
-FOR_TARGET void hash_row(uint32_t sums[LANES], const uint32_t row[LANES])
+enum { VECTORS = LANES * 4 / sizeof(vector) };
+
+/* Inlined, so that it is compiled for the machine of whoever calls it. */
+#define FOR_MACHINE static inline __attribute__((always_inline))
+
+FOR_MACHINE void mix(vector sums[VECTORS], const vector row[VECTORS])
 {
-    for (int lane = 0; lane < LANES; lane++) {
-        uint32_t mixed = sums[lane] ^ row[lane];
-        sums[lane] = mixed * FNV_PRIME ^ mixed >> 17;
+    for (int i = 0; i < VECTORS; i++) {
+        vector mixed = sums[i] ^ row[i];
+        sums[i] = (mixed * FNV_PRIME) ^ (mixed >> 17);
     }
 }
 
-FOR_TARGET uint32_t hash_page(const uint8_t *page)
+FOR_MACHINE uint32_t hash_page(const uint8_t *page)
 {
-    uint32_t sums[LANES], row[LANES];
+    vector sums[VECTORS], row[VECTORS];
     memcpy(sums, lane_offsets, sizeof(sums));
     memcpy(row, page, sizeof(row));
-    row[CHECKSUM / 4] &= 0xffff0000; /* the stored checksum counts as zero */
-    hash_row(sums, row);
+    row[0][CHECKSUM / 4] &= 0xffff0000; /* the stored checksum counts as zero */
+    mix(sums, row);
     for (int i = 1; i < ROWS; i++) {
         memcpy(row, page + (size_t)i * sizeof(row), sizeof(row));
-        hash_row(sums, row);
+        mix(sums, row);
     }
     memset(row, 0, sizeof(row));
-    hash_row(sums, row);
-    hash_row(sums, row);
+    mix(sums, row);
+    mix(sums, row);
 
-    uint32_t hash = 0;
-    for (int lane = 0; lane < LANES; lane++)
-        hash ^= sums[lane];
-    return hash;
+    vector hash = {0};
+    for (int i = 0; i < VECTORS; i++)
+        hash ^= sums[i];
+    return hash[0] ^ hash[1] ^ hash[2] ^ hash[3];
 }
 
 static uint32_t hash_page_plain(const uint8_t *page)
