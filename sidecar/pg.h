@@ -41,7 +41,7 @@ struct pg_server {
 };
 
 /* TRANSIENT: cannot connect, starting up, shutting down; PERMANENT: password, pg_hba.conf, role or
- * database missing. */
+ * database missing. After CANCELED from any call, the session is closed. */
 MUST_CHECK int pg_open(struct pg **ret_pg, const struct pg_options *options, struct error *err);
 void pg_closep(struct pg **pg); /* ends a backup that this session started */
 
@@ -50,8 +50,8 @@ void pg_closep(struct pg **pg); /* ends a backup that this session started */
  * text names the statement that mends it. */
 MUST_CHECK int pg_inspect(struct pg *pg, struct pg_server *ret_server, struct error *err);
 
-/* pg_backup_start(label, fast => true): gives the redo LSN and the timeline the backup begins on.
- * Waits for a checkpoint; cancelling ends it. */
+/* pg_backup_start(label, fast => true): gives the redo LSN. Waits for a checkpoint; cancelling ends
+ * it. The timeline of the LSN is found in the history of the server's; backup_label names it. */
 MUST_CHECK int pg_backup_start(struct pg *pg, const char *label, uint64_t *ret_start_lsn,
                                struct error *err);
 

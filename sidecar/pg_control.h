@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* global/pg_control of PostgreSQL 15 to 18 (catalog/pg_control.h): parsed with its CRC-32C. Pure.
- */
+/* global/pg_control of PostgreSQL 15 to 18 (catalog/pg_control.h), as 64-bit little-endian machines
+ * write it: parsed with its CRC-32C. Pure. */
 #pragma once
 
 #include <stdbool.h>
@@ -39,7 +39,7 @@ struct pg_control {
     uint32_t wal_level; /* 0 minimal, 1 replica, 2 logical */
 };
 
-/* CORRUPT: too short, wrong CRC (a torn read: read again); PERMANENT: a version that is not known.
- */
+/* CORRUPT: too short, wrong CRC (a torn read: read again); PERMANENT: a version that is not
+ * known, or a big-endian machine's. */
 MUST_CHECK int pg_control_parse(const uint8_t *data, size_t size, struct pg_control *ret_control,
                                 struct error *err);

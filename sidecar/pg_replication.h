@@ -36,8 +36,9 @@ MUST_CHECK int pg_replication_history(struct pg_replication *replication, uint32
 /* START_REPLICATION from lsn, with the slot made above (slot NULL: without). */
 MUST_CHECK int pg_replication_start(struct pg_replication *replication, const char *slot,
                                     uint32_t timeline, uint64_t lsn, struct error *err);
-/* The next message into message (cleared first): 1; none within timeout_ms: 0; NOT_FOUND when the
- * server ended the stream (end of the timeline). */
+/* The next message into message (cleared first): 1; none within timeout_ms: 0; NOT_FOUND at the end
+ * of the timeline, after which the connection takes commands again; TRANSIENT when the server shut
+ * down or the connection is lost; PERMANENT when the WAL is gone or message's limit too small. */
 MUST_CHECK int pg_replication_receive(struct pg_replication *replication, int timeout_ms,
                                       struct buf *message, struct error *err);
 /* A standby status update: written and flushed up to lsn. */

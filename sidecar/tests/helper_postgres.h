@@ -36,8 +36,7 @@ struct helper_postgres *helper_postgres_start(const struct helper_postgres_optio
 struct helper_postgres *helper_postgres_standby(const struct helper_postgres *primary);
 /* Starts a server on a data directory that something else has made, a restore for example: it keeps
  * its configuration but for port and socket, now belongs to the server's user, and stays at the
- * end.
- */
+ * end. Its parents must be open to that user: below another server's directory is a good place. */
 struct helper_postgres *helper_postgres_adopt(const char *data);
 /* Ends the server, removes its directory and sets *server to NULL. */
 void helper_postgres_stop(struct helper_postgres **server);

@@ -341,14 +341,15 @@ static void a_superuser_is_refused(void **state)
 static void the_statements_that_are_named_give_what_is_missing(void **state)
 {
     (void)state;
+    static const char all[] = "DROP OWNED BY lifeboat; ALTER ROLE lifeboat NOREPLICATION;"
+                              "REVOKE pg_monitor, pg_read_all_settings FROM lifeboat";
     static const char *const revocations[] = {
         "ALTER ROLE lifeboat NOREPLICATION",
         "REVOKE pg_monitor FROM lifeboat",
         "REVOKE pg_monitor, pg_read_all_settings FROM lifeboat",
         "REVOKE EXECUTE ON FUNCTION pg_backup_start FROM lifeboat",
         "REVOKE EXECUTE ON FUNCTION pg_backup_stop FROM lifeboat",
-        "DROP OWNED BY lifeboat; REVOKE pg_monitor, pg_read_all_settings FROM lifeboat;"
-        "ALTER ROLE lifeboat NOREPLICATION",
+        all,
     };
     for (size_t i = 0; i < ARRAY_SIZE(revocations); i++) {
         helper_postgres_do(server, revocations[i]);

@@ -166,12 +166,27 @@ static void pages_of_a_table_have_the_checksums_that_we_compute(void **state)
     assert_true(written > 1000);
 }
 
+static void a_server_starts_on_a_data_directory_that_others_made(void **state)
+{
+    (void)state;
+    helper_postgres_do(server, "CREATE TABLE moved AS SELECT 42 AS answer");
+    CLEANUP(own_freep) char *data = own_format("%s/moved", server->directory);
+    const char *const arguments[] = {"-N", "-c", "fast", "-D", data, NULL};
+    CLEANUP(own_freep) char *output = helper_postgres_run(server, "pg_basebackup", arguments);
+    assert_string_equal(output, "");
+    struct helper_postgres *adopted = helper_postgres_adopt(data);
+    CLEANUP(own_freep) char *answer = helper_postgres_sql(adopted, "SELECT answer FROM moved");
+    assert_string_equal(answer, "42");
+    helper_postgres_stop(&adopted);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_control_file_reads_as_pg_controldata_says),
         cmocka_unit_test(the_control_file_of_a_standby_holds_the_end_of_recovery),
         cmocka_unit_test(pages_of_a_table_have_the_checksums_that_we_compute),
+        cmocka_unit_test(a_server_starts_on_a_data_directory_that_others_made),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -213,6 +213,7 @@ static void a_message_beyond_the_limit_is_refused(void **state)
     CLEANUP(pg_replication_closep)
     struct pg_replication *replication = open_replication(server, &system);
     start(replication, NULL, 1, system.flushed_lsn / SEGMENT * SEGMENT);
+    helper_postgres_do(server, "CREATE TABLE a_little_wal()");
     CLEANUP(buf_done) struct buf message = BUF(16);
     struct error err;
     assert_int_equal(pg_replication_receive(replication, PATIENCE_MS, &message, &err), -1);
