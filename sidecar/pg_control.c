@@ -9,8 +9,8 @@
 
 /*
  * Offsets in struct ControlFileData as compilers lay it out on 64-bit little-endian machines, the
- * only ones supported. PostgreSQL 15 and 16 write version 1300, 17 version 1700 (which only used some
- * padding), 18 version 1800 (which put a bool before the nonce and so moved the CRC).
+ * only ones supported. PostgreSQL 15 and 16 write version 1300, 17 version 1700 (which only used
+ * some padding), 18 version 1800 (which put a bool before the nonce and so moved the CRC).
  */
 enum {
     SYSTEM_IDENTIFIER = 0,

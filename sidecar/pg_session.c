@@ -170,7 +170,7 @@ const char *pg_row_text(struct pg_row *row)
     return PQgetvalue(row->result, 0, row->column++);
 }
 
-unsigned long long pg_row_number(struct pg_row *row, unsigned long long max)
+uint64_t pg_row_number(struct pg_row *row, uint64_t max)
 {
     const char *text = pg_row_text(row);
     char *end;
@@ -190,7 +190,7 @@ bool pg_row_bool(struct pg_row *row)
     return *text == 't';
 }
 
-unsigned long long pg_row_lsn(struct pg_row *row)
+uint64_t pg_row_lsn(struct pg_row *row)
 {
     uint64_t lsn = 0;
     if (!lsn_parse(pg_row_text(row), &lsn))

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "common/error.h"
 
@@ -63,8 +64,8 @@ struct pg_row {
 };
 
 const char *pg_row_text(struct pg_row *row); /* lent; "" for null */
-unsigned long long pg_row_number(struct pg_row *row, unsigned long long max);
+uint64_t pg_row_number(struct pg_row *row, uint64_t max);
 bool pg_row_bool(struct pg_row *row);
-unsigned long long pg_row_lsn(struct pg_row *row);
+uint64_t pg_row_lsn(struct pg_row *row);
 /* PERMANENT "<what>: …" if anything was wrong. */
 MUST_CHECK int pg_row_end(const struct pg_row *row, const char *what, struct error *err);
