@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sidecar/tests/helper_repo.h"
+
+#include <fcntl.h>
+#include <ftw.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "common/buf.h"
+#include "common/own.h"
+#include "sidecar/policy.h"
+#include "sidecar/repo.h"
+#include "sidecar/secrets.h"
+
+static const char policy_head[] = "apiVersion: lifeboat.dev/v1alpha1\n"
+                                  "kind: BackupPolicy\n"
+                                  "metadata: {name: shop, namespace: web}\n"
+                                  "spec:\n"
+                                  "  encryption: {activeKey: k1, keys: [k1]}\n"
+                                  "  quorum: 1\n"
+                                  "  regions:\n";
+static const char user_key[] = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n";
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+    (void)st;
+    (void)type;
+    (void)ftw;
+    return remove(path);
+}
+
+static void make_directory(const struct helper_repo *helper, const char *name)
+{
+    CLEANUP(own_freep) char *path = own_format("%s/%s", helper->directory, name);
+    assert_return_code(mkdir(path, 0700), 0);
+}
+
+static void make_secrets(struct helper_repo *helper)
+{
+    struct error err;
+    make_directory(helper, "secrets");
+    CLEANUP(own_freep) char *directory = own_format("%s/secrets", helper->directory);
+    CLEANUP(own_freep) char *path = own_format("%s/k1", directory);
+    CLEANUP(own_closep) int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    assert_return_code(fd, 0);
+    assert_int_equal(buf_pwrite(fd, user_key, strlen(user_key), 0, &err), 0);
+    assert_int_equal(secrets_open(&helper->secrets, directory, &err), 0);
+}
+
+static void make_policy(struct helper_repo *helper, size_t regions)
+{
+    struct error err;
+    CLEANUP(buf_done) struct buf text = BUF(64 << 10);
+    assert_int_equal(buf_append(&text, policy_head, strlen(policy_head), &err), 0);
+    for (size_t i = 0; i < regions; i++) {
+        char name[24];
+        snprintf(name, sizeof(name), "r%zu", i);
+        make_directory(helper, name);
+        assert_int_equal(buf_format(&text, &err, "  - {name: %s, file: {path: %s/%s}}\n", name,
+                                    helper->directory, name),
+                         0);
+    }
+    if (policy_parse(&helper->policy, "policy.yaml", (const char *)text.data, text.size, &err) < 0)
+        fail_msg("%s", err.text);
+}
+
+char *helper_repo_path(const struct helper_repo *helper, size_t region, const char *name)
+{
+    return own_format("%s/r%zu/%s%s", helper->directory, region, helper->repo->prefix, name);
+}
+
+void helper_repo_damage(const struct helper_repo *helper, size_t region, const char *name)
+{
+    enum { OFFSET = 20 };
+    struct error err;
+    uint8_t byte;
+    CLEANUP(own_freep) char *path = helper_repo_path(helper, region, name);
+    CLEANUP(own_closep) int fd = open(path, O_RDWR | O_CLOEXEC);
+    assert_return_code(fd, 0);
+    assert_int_equal(buf_pread(fd, &byte, 1, OFFSET, &err), 1);
+    byte ^= 1;
+    assert_int_equal(buf_pwrite(fd, &byte, 1, OFFSET, &err), 0);
+}
+
+char *helper_repo_name(const struct helper_repo *helper, const char *prefix)
+{
+    struct error err;
+    CLEANUP(repo_names_done) struct repo_names names = {0};
+    if (repo_list(helper->repo, prefix, &names, &err) < 0)
+        fail_msg("%s", err.text);
+    assert_int_equal(names.count, 1);
+    return own_strdup(names.names[0].name);
+}
+
+void helper_repo_close(struct helper_repo *helper)
+{
+    repo_closep(&helper->repo);
+    regions_closep(&helper->regions);
+    secrets_closep(&helper->secrets);
+    policy_freep(&helper->policy);
+    cancel_done(&helper->cancel);
+    nftw(helper->directory, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+void helper_repo_open(struct helper_repo *helper, size_t regions, uint64_t system_identifier)
+{
+    const char *tmp = getenv("TMPDIR");
+    struct error err;
+    *helper = (struct helper_repo){0};
+    assert_int_equal(cancel_init(&helper->cancel, &err), 0);
+    snprintf(helper->directory, sizeof(helper->directory), "%s/lifeboat-repo-XXXXXX",
+             tmp ? tmp : "/tmp");
+    assert_non_null(mkdtemp(helper->directory));
+    make_secrets(helper);
+    make_policy(helper, regions);
+    if (system_identifier == 0)
+        system_identifier = HELPER_REPO_SYSTEM;
+    if (regions_open(&helper->regions, helper->policy, helper->secrets, NULL, &helper->cancel,
+                     &err) < 0 ||
+        repo_open_write(&helper->repo, helper->policy, helper->secrets, helper->regions,
+                        system_identifier, &err) < 0)
+        fail_msg("%s", err.text);
+}

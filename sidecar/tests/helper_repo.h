@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+/* An encrypted repository in fresh directories, one for each of its regions ("r0", "r1" …). All of
+ * it asserts that it works; what it holds goes with it. */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/cancel.h"
+
+struct policy;
+struct regions;
+struct repo;
+struct secrets;
+
+struct helper_repo {
+    struct cancel cancel;
+    char directory[64]; /* holds the regions' directories and "secrets" */
+    struct policy *policy;
+    struct secrets *secrets;
+    struct regions *regions;
+    struct repo *repo;
+};
+
+enum { HELPER_REPO_SYSTEM = 7351234 };
+
+/* system_identifier 0: HELPER_REPO_SYSTEM. Any region is enough to go on. */
+void helper_repo_open(struct helper_repo *helper, size_t regions, uint64_t system_identifier);
+void helper_repo_close(struct helper_repo *helper);
+
+/* The file of an object; name is below the repository. The caller's (own_freep). */
+char *helper_repo_path(const struct helper_repo *helper, size_t region, const char *name);
+/* Flips a bit of an object's first frame. */
+void helper_repo_damage(const struct helper_repo *helper, size_t region, const char *name);
+/* The only name that starts with prefix; below the repository. The caller's (own_freep). */
+char *helper_repo_name(const struct helper_repo *helper, const char *prefix);
