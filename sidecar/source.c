@@ -22,8 +22,10 @@
 enum {
     NAMES_BYTES_MAX = 1 << 30, /* of one directory */
     TARGET_MAX = 4096,
-    SETTLE_ATTEMPTS = 50, /* for what a running server changes in two steps */
-    SETTLE_MS = 20,
+    /* for what a running server changes in two steps */
+    CONTROL_ATTEMPTS = 50,
+    TABLESPACE_ATTEMPTS = 10,
+    PAUSE_MS = 20,
 };
 
 enum { DIRECTORY_FLAGS = O_RDONLY | O_DIRECTORY | O_CLOEXEC };
@@ -233,9 +235,9 @@ int source_read_control(const struct source *source, const struct cancel *cancel
     for (int attempt = 1;; attempt++) {
         if (read_control_once(source, content, ret_control, err) == 0)
             return 0;
-        if (err->kind != ERROR_CORRUPT || attempt == SETTLE_ATTEMPTS)
+        if (err->kind != ERROR_CORRUPT || attempt == CONTROL_ATTEMPTS)
             return error_wrap(err, "read 'global/pg_control'");
-        if (cancel_sleep(cancel, SETTLE_MS, err) < 0)
+        if (cancel_sleep(cancel, PAUSE_MS, err) < 0)
             return -1;
     }
 }
@@ -330,12 +332,12 @@ static int open_tablespace(const struct walk *walk, int dir, const char *oid,
         }
         if (errno != ENOENT)
             return open_error(walk->source, location.target, errno, err);
-        if (attempt == SETTLE_ATTEMPTS)
+        if (attempt == TABLESPACE_ATTEMPTS)
             return error_set(err, ERROR_PERMANENT,
                              "tablespace %s has no directory '%s/%s' here: mount its volume at "
                              "the same path as in the database container",
                              oid, location.target, walk->version);
-        if (cancel_sleep(walk->cancel, SETTLE_MS, err) < 0)
+        if (cancel_sleep(walk->cancel, PAUSE_MS, err) < 0)
             return -1;
     }
 }

@@ -75,6 +75,7 @@ static bool parse_relation(const char *name, struct source_name *ret_name)
         if (text_starts_with(rest, forks[i].suffix)) {
             result.class = forks[i].class;
             rest += strlen(forks[i].suffix);
+            break;
         }
     if (*rest == '.' && rest[1] != '0') {
         unsigned long segment = strtoul(rest + 1, NULL, 10);
