@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sidecar/pack_reader.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/buf.h"
+#include "common/own.h"
+#include "sidecar/frame.h"
+#include "sidecar/repo.h"
+
+enum { PACK_BYTES_MAX = 16 << 20, NO_FRAME = CONTAINER_FRAMES_MAX };
+
+struct pack_reader {
+    struct repo *repo;
+    struct frame_codec *codec;
+    char name[REPO_NAME_MAX]; /* of the open pack; "" if none is */
+    struct buf object;
+    struct container container;
+    uint8_t *plain;
+    uint32_t frame; /* what plain holds; NO_FRAME: nothing */
+    uint64_t fetched_bytes;
+};
+
+int pack_reader_open(struct pack_reader *reader, const char *backup_id, uint32_t number,
+                     struct error *err)
+{
+    char name[REPO_NAME_MAX];
+    repo_pack_name(backup_id, number, name);
+    if (strcmp(name, reader->name) == 0)
+        return 0;
+    container_done(&reader->container);
+    reader->container = (struct container){0};
+    reader->name[0] = '\0';
+    reader->frame = NO_FRAME;
+    if (repo_fetch(reader->repo, CONTAINER_PACK, name, &reader->object, &reader->container, err) <
+        0)
+        return -1;
+    memcpy(reader->name, name, sizeof(name));
+    reader->fetched_bytes += reader->object.size;
+    return 0;
+}
+
+int pack_reader_frame(struct pack_reader *reader, uint32_t frame, enum frame_type type,
+                      const uint8_t **ret_plain, size_t *ret_size, struct error *err)
+{
+    struct container *container = &reader->container;
+    if (frame >= container->frame_count)
+        return error_set(err, ERROR_CORRUPT, "'%s' has no frame %u", reader->name, frame);
+    const struct container_frame *at = &container->frames[frame];
+    if (at->type != type)
+        return error_set(err, ERROR_CORRUPT, "frame %u of '%s' is of type %d, not %d", frame,
+                         reader->name, (int)at->type, (int)type);
+    if (reader->frame != frame) {
+        reader->frame = NO_FRAME;
+        if (container_read(container, reader->codec, frame, reader->object.data + at->offset,
+                           reader->plain, err) < 0)
+            return -1;
+        reader->frame = frame;
+    }
+    *ret_plain = reader->plain;
+    *ret_size = at->plain_bytes;
+    return 0;
+}
+
+int pack_reader_data(struct pack_reader *reader, uint32_t piece, size_t size,
+                     const uint8_t **ret_data, struct error *err)
+{
+    uint32_t frame = piece / FRAME_PIECES;
+    size_t from = (size_t)(piece % FRAME_PIECES) * PIECE_BYTES, plain_size;
+    const uint8_t *plain;
+    if (pack_reader_frame(reader, frame, FRAME_DATA, &plain, &plain_size, err) < 0)
+        return -1;
+    if (from > plain_size || size > plain_size - from)
+        return error_set(err, ERROR_CORRUPT, "frame %u of '%s' has %zu bytes, not %zu", frame,
+                         reader->name, plain_size, from + size);
+    *ret_data = plain + from;
+    return 0;
+}
+
+uint64_t pack_reader_fetched_bytes(const struct pack_reader *reader)
+{
+    return reader->fetched_bytes;
+}
+
+void pack_reader_freep(struct pack_reader **reader)
+{
+    struct pack_reader *r = TAKE(*reader);
+    if (!r)
+        return;
+    container_done(&r->container);
+    buf_done(&r->object);
+    frame_codec_freep(&r->codec);
+    free(r->plain);
+    free(r);
+}
+
+struct pack_reader *pack_reader_new(struct repo *repo)
+{
+    struct pack_reader *reader = own_alloc(sizeof(*reader));
+    reader->repo = repo;
+    reader->codec = frame_codec_new(1); /* levels matter to writers only */
+    reader->object = BUF(PACK_BYTES_MAX);
+    reader->plain = own_alloc(FRAME_PLAIN_MAX);
+    reader->frame = NO_FRAME;
+    return reader;
+}

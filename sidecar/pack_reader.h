@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * One thread's reading of packs: a pack is fetched whole, a frame opened once for as long as they
+ * are the ones read last. Holds one pack (at most 16 MiB) and one frame (1 MiB), whatever is read.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/error.h"
+#include "sidecar/container.h"
+
+struct pack_reader;
+struct repo;
+
+struct pack_reader *pack_reader_new(struct repo *repo); /* lends repo */
+void pack_reader_freep(struct pack_reader **reader);
+
+/* Makes a pack the one to read from; fetches it unless it is that already. Errors name it. */
+MUST_CHECK int pack_reader_open(struct pack_reader *reader, const char *backup_id, uint32_t number,
+                                struct error *err);
+/* The plaintext of a frame of the open pack, lent until the next call. CORRUPT also when it is of
+ * another type; errors name pack and frame. */
+MUST_CHECK int pack_reader_frame(struct pack_reader *reader, uint32_t frame, enum frame_type type,
+                                 const uint8_t **ret_plain, size_t *ret_size, struct error *err);
+/* size bytes of a data frame from a piece (frame × FRAME_PIECES + piece) on, lent likewise. CORRUPT
+ * also when the frame ends before. */
+MUST_CHECK int pack_reader_data(struct pack_reader *reader, uint32_t piece, size_t size,
+                                const uint8_t **ret_data, struct error *err);
+uint64_t pack_reader_fetched_bytes(const struct pack_reader *reader);

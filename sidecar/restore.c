@@ -1,0 +1,331 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sidecar/restore.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/buf.h"
+#include "common/cancel.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/own.h"
+#include "sidecar/crc32c.h"
+#include "sidecar/index.h"
+#include "sidecar/manifest.h"
+#include "sidecar/pack_reader.h"
+#include "sidecar/pg_backup_manifest.h"
+#include "sidecar/pg_control.h"
+#include "sidecar/policy.h"
+#include "sidecar/regions.h"
+#include "sidecar/relocation.h"
+#include "sidecar/repo.h"
+#include "sidecar/restore_config.h"
+#include "sidecar/restore_plan.h"
+#include "sidecar/restore_wal.h"
+#include "sidecar/restore_worker.h"
+#include "sidecar/target.h"
+
+enum {
+    VERSION_MIN = 15,
+    VERSION_MAX = 18,
+    VERSION_DIVISOR = 10000,             /* of server_version_num */
+    BACKUP_MANIFEST_BYTES_MAX = 1 << 30, /* what PostgreSQL's programs read at most */
+    FILE_MODE = 0600,
+};
+
+struct job {
+    const struct restore_options *options;
+    struct regions *regions;
+    struct repo *repo;
+    struct manifest manifest;
+    struct target *target;
+    struct restore_plan plan;
+    uint8_t control_bytes[PG_CONTROL_BYTES];
+    struct pg_control control;
+    struct pg_backup_manifest_file configs[RESTORE_CONFIG_FILES]; /* those that were written */
+    size_t config_count;
+    uint64_t fetched_bytes;
+    bool writing, startable; /* how far the target has come */
+    bool has_tablespaces;
+};
+
+static void job_done(struct job *job)
+{
+    restore_plan_done(&job->plan);
+    target_closep(&job->target);
+    manifest_done(&job->manifest);
+    repo_closep(&job->repo);
+    regions_closep(&job->regions);
+}
+
+/* The backup that is wanted, if it is one that this version can restore. */
+static int find_backup(struct job *job, struct error *err)
+{
+    const struct restore_options *options = job->options;
+    char id[BACKUP_ID_BYTES];
+    if (regions_open(&job->regions, options->policy, options->secrets, options->region,
+                     options->cancel, err) < 0 ||
+        repo_open_read(&job->repo, options->policy, options->secrets, job->regions,
+                       options->system_identifier, err) < 0 ||
+        repo_find_backup(job->repo, options->backup, id, err) < 0 ||
+        repo_load_manifest(job->repo, id, &job->manifest, err) < 0)
+        return -1;
+    uint32_t version = job->manifest.version_num / VERSION_DIVISOR;
+    if (version < VERSION_MIN || version > VERSION_MAX)
+        return error_set(err, ERROR_PERMANENT,
+                         "backup '%s' is of PostgreSQL %u: this version restores %d to %d", id,
+                         version, VERSION_MIN, VERSION_MAX);
+    if (restore_wal_check(&job->manifest, err) < 0)
+        return error_wrap(err, "manifest of '%s'", id);
+    return 0;
+}
+
+static int read_index(struct job *job, struct pack_reader *reader, struct error *err)
+{
+    for (size_t i = 0; i < job->manifest.index_count; i++) {
+        const struct manifest_index *index = &job->manifest.index[i];
+        const uint8_t *plain;
+        size_t size;
+        if (cancel_check(job->options->cancel, err) < 0 ||
+            pack_reader_open(reader, job->manifest.id, index->pack, err) < 0 ||
+            pack_reader_frame(reader, index->frame, FRAME_INDEX, &plain, &size, err) < 0)
+            return -1;
+        if (index_parse(plain, size, restore_plan_add, &job->plan, err) < 0)
+            return error_wrap(err, "index frame %u of pack %u of '%s'", index->frame, index->pack,
+                              job->manifest.id);
+    }
+    return restore_plan_check(&job->plan, err);
+}
+
+static int read_map(struct job *job, struct pack_reader *reader, size_t index, struct error *err)
+{
+    const struct restore_map *part = &job->plan.maps[index];
+    uint32_t number;
+    const char *backup = restore_plan_pack(&job->plan, part->pack, &number);
+    const uint8_t *plain;
+    size_t size;
+    if (cancel_check(job->options->cancel, err) < 0 ||
+        pack_reader_open(reader, backup, number, err) < 0 ||
+        pack_reader_frame(reader, part->frame, FRAME_MAP, &plain, &size, err) < 0)
+        return -1;
+    CLEANUP(backup_table_done) struct backup_table table = {0};
+    CLEANUP(map_done) struct map map = {0};
+    if (map_frame_parse(plain, size, part->covers, &table, &map, err) < 0 ||
+        restore_plan_add_map(&job->plan, index, &table, &map, err) < 0)
+        return error_wrap(err, "map frame %u of pack %u of '%s'", part->frame, number, backup);
+    return 0;
+}
+
+static int read_maps(struct job *job, struct pack_reader *reader, struct error *err)
+{
+    restore_plan_sort_maps(&job->plan);
+    for (size_t i = 0; i < job->plan.map_count; i++) {
+        if (read_map(job, reader, i, err) < 0)
+            return -1;
+    }
+    restore_plan_group(&job->plan);
+    return 0;
+}
+
+/* Into memory: it tells what the configuration must allow, and is written last. */
+static int read_control(struct job *job, struct pack_reader *reader, struct error *err)
+{
+    struct restore_span *span = &job->plan.control_span;
+    uint32_t number;
+    const char *backup = restore_plan_pack(&job->plan, span->pack, &number);
+    const uint8_t *data;
+    if (pack_reader_open(reader, backup, number, err) < 0 ||
+        pack_reader_data(reader, span->piece, PG_CONTROL_BYTES, &data, err) < 0 ||
+        pg_control_parse(data, PG_CONTROL_BYTES, &job->control, err) < 0)
+        return error_wrap(err, "read pg_control of '%s'", job->manifest.id);
+    memcpy(job->control_bytes, data, PG_CONTROL_BYTES);
+    span->crc32c = crc32c_extend(0, data, PG_CONTROL_BYTES);
+    if (job->control.system_identifier != job->manifest.system_identifier ||
+        job->control.wal_segment_bytes != job->manifest.wal_segment_bytes)
+        return error_set(err, ERROR_CORRUPT, "pg_control of '%s' is that of another database",
+                         job->manifest.id);
+    return 0;
+}
+
+static int read_plan(struct job *job, struct error *err)
+{
+    CLEANUP(pack_reader_freep) struct pack_reader *reader = pack_reader_new(job->repo);
+    if (restore_plan_init(&job->plan, &job->manifest, err) < 0 ||
+        read_index(job, reader, err) < 0 || read_maps(job, reader, err) < 0 ||
+        read_control(job, reader, err) < 0)
+        return -1;
+    job->fetched_bytes += pack_reader_fetched_bytes(reader);
+    return 0;
+}
+
+/* All that can be refused is, before the first byte is written. */
+static int place_tablespaces(struct job *job, struct error *err)
+{
+    const struct restore_options *options = job->options;
+    const struct restore_plan *plan = &job->plan;
+    if (relocation_check(options->tablespaces, options->tablespace_count, plan->directories,
+                         plan->directory_count, err) < 0)
+        return -1;
+    for (size_t i = 0; i < plan->directory_count; i++) {
+        const struct entry *entry = &plan->directories[i];
+        if (entry->type != ENTRY_LINK)
+            continue;
+        CLEANUP(own_freep)
+        char *location =
+            relocation_find(options->tablespaces, options->tablespace_count, entry->target);
+        if (target_place_tablespace(job->target, entry, location, err) < 0)
+            return -1;
+        job->has_tablespaces = true;
+    }
+    return 0;
+}
+
+static int make_directories(struct job *job, struct error *err)
+{
+    for (size_t i = 0; i < job->plan.directory_count; i++) {
+        const struct entry *entry = &job->plan.directories[i];
+        int result = entry->type == ENTRY_LINK ? target_make_link(job->target, entry, err)
+                                               : target_make_directory(job->target, entry, err);
+        if (result < 0)
+            return -1;
+        if (strcmp(entry->path, "global") == 0 &&
+            target_set_mode(job->target, entry->mode, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int write_files(struct job *job, struct error *err)
+{
+    const struct restore_worker_options options = {
+        .repo = job->repo,
+        .manifest = &job->manifest,
+        .plan = &job->plan,
+        .target = job->target,
+        .workers = job->options->workers ? job->options->workers : job->options->policy->workers,
+        .cancel = job->options->cancel,
+        .progress = job->options->progress,
+    };
+    uint64_t fetched_bytes;
+    if (restore_worker_run(&options, &fetched_bytes, err) < 0)
+        return -1;
+    job->fetched_bytes += fetched_bytes;
+    restore_plan_sum(&job->plan);
+    const struct restore_wal wal = {
+        .repo = job->repo, .manifest = &job->manifest, .target = job->target};
+    return restore_wal_histories(&wal, err);
+}
+
+/* Configuration that the source kept outside its data directory. */
+static int write_configs(struct job *job, struct error *err)
+{
+    for (size_t i = 0; i < RESTORE_CONFIG_FILES; i++) {
+        const char *path = restore_config_paths[i];
+        if (restore_plan_has(&job->plan, path))
+            continue;
+        CLEANUP(own_freep) char *content = restore_config_format(i, &job->control);
+        struct pg_backup_manifest_file file = {
+            .path = path, .size = strlen(content), .mtime_s = clock_now_ms() / 1000};
+        const struct target_attributes attributes = {
+            .mode = FILE_MODE, .mtime_s = file.mtime_s, .size = file.size};
+        if (target_write_file(job->target, path, &attributes, content, err) < 0)
+            return -1;
+        file.crc32c = crc32c_extend(0, content, file.size);
+        job->configs[job->config_count++] = file;
+    }
+    return 0;
+}
+
+/* Once all else is on disk: from now on PostgreSQL starts. */
+static int write_control(struct job *job, struct error *err)
+{
+    const struct restore_file *file = &job->plan.files[job->plan.control_file];
+    const struct target_attributes attributes = {
+        .mode = file->mode, .mtime_s = file->mtime_s, .size = file->size};
+    if (cancel_check(job->options->cancel, err) < 0 || target_sync(job->target, err) < 0 ||
+        target_write_file(job->target, file->path, &attributes, job->control_bytes, err) < 0 ||
+        target_sync(job->target, err) < 0)
+        return -1;
+    job->startable = true;
+    return 0;
+}
+
+static int write_backup_manifest(struct job *job, struct error *err)
+{
+    const struct restore_plan *plan = &job->plan;
+    size_t count = plan->file_count + job->config_count;
+    CLEANUP(own_freep)
+    struct pg_backup_manifest_file *files = own_alloc(count * sizeof(files[0]));
+    for (size_t i = 0; i < plan->file_count; i++)
+        files[i] = (struct pg_backup_manifest_file){.path = plan->files[i].path,
+                                                    .size = plan->files[i].size,
+                                                    .mtime_s = plan->files[i].mtime_s,
+                                                    .crc32c = plan->files[i].crc32c};
+    memcpy(files + plan->file_count, job->configs, job->config_count * sizeof(files[0]));
+    CLEANUP(buf_done) struct buf text = BUF(BACKUP_MANIFEST_BYTES_MAX);
+    if (pg_backup_manifest_format(&job->manifest, files, count, &text, err) < 0)
+        return error_wrap(err, "format 'backup_manifest'");
+    const struct target_attributes attributes = {
+        .mode = FILE_MODE, .mtime_s = clock_now_ms() / 1000, .size = text.size};
+    if (target_write_file(job->target, "backup_manifest", &attributes, text.data, err) < 0)
+        return -1;
+    return target_sync(job->target, err);
+}
+
+/* Says what a failed restore leaves behind, after its cause. */
+static int explain(const struct job *job, struct error *err)
+{
+    const struct error cause = *err;
+    if (!job->writing)
+        return -1;
+    if (job->startable)
+        return error_set(err, cause.kind,
+                         "%s; the data in '%s' is complete, but its backup_manifest is not",
+                         cause.text, job->options->to);
+    return error_set(err, cause.kind,
+                     "%s; '%s' is incomplete and cannot start (no pg_control): empty it%s and "
+                     "restore again",
+                     cause.text, job->options->to,
+                     job->has_tablespaces ? " and its tablespaces" : "");
+}
+
+static void report(const struct job *job, int64_t started_ms, struct restore_result *ret_result)
+{
+    struct restore_result result = {.files = job->plan.file_count,
+                                    .bytes = job->plan.bytes,
+                                    .fetched_bytes = job->fetched_bytes,
+                                    .duration_ms = clock_monotonic_ms() - started_ms};
+    memcpy(result.backup, job->manifest.id, sizeof(result.backup));
+    if (job->manifest.page_error_count > 0)
+        log_warn("Restored pages that were damaged in the source already",
+                 S("backup", result.backup), U("pages", job->manifest.page_error_count));
+    log_info("Restored backup", S("backup", result.backup), S("to", job->options->to),
+             U("files", result.files), U("bytes", result.bytes),
+             I("milliseconds", result.duration_ms));
+    *ret_result = result;
+}
+
+static int run_steps(struct job *job, struct error *err)
+{
+    if (find_backup(job, err) < 0 || target_open(&job->target, job->options->to, err) < 0 ||
+        read_plan(job, err) < 0 || place_tablespaces(job, err) < 0)
+        return -1;
+    job->writing = true;
+    if (make_directories(job, err) < 0 || write_files(job, err) < 0 || write_configs(job, err) < 0)
+        return -1;
+    if (write_control(job, err) < 0)
+        return -1;
+    return write_backup_manifest(job, err);
+}
+
+int restore_run(const struct restore_options *options, struct restore_result *ret_result,
+                struct error *err)
+{
+    CLEANUP(job_done) struct job job = {.options = options};
+    int64_t started_ms = clock_monotonic_ms();
+    if (run_steps(&job, err) < 0)
+        return explain(&job, err);
+    report(&job, started_ms, ret_result);
+    return 0;
+}

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The plan of a restore: from the entries and maps of a backup to the directories and files to make
+ * and, pack by pack, the spans of bytes to write. Every rule that the backup must keep is checked
+ * here, before anything is written: order, parents, links, what the manifest lists, sizes. Compact:
+ * 24 bytes per span, and a span is all that a file has in one pack in a row. Pure.
+ */
+#pragma once
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/error.h"
+#include "sidecar/backup_id.h"
+#include "sidecar/index.h"
+
+struct manifest;
+
+/* Limits against a repository that lies; a plan at them needs about 2 GB. */
+enum { RESTORE_ENTRIES_MAX = 1 << 22, RESTORE_SPANS_MAX = 1 << 26, RESTORE_MAPS_MAX = 1 << 22 };
+
+struct restore_file {
+    char *path;
+    uint64_t size; /* bytes */
+    int64_t mtime_s;
+    uint32_t mode;
+    uint32_t crc32c;        /* of the whole content, once restore_plan_sum was called */
+    bool is_hole;           /* no byte of it is stored */
+    atomic_uint spans_left; /* not written yet; whoever writes the last one finishes the file */
+};
+
+/* Bytes that lie in a row in a file and, from piece to piece and frame to frame, in a pack. */
+struct restore_span {
+    uint32_t file;       /* index */
+    uint32_t file_piece; /* the first one, in the file */
+    uint32_t pack;       /* position among all packs that the manifest lists */
+    uint32_t piece;      /* the first one, in the pack: frame × FRAME_PIECES + piece */
+    uint32_t length;     /* bytes */
+    uint32_t crc32c;     /* of the bytes, set by whoever writes them */
+};
+
+struct restore_pack {
+    uint32_t pack;
+    size_t first, count; /* of spans */
+};
+
+/* A part of a file's map that lies in a map frame and is still to be read. */
+struct restore_map {
+    uint32_t file, file_piece;
+    uint32_t pack, frame;
+    uint64_t covers; /* bytes */
+};
+
+struct restore_range { /* manifest_packs with the position of its first pack */
+    const char *backup;
+    uint32_t first, last, position;
+};
+
+struct restore_plan {
+    struct entry *directories; /* and tablespace links, sorted by path: parents first */
+    size_t directory_count;
+    struct restore_file *files; /* sorted by path */
+    size_t file_count;
+    struct restore_map *maps; /* sorted by pack and frame once restore_plan_sort_maps was called */
+    size_t map_count;
+    struct restore_span *spans; /* sorted by pack and piece once restore_plan_group was called */
+    size_t span_count;
+    struct restore_pack *packs; /* each once */
+    size_t pack_count;
+    struct restore_range *ranges; /* sorted by backup and first */
+    size_t range_count;
+    size_t control_file;              /* index of global/pg_control, which is written last … */
+    struct restore_span control_span; /* … so its one span is not among the others */
+    uint64_t bytes;                   /* sum of file sizes */
+    size_t parent;                    /* the directory that held the last entry */
+    const char *last_path;            /* of the last entry; lent from its directory or file */
+};
+
+/* Lends the manifest for the life of the plan. CORRUPT: overlapping or too many packs. */
+MUST_CHECK int restore_plan_init(struct restore_plan *ret_plan, const struct manifest *manifest,
+                                 struct error *err);
+void restore_plan_done(struct restore_plan *plan);
+
+/* In order, as an entry_each (arg is the plan). Leaves out what a restored directory must not have:
+ * tablespace_map (the links are made), signal files (they tell what the source was doing), pid and
+ * manifest files. CORRUPT. */
+MUST_CHECK int restore_plan_add(void *plan, const struct backup_table *table, struct entry *entry,
+                                struct error *err);
+/* After the last entry: whether all is there that a data directory must have. CORRUPT. */
+MUST_CHECK int restore_plan_check(const struct restore_plan *plan, struct error *err);
+void restore_plan_sort_maps(struct restore_plan *plan);
+/* The content of plan->maps[index]. CORRUPT. */
+MUST_CHECK int restore_plan_add_map(struct restore_plan *plan, size_t index,
+                                    const struct backup_table *table, const struct map *map,
+                                    struct error *err);
+/* After the last map: groups the spans by pack. */
+void restore_plan_group(struct restore_plan *plan);
+/* After all was written: puts the CRCs of the files together from those of their spans; spans are
+ * sorted by file then. */
+void restore_plan_sum(struct restore_plan *plan);
+
+/* The backup that a pack belongs to (lent) and its number there. */
+const char *restore_plan_pack(const struct restore_plan *plan, uint32_t pack, uint32_t *ret_number);
+bool restore_plan_has(const struct restore_plan *plan, const char *path); /* a file */

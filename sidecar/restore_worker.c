@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sidecar/restore_worker.h"
+
+#include <stdatomic.h>
+
+#include "common/buf.h"
+#include "common/cancel.h"
+#include "common/crew.h"
+#include "common/own.h"
+#include "sidecar/crc32c.h"
+#include "sidecar/frame.h"
+#include "sidecar/manifest.h"
+#include "sidecar/pack_reader.h"
+#include "sidecar/progress.h"
+#include "sidecar/restore_plan.h"
+#include "sidecar/restore_wal.h"
+#include "sidecar/target.h"
+
+/* A segment in work takes up to three times its size. */
+enum { SEGMENT_WORKERS_MAX = 2 };
+
+/* What the workers share: each takes the next of a row until there is none. */
+struct work {
+    const struct restore_worker_options *options;
+    atomic_size_t next_file, next_pack, next_segment, segment_workers;
+    _Atomic uint64_t fetched_bytes;
+};
+
+static void count_progress(const struct work *work, uint64_t bytes)
+{
+    if (work->options->progress)
+        progress_add(work->options->progress, bytes);
+}
+
+static int finish_file(const struct target_file *open, const struct restore_file *file,
+                       struct error *err)
+{
+    const struct target_attributes attributes = {
+        .mode = file->mode, .mtime_s = file->mtime_s, .size = file->size};
+    return target_finish(open, &attributes, err);
+}
+
+/* Files without any data: empty ones, and those that are one hole. */
+static int make_holes(struct work *work, struct error *err)
+{
+    struct restore_plan *plan = work->options->plan;
+    for (size_t i; (i = atomic_fetch_add(&work->next_file, 1)) < plan->file_count;) {
+        const struct restore_file *file = &plan->files[i];
+        if (i == plan->control_file || !file->is_hole)
+            continue;
+        CLEANUP(target_close_file) struct target_file open = {.fd = -1};
+        if (cancel_check(work->options->cancel, err) < 0 ||
+            target_open_file(work->options->target, file->path, &open, err) < 0 ||
+            finish_file(&open, file, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* Straight from the opened frames into the file. */
+static int write_span(const struct work *work, struct pack_reader *reader,
+                      struct restore_span *span, const struct target_file *open, struct error *err)
+{
+    uint64_t offset = (uint64_t)span->file_piece * PIECE_BYTES;
+    for (uint32_t done = 0; done < span->length;) {
+        uint32_t piece = span->piece + done / PIECE_BYTES;
+        uint32_t in_frame = FRAME_PLAIN_MAX - piece % FRAME_PIECES * PIECE_BYTES;
+        uint32_t left = span->length - done, size = left < in_frame ? left : in_frame;
+        const uint8_t *data;
+        if (cancel_check(work->options->cancel, err) < 0)
+            return -1;
+        if (pack_reader_data(reader, piece, size, &data, err) < 0)
+            return error_wrap(err, "restore '%s'", open->path);
+        if (target_write(open, data, size, offset + done, err) < 0)
+            return -1;
+        span->crc32c = crc32c_extend(span->crc32c, data, size);
+        done += size;
+        count_progress(work, size);
+    }
+    return 0;
+}
+
+/* Whoever writes the last span of a file finishes it. */
+static int restore_span(const struct work *work, struct pack_reader *reader,
+                        struct restore_span *span, struct target_file *open, struct error *err)
+{
+    struct restore_file *file = &work->options->plan->files[span->file];
+    if (open->path != file->path) {
+        target_close_file(open);
+        if (target_open_file(work->options->target, file->path, open, err) < 0)
+            return -1;
+    }
+    if (write_span(work, reader, span, open, err) < 0)
+        return -1;
+    if (atomic_fetch_sub(&file->spans_left, 1) > 1)
+        return 0;
+    return finish_file(open, file, err);
+}
+
+static int restore_pack(const struct work *work, struct pack_reader *reader,
+                        const struct restore_pack *pack, struct error *err)
+{
+    struct restore_plan *plan = work->options->plan;
+    CLEANUP(target_close_file) struct target_file open = {.fd = -1};
+    uint32_t number;
+    const char *backup = restore_plan_pack(plan, pack->pack, &number);
+    if (pack_reader_open(reader, backup, number, err) < 0)
+        return -1;
+    for (size_t i = 0; i < pack->count; i++) {
+        if (restore_span(work, reader, &plan->spans[pack->first + i], &open, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int restore_packs(struct work *work, struct error *err)
+{
+    const struct restore_plan *plan = work->options->plan;
+    CLEANUP(pack_reader_freep)
+    struct pack_reader *reader = pack_reader_new(work->options->repo);
+    for (size_t i; (i = atomic_fetch_add(&work->next_pack, 1)) < plan->pack_count;) {
+        if (restore_pack(work, reader, &plan->packs[i], err) < 0)
+            return -1;
+    }
+    atomic_fetch_add(&work->fetched_bytes, pack_reader_fetched_bytes(reader));
+    return 0;
+}
+
+static int restore_segments(struct work *work, struct error *err)
+{
+    const struct restore_worker_options *options = work->options;
+    const struct restore_wal wal = {
+        .repo = options->repo, .manifest = options->manifest, .target = options->target};
+    if (atomic_fetch_add(&work->segment_workers, 1) >= SEGMENT_WORKERS_MAX)
+        return 0;
+    CLEANUP(buf_done) struct buf segment = BUF(options->manifest->wal_segment_bytes);
+    uint64_t count = restore_wal_count(options->manifest);
+    for (size_t i; (i = atomic_fetch_add(&work->next_segment, 1)) < count;) {
+        if (cancel_check(options->cancel, err) < 0 ||
+            restore_wal_segment(&wal, i, &segment, err) < 0)
+            return -1;
+        count_progress(work, segment.size);
+    }
+    return 0;
+}
+
+/* In this order, so that no worker holds a pack and a segment at once. */
+static int work_main(void *arg, struct error *err)
+{
+    struct work *work = arg;
+    if (make_holes(work, err) < 0 || restore_packs(work, err) < 0)
+        return -1;
+    return restore_segments(work, err);
+}
+
+static uint64_t bytes_to_write(const struct restore_worker_options *options)
+{
+    uint64_t bytes = restore_wal_count(options->manifest) * options->manifest->wal_segment_bytes;
+    for (size_t i = 0; i < options->plan->span_count; i++)
+        bytes += options->plan->spans[i].length;
+    return bytes;
+}
+
+int restore_worker_run(const struct restore_worker_options *options, uint64_t *ret_fetched_bytes,
+                       struct error *err)
+{
+    struct work work = {.options = options};
+    if (options->progress)
+        progress_set_total(options->progress, bytes_to_write(options));
+    CLEANUP(crew_freep) struct crew *crew = crew_new(options->cancel);
+    for (size_t i = 0; i < options->workers; i++) {
+        if (crew_start(crew, "restore", work_main, &work, err) < 0)
+            return -1;
+    }
+    if (crew_join(crew, err) < 0)
+        return -1;
+    *ret_fetched_bytes = atomic_load(&work.fetched_bytes);
+    return 0;
+}
