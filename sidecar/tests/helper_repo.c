@@ -19,14 +19,16 @@
 #include "sidecar/repo.h"
 #include "sidecar/secrets.h"
 
-static const char policy_head[] = "apiVersion: lifeboat.dev/v1alpha1\n"
-                                  "kind: BackupPolicy\n"
-                                  "metadata: {name: shop, namespace: web}\n"
-                                  "spec:\n"
-                                  "  encryption: {activeKey: k1, keys: [k1]}\n"
-                                  "  quorum: 1\n"
-                                  "  regions:\n";
+#define POLICY_HEAD                                                                                \
+    "apiVersion: lifeboat.dev/v1alpha1\n"                                                          \
+    "kind: BackupPolicy\n"                                                                         \
+    "metadata: {name: shop, namespace: web}\n"                                                     \
+    "spec:\n"                                                                                      \
+    "  encryption: {activeKey: k1, keys: [k1]}\n"                                                  \
+    "  quorum: %u\n"                                                                               \
+    "  regions:\n"
 static const char user_key[] = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n";
+static const char other_key[] = "/////wQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n";
 
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
 {
@@ -42,23 +44,34 @@ static void make_directory(const struct helper_repo *helper, const char *name)
     assert_return_code(mkdir(path, 0700), 0);
 }
 
+static void write_key(const struct helper_repo *helper, const char *key)
+{
+    struct error err;
+    CLEANUP(own_freep) char *path = own_format("%s/secrets/k1", helper->directory);
+    CLEANUP(own_closep) int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    assert_return_code(fd, 0);
+    assert_int_equal(buf_pwrite(fd, key, strlen(key), 0, &err), 0);
+}
+
 static void make_secrets(struct helper_repo *helper)
 {
     struct error err;
     make_directory(helper, "secrets");
+    write_key(helper, user_key);
     CLEANUP(own_freep) char *directory = own_format("%s/secrets", helper->directory);
-    CLEANUP(own_freep) char *path = own_format("%s/k1", directory);
-    CLEANUP(own_closep) int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-    assert_return_code(fd, 0);
-    assert_int_equal(buf_pwrite(fd, user_key, strlen(user_key), 0, &err), 0);
     assert_int_equal(secrets_open(&helper->secrets, directory, &err), 0);
 }
 
-static void make_policy(struct helper_repo *helper, size_t regions)
+void helper_repo_change_key(const struct helper_repo *helper)
+{
+    write_key(helper, other_key);
+}
+
+static void make_policy(struct helper_repo *helper, size_t regions, unsigned quorum)
 {
     struct error err;
     CLEANUP(buf_done) struct buf text = BUF(64 << 10);
-    assert_int_equal(buf_append(&text, policy_head, strlen(policy_head), &err), 0);
+    assert_int_equal(buf_format(&text, &err, POLICY_HEAD, quorum), 0);
     for (size_t i = 0; i < regions; i++) {
         char name[24];
         snprintf(name, sizeof(name), "r%zu", i);
@@ -109,7 +122,7 @@ void helper_repo_close(struct helper_repo *helper)
     nftw(helper->directory, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
-void helper_repo_open(struct helper_repo *helper, size_t regions, uint64_t system_identifier)
+void helper_repo_prepare(struct helper_repo *helper, size_t regions, unsigned quorum)
 {
     const char *tmp = getenv("TMPDIR");
     struct error err;
@@ -119,12 +132,26 @@ void helper_repo_open(struct helper_repo *helper, size_t regions, uint64_t syste
              tmp ? tmp : "/tmp");
     assert_non_null(mkdtemp(helper->directory));
     make_secrets(helper);
-    make_policy(helper, regions);
-    if (system_identifier == 0)
-        system_identifier = HELPER_REPO_SYSTEM;
+    make_policy(helper, regions, quorum);
+}
+
+int helper_repo_reopen(struct helper_repo *helper, bool write, uint64_t system_identifier,
+                       struct error *err)
+{
+    repo_closep(&helper->repo);
+    regions_closep(&helper->regions);
     if (regions_open(&helper->regions, helper->policy, helper->secrets, NULL, &helper->cancel,
-                     &err) < 0 ||
-        repo_open_write(&helper->repo, helper->policy, helper->secrets, helper->regions,
-                        system_identifier, &err) < 0)
+                     err) < 0)
+        return -1;
+    return (write ? repo_open_write : repo_open_read)(
+        &helper->repo, helper->policy, helper->secrets, helper->regions, system_identifier, err);
+}
+
+void helper_repo_open(struct helper_repo *helper, size_t regions, uint64_t system_identifier)
+{
+    struct error err;
+    uint64_t system = system_identifier ? system_identifier : HELPER_REPO_SYSTEM;
+    helper_repo_prepare(helper, regions, 1);
+    if (helper_repo_reopen(helper, true, system, &err) < 0)
         fail_msg("%s", err.text);
 }

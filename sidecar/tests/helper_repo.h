@@ -3,10 +3,12 @@
  * it asserts that it works; what it holds goes with it. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "common/cancel.h"
+#include "common/error.h"
 
 struct policy;
 struct regions;
@@ -26,7 +28,14 @@ enum { HELPER_REPO_SYSTEM = 7351234 };
 
 /* system_identifier 0: HELPER_REPO_SYSTEM. Any region is enough to go on. */
 void helper_repo_open(struct helper_repo *helper, size_t regions, uint64_t system_identifier);
+/* The same up to policy and secrets: no region is opened yet. */
+void helper_repo_prepare(struct helper_repo *helper, size_t regions, unsigned quorum);
+/* Closes what is open, and opens it as another process would. */
+MUST_CHECK int helper_repo_reopen(struct helper_repo *helper, bool write,
+                                  uint64_t system_identifier, struct error *err);
 void helper_repo_close(struct helper_repo *helper);
+/* Puts another user key in the place of k1. */
+void helper_repo_change_key(const struct helper_repo *helper);
 
 /* The file of an object; name is below the repository. The caller's (own_freep). */
 char *helper_repo_path(const struct helper_repo *helper, size_t region, const char *name);

@@ -1,0 +1,398 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "common/buf.h"
+#include "common/log.h"
+#include "common/own.h"
+#include "sidecar/policy.h"
+#include "sidecar/regions.h"
+#include "sidecar/repo.h"
+#include "sidecar/tests/helper_repo.h"
+
+static void put_text(struct helper_repo *helper, const char *name, const char *text)
+{
+    struct error err;
+    struct repo_blob blob = {
+        .kind = CONTAINER_EVIDENCE,
+        .name = name,
+        .plain = text,
+        .size = strlen(text),
+        .rule = PUT_NEW,
+    };
+    assert_int_equal(repo_put_sealed(helper->repo, &blob, NULL, NULL, &err), 0);
+}
+
+static void assert_fetched(struct helper_repo *helper, const char *name, const char *text)
+{
+    struct error err = {0};
+    CLEANUP(buf_done) struct buf plain = BUF(1024);
+    assert_int_equal(repo_fetch_plain(helper->repo, CONTAINER_EVIDENCE, name, &plain, NULL, &err),
+                     0);
+    assert_int_equal(plain.size, strlen(text));
+    assert_memory_equal(plain.data, text, plain.size);
+}
+
+static int fetch_fails(struct helper_repo *helper, const char *name, struct error *err)
+{
+    CLEANUP(buf_done) struct buf plain = BUF(1024);
+    return repo_fetch_plain(helper->repo, CONTAINER_EVIDENCE, name, &plain, NULL, err);
+}
+
+static void remove_object(const struct helper_repo *helper, size_t region, const char *name)
+{
+    CLEANUP(own_freep) char *path = helper_repo_path(helper, region, name);
+    assert_int_equal(unlink(path), 0);
+}
+
+/* Moves a region's directory away, as if its bucket were gone. */
+static void lose_region(const struct helper_repo *helper, size_t region)
+{
+    CLEANUP(own_freep) char *path = own_format("%s/r%zu", helper->directory, region);
+    CLEANUP(own_freep) char *away = own_format("%s/away-%zu", helper->directory, region);
+    assert_int_equal(rename(path, away), 0);
+}
+
+static void what_was_put_is_fetched_by_another_process(void **state)
+{
+    (void)state;
+    CLEANUP(helper_repo_close) struct helper_repo helper;
+    struct error err = {0};
+    helper_repo_open(&helper, 1, 0);
+    put_text(&helper, "drills/a", "evidence");
+    assert_int_equal(helper_repo_reopen(&helper, false, 0, &err), 0);
+    assert_int_equal(helper.repo->document.system_identifier, HELPER_REPO_SYSTEM);
+    assert_fetched(&helper, "drills/a", "evidence");
+}
+
+static void opening_twice_makes_no_second_key(void **state)
+{
+    (void)state;
+    CLEANUP(helper_repo_close) struct helper_repo helper;
+    CLEANUP(repo_names_done) struct repo_names before = {0}, after = {0};
+    struct error err;
+    helper_repo_open(&helper, 2, 0);
+    assert_int_equal(repo_list(helper.repo, "keys/", &before, &err), 0);
+    assert_int_equal(before.count, 2); /* id key and data key */
+    assert_int_equal(before.names[0].regions, 3);
+    assert_int_equal(helper_repo_reopen(&helper, true, HELPER_REPO_SYSTEM, &err), 0);
+    assert_int_equal(repo_list(helper.repo, "keys/", &after, &err), 0);
+    assert_int_equal(after.count, 2);
+}
+
+static void an_object_is_never_overwritten(void **state)
+{
+    (void)state;
+    CLEANUP(helper_repo_close) struct helper_repo helper;
+    struct error err;
+    helper_repo_open(&helper, 1, 0);
+    put_text(&helper, "drills/a", "first");
+    struct repo_blob blob = {
+        .kind = CONTAINER_EVIDENCE,
+        .name = "drills/a",
+        .plain = "second",
+        .size = 6,
+        .rule = PUT_NEW,
+    };
+    assert_int_equal(repo_put_sealed(helper.repo, &blob, NULL, NULL, &err), -1);
+    assert_int_equal(err.kind, ERROR_CONFLICT);
+    assert_fetched(&helper, "drills/a", "first");
+}
+
+static void a_damaged_object_comes_from_the_next_region(void **state)
+{
+    (void)state;
+    CLEANUP(helper_repo_close) struct helper_repo helper;
+    struct error err;
+    helper_repo_open(&helper, 2, 0);
+    put_text(&helper, "drills/a", "evidence");
+    helper_repo_damage(&helper, 0, "drills/a");
+    assert_fetched(&helper, "drills/a", "evidence");
+    helper_repo_damage(&helper, 1, "drills/a");
+    assert_int_equal(fetch_fails(&helper, "drills/a", &err), -1);
+    assert_int_equal(err.kind, ERROR_CORRUPT);
+    assert_non_null(strstr(err.text, "drills/a"));
+}
+
+static void a_missing_object_is_named_with_its_region(void **state)
+{
+    (void)state;
+    CLEANUP(helper_repo_close) struct helper_repo helper;
+    struct error err;
+    helper_repo_open(&helper, 1, 0);
+    assert_int_equal(fetch_fails(&helper, "drills/a", &err), -1);
+    assert_int_equal(err.kind, ERROR_NOT_FOUND);
+    assert_non_null(strstr(err.text, "drills/a"));
+    assert_non_null(strstr(err.text, "r0"));
+}
+
+static void a_repository_is_read_while_a_region_is_gone(void **state)
+{
+    (void)state;
+    CLEANUP(helper_repo_close) struct helper_repo helper;
+    struct error err = {0};
+    helper_repo_open(&helper, 2, 0);
+    put_text(&helper, "drills/a", "evidence");
+    lose_region(&helper, 0);
+    assert_int_equal(helper_repo_reopen(&helper, false, 0, &err), 0);
+    assert_fetched(&helper, "drills/a", "evidence");
+}
+
+static void a_new_repository_needs_every_region(void **state)
+{
+    (void)state;
+    CLEANUP(helper_repo_close) struct helper_repo helper;
+    struct error err;
+    helper_repo_prepare(&helper, 2, 1);
+    lose_region(&helper, 1);
+    assert_int_equal(helper_repo_reopen(&helper, true, HELPER_REPO_SYSTEM, &err), -1);
+    assert_non_null(strstr(err.text, "a new repository needs every region"));
+    assert_non_null(strstr(err.text, "r1"));
+}
+
+static void an_old_repository_is_written_with_a_quorum(void **state)
+{
+    (void)state;
+    CLEANUP(helper_repo_close) struct helper_repo helper;
+    struct error err;
+    helper_repo_open(&helper, 2, 0);
+    lose_region(&helper, 0);
+    assert_int_equal(helper_repo_reopen(&helper, true, HELPER_REPO_SYSTEM, &err), 0);
+    put_text(&helper, "drills/a", "evidence");
+    assert_fetched(&helper, "drills/a", "evidence");
+    CLEANUP(own_freep) char *left = regions_names(helper.regions, false);
+    CLEANUP(own_freep) char *lost = regions_names(helper.regions, true);
+    assert_string_equal(left, "r1");
+    assert_string_equal(lost, "r0");
+}
+
+static void a_lost_quorum_fails_the_put(void **state)
+{
+    (void)state;
+    CLEANUP(helper_repo_close) struct helper_repo helper;
+    struct error err;
+    helper_repo_prepare(&helper, 2, 2);
+    assert_int_equal(helper_repo_reopen(&helper, true, HELPER_REPO_SYSTEM, &err), 0);
+    lose_region(&helper, 1);
+    struct store_bytes bytes = {.data = "x", .size = 1};
+    digest_sha256("x", 1, bytes.sha256);
+    assert_int_equal(repo_put(helper.repo, "holds/a", &bytes, PUT_NEW, &err), -1);
+    assert_non_null(strstr(err.text, "r1"));
+}
+
+static void a_region_that_comes_later_gets_the_keys(void **state)
+{
+    (void)state;
+    CLEANUP(helper_repo_close) struct helper_repo helper;
+    struct error err;
+    helper_repo_open(&helper, 2, 0);
+    CLEANUP(own_freep) char *old = own_format("%s/r1/web.shop", helper.directory);
+    CLEANUP(own_freep) char *away = own_format("%s/away", helper.directory);
+    assert_int_equal(rename(old, away), 0);
+    assert_int_equal(helper_repo_reopen(&helper, true, HELPER_REPO_SYSTEM, &err), 0);
+    put_text(&helper, "drills/a", "evidence");
+    lose_region(&helper, 0);
+    assert_int_equal(helper_repo_reopen(&helper, false, 0, &err), 0);
+    assert_fetched(&helper, "drills/a", "evidence");
+}
+
+static void a_wrong_key_is_told_with_both_ids(void **state)
+{
+    (void)state;
+    CLEANUP(helper_repo_close) struct helper_repo helper;
+    struct error err;
+    helper_repo_open(&helper, 1, 0);
+    helper_repo_change_key(&helper);
+    for (int write = 0; write < 2; write++) {
+        assert_int_equal(helper_repo_reopen(&helper, write, HELPER_REPO_SYSTEM, &err), -1);
+        assert_int_equal(err.kind, ERROR_PERMANENT);
+        assert_non_null(strstr(err.text, "wrong key: the repository's keys are wrapped by"));
+        assert_non_null(strstr(err.text, "'k1' (id "));
+    }
+}
+
+static void a_lost_key_object_is_damage_not_a_wrong_key(void **state)
+{
+    (void)state;
+    CLEANUP(helper_repo_close) struct helper_repo helper;
+    CLEANUP(repo_names_done) struct repo_names keys = {0};
+    struct error err;
+    helper_repo_open(&helper, 1, 0);
+    assert_int_equal(repo_list(helper.repo, "keys/", &keys, &err), 0);
+    for (size_t i = 0; i < keys.count; i++)
+        remove_object(&helper, 0, keys.names[i].name);
+    assert_int_equal(helper_repo_reopen(&helper, true, HELPER_REPO_SYSTEM, &err), -1);
+    assert_int_equal(err.kind, ERROR_CORRUPT);
+    assert_non_null(strstr(err.text, "id key"));
+}
+
+static void a_damaged_key_object_is_corrupt(void **state)
+{
+    (void)state;
+    CLEANUP(helper_repo_close) struct helper_repo helper;
+    CLEANUP(repo_names_done) struct repo_names keys = {0};
+    struct error err;
+    helper_repo_open(&helper, 1, 0);
+    assert_int_equal(repo_list(helper.repo, "keys/", &keys, &err), 0);
+    helper_repo_damage(&helper, 0, keys.names[0].name);
+    assert_int_equal(helper_repo_reopen(&helper, false, 0, &err), -1);
+    assert_int_equal(err.kind, ERROR_CORRUPT);
+    assert_non_null(strstr(err.text, keys.names[0].name));
+}
+
+static void write_document(const struct helper_repo *helper, const char *text)
+{
+    CLEANUP(own_freep) char *path = helper_repo_path(helper, 0, "repository.json");
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+}
+
+static void a_repository_of_another_system_is_refused_with_both_names(void **state)
+{
+    (void)state;
+    CLEANUP(helper_repo_close) struct helper_repo helper;
+    struct error err;
+    helper_repo_open(&helper, 1, 0);
+    struct repo_document other = {
+        .namespace = own_strdup("default"),
+        .name = own_strdup("other"),
+        .system_identifier = 99,
+        .id_key = "073512346789abcdef",
+    };
+    CLEANUP(own_freep) char *text = repo_document_format(&other);
+    repo_document_done(&other);
+    write_document(&helper, text);
+    assert_int_equal(helper_repo_reopen(&helper, true, HELPER_REPO_SYSTEM, &err), -1);
+    assert_int_equal(err.kind, ERROR_PERMANENT);
+    assert_non_null(strstr(err.text, "belongs to policy 'default/other' and database system 99"));
+    assert_non_null(strstr(err.text, "'web/shop' and 7351234"));
+}
+
+static void a_newer_format_asks_for_a_newer_program(void **state)
+{
+    (void)state;
+    CLEANUP(helper_repo_close) struct helper_repo helper;
+    struct error err;
+    helper_repo_open(&helper, 1, 0);
+    write_document(&helper, "{\"format\": 2, \"unheardOf\": true}");
+    assert_int_equal(helper_repo_reopen(&helper, false, 0, &err), -1);
+    assert_int_equal(err.kind, ERROR_PERMANENT);
+    assert_non_null(strstr(err.text, "format 2"));
+}
+
+static void a_repository_document_with_a_forged_id_is_corrupt(void **state)
+{
+    (void)state;
+    struct repo_document document = {.namespace = own_strdup("a"),
+                                     .name = own_strdup("b"),
+                                     .system_identifier = 7,
+                                     .id_key = "073512346789abcdef"};
+    CLEANUP(own_freep) char *text = repo_document_format(&document);
+    struct repo_document parsed;
+    struct error err;
+    assert_int_equal(repo_document_parse(text, strlen(text), &parsed, &err), 0);
+    assert_string_equal(parsed.name, "b");
+    repo_document_done(&parsed);
+    repo_document_done(&document);
+    char *id = strstr(text, "\"repository\": \"");
+    assert_non_null(id);
+    id[strlen("\"repository\": \"")] ^= 1;
+    assert_int_equal(repo_document_parse(text, strlen(text), &parsed, &err), -1);
+    assert_int_equal(err.kind, ERROR_CORRUPT);
+}
+
+static void two_database_systems_under_a_policy_must_be_told_apart(void **state)
+{
+    (void)state;
+    CLEANUP(helper_repo_close) struct helper_repo helper;
+    struct error err = {0};
+    helper_repo_open(&helper, 1, 0);
+    assert_int_equal(helper_repo_reopen(&helper, true, 777, &err), 0);
+    assert_int_equal(helper_repo_reopen(&helper, false, 0, &err), -1);
+    assert_non_null(strstr(err.text, "7351234, 777"));
+    assert_non_null(strstr(err.text, "--system-identifier"));
+    assert_int_equal(helper_repo_reopen(&helper, false, 777, &err), 0);
+}
+
+static void no_repository_says_where_it_looked(void **state)
+{
+    (void)state;
+    CLEANUP(helper_repo_close) struct helper_repo helper;
+    struct error err;
+    helper_repo_prepare(&helper, 1, 1);
+    assert_int_equal(helper_repo_reopen(&helper, false, 0, &err), -1);
+    assert_int_equal(err.kind, ERROR_NOT_FOUND);
+    assert_non_null(strstr(err.text, "web.shop/"));
+}
+
+static void a_backup_that_is_not_there_is_told_with_those_that_are(void **state)
+{
+    (void)state;
+    CLEANUP(helper_repo_close) struct helper_repo helper;
+    char id[BACKUP_ID_BYTES];
+    struct error err;
+    helper_repo_open(&helper, 1, 0);
+    assert_int_equal(repo_find_backup(helper.repo, NULL, id, &err), -1);
+    assert_string_equal(err.text, "the repository has no backup yet");
+    put_text(&helper, "manifests/20261121T082118Z-full-3fa2", "x");
+    put_text(&helper, "manifests/20261121T082119Z-full-0000", "x");
+    put_text(&helper, "manifests/not-a-backup", "x");
+    assert_int_equal(repo_find_backup(helper.repo, "Latest", id, &err), 0);
+    assert_string_equal(id, "20261121T082119Z-full-0000");
+    assert_int_equal(repo_find_backup(helper.repo, "20261121T082118Z-full-3fa2", id, &err), 0);
+    assert_string_equal(id, "20261121T082118Z-full-3fa2");
+    assert_int_equal(repo_find_backup(helper.repo, "20261121T082118Z-full-3fa3", id, &err), -1);
+    assert_non_null(strstr(err.text, "which has 20261121T082119Z-full-0000"));
+}
+
+static void an_unknown_region_is_told_with_those_of_the_policy(void **state)
+{
+    (void)state;
+    CLEANUP(helper_repo_close) struct helper_repo helper;
+    struct regions *regions = NULL;
+    struct error err;
+    helper_repo_prepare(&helper, 2, 1);
+    assert_int_equal(
+        regions_open(&regions, helper.policy, helper.secrets, "mars", &helper.cancel, &err), -1);
+    assert_non_null(strstr(err.text, "'mars'"));
+    assert_non_null(strstr(err.text, "r0, r1"));
+}
+
+int main(void)
+{
+    log_set_level(LOG_LEVEL_ERROR + 1);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_was_put_is_fetched_by_another_process),
+        cmocka_unit_test(opening_twice_makes_no_second_key),
+        cmocka_unit_test(an_object_is_never_overwritten),
+        cmocka_unit_test(a_damaged_object_comes_from_the_next_region),
+        cmocka_unit_test(a_missing_object_is_named_with_its_region),
+        cmocka_unit_test(a_repository_is_read_while_a_region_is_gone),
+        cmocka_unit_test(a_new_repository_needs_every_region),
+        cmocka_unit_test(an_old_repository_is_written_with_a_quorum),
+        cmocka_unit_test(a_lost_quorum_fails_the_put),
+        cmocka_unit_test(a_region_that_comes_later_gets_the_keys),
+        cmocka_unit_test(a_wrong_key_is_told_with_both_ids),
+        cmocka_unit_test(a_lost_key_object_is_damage_not_a_wrong_key),
+        cmocka_unit_test(a_damaged_key_object_is_corrupt),
+        cmocka_unit_test(a_repository_of_another_system_is_refused_with_both_names),
+        cmocka_unit_test(a_newer_format_asks_for_a_newer_program),
+        cmocka_unit_test(a_repository_document_with_a_forged_id_is_corrupt),
+        cmocka_unit_test(two_database_systems_under_a_policy_must_be_told_apart),
+        cmocka_unit_test(no_repository_says_where_it_looked),
+        cmocka_unit_test(a_backup_that_is_not_there_is_told_with_those_that_are),
+        cmocka_unit_test(an_unknown_region_is_told_with_those_of_the_policy),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
