@@ -393,6 +393,10 @@ int repo_open_write(struct repo **ret_repo, const struct policy *policy,
                     const struct secrets *secrets, struct regions *regions,
                     uint64_t system_identifier, struct error *err)
 {
+    if (policy->quorum == 0)
+        return error_set(err, ERROR_PERMANENT,
+                         "spec.regions: every region is ReadOnly: to write, give one of them "
+                         "access ReadWrite");
     CLEANUP(user_keys_done) struct user_keys users = {0};
     CLEANUP(repo_closep) struct repo *repo = repo_new(policy, regions, system_identifier);
     size_t found;

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "common/own.h"
+#include "sidecar/cli.h"
+
+enum { ARGUMENTS_MAX = 16 };
+
+/* Parses a command line of words separated by single spaces; line is cut into them. */
+static int parse(char *line, struct cli_options *ret_options, struct error *err)
+{
+    char *argv[ARGUMENTS_MAX + 1] = {(char[]){"lifeboat-sidecar"}};
+    int argc = 1;
+    char *rest = line;
+    for (char *word; argc < ARGUMENTS_MAX && (word = strsep(&rest, " "));)
+        argv[argc++] = word;
+    return cli_parse(ret_options, argc, argv, err);
+}
+
+static void options_reach_their_command(void **state)
+{
+    (void)state;
+    CLEANUP(cli_options_done) struct cli_options options;
+    struct error err;
+    char line[] = "restore -f p.yaml --secrets s --to /new --backup b --region eu --workers 4 "
+                  "--tablespace /a=/b --tablespace /c=/d -o json";
+    assert_int_equal(parse(line, &options, &err), 0);
+    assert_int_equal(options.command, CLI_RESTORE);
+    assert_string_equal(options.policy, "p.yaml");
+    assert_string_equal(options.secrets, "s");
+    assert_string_equal(options.to, "/new");
+    assert_string_equal(options.backup, "b");
+    assert_string_equal(options.region, "eu");
+    assert_int_equal(options.workers, 4);
+    assert_int_equal(options.tablespace_count, 2);
+    assert_string_equal(options.tablespaces[1].old_location, "/c");
+    assert_string_equal(options.tablespaces[1].new_location, "/d");
+    assert_true(options.json);
+}
+
+static void backup_takes_connection_and_type(void **state)
+{
+    (void)state;
+    CLEANUP(cli_options_done) struct cli_options options;
+    struct error err;
+    char line[] = "backup -f p --pgdata /d --host /run --port 5433 --user u --type incremental";
+    assert_int_equal(parse(line, &options, &err), 0);
+    assert_int_equal(options.command, CLI_BACKUP);
+    assert_int_equal(options.type, BACKUP_INCREMENTAL);
+    assert_string_equal(options.pgdata, "/d");
+    assert_string_equal(options.host, "/run");
+    assert_string_equal(options.port, "5433");
+    assert_string_equal(options.user, "u");
+}
+
+static void show_takes_an_id(void **state)
+{
+    (void)state;
+    CLEANUP(cli_options_done) struct cli_options options;
+    struct error err;
+    char line[] = "show -f p 20261121T082118Z-full-3fa2";
+    assert_int_equal(parse(line, &options, &err), 0);
+    assert_string_equal(options.backup, "20261121T082118Z-full-3fa2");
+}
+
+static void help_is_for_the_command(void **state)
+{
+    (void)state;
+    CLEANUP(cli_options_done) struct cli_options options;
+    struct error err;
+    char line[] = "restore --help";
+    assert_int_equal(parse(line, &options, &err), 0);
+    assert_int_equal(options.command, CLI_HELP);
+    assert_int_equal(options.help_for, CLI_RESTORE);
+    assert_non_null(strstr(cli_help(options.help_for), "--tablespace OLD=NEW"));
+}
+
+static void wrong_usage_is_told_with_what_was_typed(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *line, *text;
+    } cases[] = {
+        {"frobnicate", "unknown command 'frobnicate'"},
+        {"list", "list needs -f FILE"},
+        {"restore -f p", "restore needs --to DIR"},
+        {"list -f p --to /x", "list does not know --to"},
+        {"backup -f p --region eu", "backup does not know --region"},
+        {"restore -f p --to /x --frob", "unknown option '--frob'"},
+        {"list -f", "'-f' needs a value"},
+        {"list -f p extra", "unexpected argument 'extra'"},
+        {"backup -f p --type partial", "--type 'partial': expected full, differential"},
+        {"backup -f p --port 0", "--port '0': expected a number from 1 to 65535"},
+        {"restore -f p --to /x --workers 1000", "--workers '1000': expected a number"},
+        {"restore -f p --to /x --workers -1", "--workers '-1': expected a number"},
+        {"restore -f p --to /x --tablespace /a", "--tablespace '/a': expected OLD=NEW"},
+        {"restore -f p --to /x --tablespace a=/b", "--tablespace 'a=/b': expected OLD=NEW"},
+        {"list -f p -o xml", "-o 'xml': expected json"},
+        {"list -f p --system-identifier x", "--system-identifier 'x': expected a number"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct cli_options options;
+        struct error err = {0};
+        CLEANUP(own_freep) char *line = own_strdup(cases[i].line);
+        assert_int_equal(parse(line, &options, &err), -1);
+        if (!strstr(err.text, cases[i].text))
+            fail_msg("'%s' gave: %s", cases[i].line, err.text);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(options_reach_their_command),
+        cmocka_unit_test(backup_takes_connection_and_type),
+        cmocka_unit_test(show_takes_an_id),
+        cmocka_unit_test(help_is_for_the_command),
+        cmocka_unit_test(wrong_usage_is_told_with_what_was_typed),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
