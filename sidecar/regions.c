@@ -29,6 +29,8 @@ int regions_lose(struct regions *regions, size_t index, struct error *err)
     struct region *region = &regions->regions[index];
     pthread_mutex_lock(&regions->lock);
     bool news = !region->lost;
+    if (news)
+        region->error = *err;
     region->lost = true;
     bool enough = usable_writable(regions) >= regions->quorum;
     pthread_mutex_unlock(&regions->lock);
@@ -37,6 +39,30 @@ int regions_lose(struct regions *regions, size_t index, struct error *err)
     if (news)
         log_error(err, "Lost a region for the rest of the job", S("region", region->name));
     return 0;
+}
+
+int regions_check_quorum(struct regions *regions, struct error *err)
+{
+    pthread_mutex_lock(&regions->lock);
+    bool enough = usable_writable(regions) >= regions->quorum;
+    for (size_t i = 0; i < regions->count && !enough; i++)
+        if (regions->regions[i].writable && regions->regions[i].lost)
+            *err = regions->regions[i].error;
+    pthread_mutex_unlock(&regions->lock);
+    return enough ? 0 : -1;
+}
+
+bool regions_first_loss(struct regions *regions, struct error *err)
+{
+    bool lost = false;
+    pthread_mutex_lock(&regions->lock);
+    for (size_t i = 0; i < regions->count && !lost; i++) {
+        lost = regions->regions[i].lost;
+        if (lost)
+            *err = regions->regions[i].error;
+    }
+    pthread_mutex_unlock(&regions->lock);
+    return lost;
 }
 
 int regions_put(struct regions *regions, const char *name, const struct store_bytes *bytes,
@@ -50,7 +76,7 @@ int regions_put(struct regions *regions, const char *name, const struct store_by
             continue;
         if (err->kind == ERROR_CONFLICT && rule == PUT_SAME)
             continue;
-        if (regions_lose(regions, i, err) < 0)
+        if (err->kind == ERROR_CONFLICT || regions_lose(regions, i, err) < 0)
             return -1;
     }
     return 0;
@@ -98,16 +124,32 @@ void regions_closep(struct regions **regions)
     free(r);
 }
 
-static int add_region(struct regions *regions, const struct policy_region *wanted,
-                      const struct secrets *secrets, const struct cancel *cancel, struct error *err)
+/* A region whose store cannot be opened is lost from the start: the others may do. */
+static void add_region(struct regions *regions, const struct policy_region *wanted,
+                       const struct secrets *secrets, const struct cancel *cancel)
 {
-    struct region *region = &regions->regions[regions->count];
-    if (store_open(&region->store, wanted, secrets, cancel, err) < 0)
-        return -1;
+    struct region *region = &regions->regions[regions->count++];
     region->name = wanted->name;
     region->writable = !wanted->read_only;
-    regions->count++;
-    return 0;
+    region->lost = store_open(&region->store, wanted, secrets, cancel, &region->error) < 0;
+}
+
+/* The error of the only region, or of the first where none could be opened. */
+static int check_opened(const struct regions *regions, struct error *err)
+{
+    for (size_t i = 0; i < regions->count; i++)
+        if (!regions->regions[i].lost)
+            return 0;
+    *err = regions->regions[0].error;
+    return -1;
+}
+
+static void log_lost(const struct regions *regions)
+{
+    for (size_t i = 0; i < regions->count; i++)
+        if (regions->regions[i].lost)
+            log_error(&regions->regions[i].error, "Lost a region for the rest of the job",
+                      S("region", regions->regions[i].name));
 }
 
 int regions_open(struct regions **ret_regions, const struct policy *policy,
@@ -121,10 +163,12 @@ int regions_open(struct regions **ret_regions, const struct policy *policy,
         return -1;
     for (size_t i = 0; i < policy->region_count; i++) {
         const struct policy_region *wanted = &policy->regions[i];
-        if ((!only || strcmp(only, wanted->name) == 0) &&
-            add_region(regions, wanted, secrets, cancel, err) < 0)
-            return -1;
+        if (!only || strcmp(only, wanted->name) == 0)
+            add_region(regions, wanted, secrets, cancel);
     }
+    if (check_opened(regions, err) < 0)
+        return -1;
+    log_lost(regions);
     *ret_regions = TAKE(regions);
     return 0;
 }

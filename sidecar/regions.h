@@ -21,16 +21,18 @@ struct secrets;
 enum { REGIONS_MAX = 8 };
 
 struct region {
-    struct store *store;
-    const char *name; /* lent from the policy */
+    struct store *store; /* NULL if it could not be opened: lost */
+    const char *name;    /* lent from the policy */
     bool writable;
-    bool lost; /* guarded by the lock of regions; read it with regions_usable */
+    bool lost; /* guarded by the lock of regions, as is error; read it with regions_usable */
+    struct error error;
 };
 
 struct regions;
 
-/* only: name of the one region to use, NULL for all. PERMANENT: unknown region, configuration,
- * secrets. Lends policy, secrets and cancel. */
+/* only: name of the one region to use, NULL for all. PERMANENT: unknown region; configuration or
+ * secrets of all regions (where only some are wrong, those are lost). Lends policy, secrets and
+ * cancel. */
 MUST_CHECK int regions_open(struct regions **ret_regions, const struct policy *policy,
                             const struct secrets *secrets, const char *only,
                             const struct cancel *cancel, struct error *err);
@@ -42,6 +44,10 @@ bool regions_usable(struct regions *regions, size_t index);
 /* Marks a region as lost and logs it with err, once; -1 and err as it is when fewer writable ones
  * than the quorum remain. */
 MUST_CHECK int regions_lose(struct regions *regions, size_t index, struct error *err);
+/* -1 and why the last one was lost when fewer writable regions than the quorum are left. */
+MUST_CHECK int regions_check_quorum(struct regions *regions, struct error *err);
+/* Whether any region is lost; err says why the first one is. */
+bool regions_first_loss(struct regions *regions, struct error *err);
 /* The names of the writable regions that are not lost, or of those that are, "eu, us"; own_freep.
  */
 char *regions_names(struct regions *regions, bool lost);

@@ -109,6 +109,8 @@ static int fetch_from_any(struct repo *repo, const struct fetch *fetch, struct e
     struct error first = {0};
     size_t count = regions_count(repo->regions);
     for (size_t i = 0; i < count; i++) {
+        if (!regions_usable(repo->regions, i))
+            continue;
         if (fetch_from(repo, regions_at(repo->regions, i), fetch, err) == 0)
             return 0;
         if (err->kind == ERROR_CANCELED)
@@ -263,10 +265,14 @@ static int no_such_backup(const struct repo_names *manifests, const char *id, st
     struct error full; /* a list that is too long is cut */
     if (manifests->count == 0)
         return error_set(err, ERROR_NOT_FOUND, "the repository has no backup yet");
-    for (size_t i = manifests->count; i > 0; i--) /* newest first */
-        if (buf_format(&known, &full, "%s%s", known.size ? ", " : "",
-                       manifests->names[i - 1].name + strlen("manifests/")) < 0)
+    for (size_t i = manifests->count; i > 0; i--) { /* newest first */
+        const char *other = manifests->names[i - 1].name + strlen("manifests/");
+        enum backup_type type;
+        int64_t start_ms;
+        if (backup_id_parse(other, &type, &start_ms) &&
+            buf_format(&known, &full, "%s%s", known.size ? ", " : "", other) < 0)
             break;
+    }
     return error_set(err, ERROR_NOT_FOUND, "no backup '%s' in the repository, which has %.*s", id,
                      (int)known.size, (const char *)known.data);
 }
@@ -400,10 +406,11 @@ int repo_open_write(struct repo **ret_repo, const struct policy *policy,
     CLEANUP(user_keys_done) struct user_keys users = {0};
     CLEANUP(repo_closep) struct repo *repo = repo_new(policy, regions, system_identifier);
     size_t found;
-    if (user_keys_load(&users, policy, secrets, err) < 0 ||
+    if (regions_check_quorum(regions, err) < 0 ||
+        user_keys_load(&users, policy, secrets, err) < 0 ||
         read_documents(repo, true, &found, err) < 0)
         return -1;
-    if (found == 0 && err->kind != ERROR_NONE)
+    if (found == 0 && regions_first_loss(regions, err))
         return error_wrap(err, "a new repository needs every region once");
     if (found == 0 && repo_keys_make_id(repo, err) < 0)
         return -1;

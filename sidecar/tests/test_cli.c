@@ -10,7 +10,7 @@
 #include "common/own.h"
 #include "sidecar/cli.h"
 
-enum { ARGUMENTS_MAX = 16 };
+enum { ARGUMENTS_MAX = 32 };
 
 /* Parses a command line of words separated by single spaces; line is cut into them. */
 static int parse(char *line, struct cli_options *ret_options, struct error *err)
