@@ -270,7 +270,7 @@ static void a_repository_of_another_system_is_refused_with_both_names(void **sta
         .namespace = own_strdup("default"),
         .name = own_strdup("other"),
         .system_identifier = 99,
-        .id_key = "073512346789abcdef",
+        .id_key = "0123456789abcdef",
     };
     CLEANUP(own_freep) char *text = repo_document_format(&other);
     repo_document_done(&other);
@@ -299,7 +299,7 @@ static void a_repository_document_with_a_forged_id_is_corrupt(void **state)
     struct repo_document document = {.namespace = own_strdup("a"),
                                      .name = own_strdup("b"),
                                      .system_identifier = 7,
-                                     .id_key = "073512346789abcdef"};
+                                     .id_key = "0123456789abcdef"};
     CLEANUP(own_freep) char *text = repo_document_format(&document);
     struct repo_document parsed;
     struct error err;
