@@ -6,7 +6,9 @@ pkg_check_modules(cmocka REQUIRED IMPORTED_TARGET cmocka>=1.1)
 
 function(lifeboat_tests component library)
     file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${component}/tests/test_*.c)
-    file(GLOB helpers CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${component}/tests/helper_*.c)
+    file(GLOB helpers CONFIGURE_DEPENDS
+        ${CMAKE_SOURCE_DIR}/common/tests/helper_*.c ${CMAKE_SOURCE_DIR}/${component}/tests/helper_*.c)
+    list(REMOVE_DUPLICATES helpers)
     foreach(source IN LISTS sources)
         get_filename_component(name ${source} NAME_WE)
         add_executable(${component}_${name} ${source} ${helpers})

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "common/own.h"
+#include "sidecar/s3_failure.h"
+
+static const struct s3_target target = {"s3.example.org", "backups", "us-east-1"};
+
+static struct error failure(int status, const char *body, const char *bucket_region)
+{
+    struct error err = {0};
+    const struct s3_answer answer = {.status = status,
+                                     .body = body,
+                                     .size = body ? strlen(body) : 0,
+                                     .bucket_region = bucket_region,
+                                     .clock_skew_ms = -1234567};
+    assert_false(s3_failure_is_none(&answer));
+    assert_int_equal(s3_failure_set(&err, &target, &answer), -1);
+    return err;
+}
+
+static void each_answer_has_its_kind_and_remedy(void **state)
+{
+    (void)state;
+    static const struct {
+        int status;
+        const char *code; /* NULL: no body */
+        enum error_kind kind;
+        const char *text;
+    } table[] = {
+        {404, "NoSuchKey", ERROR_NOT_FOUND, "no such object"},
+        {404, NULL, ERROR_NOT_FOUND, "no such object"},
+        {404, "NoSuchBucket", ERROR_PERMANENT, "create the bucket, or correct s3.bucket"},
+        {403, "SignatureDoesNotMatch", ERROR_PERMANENT, "s3.credentials"},
+        {403, "InvalidAccessKeyId", ERROR_PERMANENT, "s3.credentials"},
+        {403, "AccessDenied", ERROR_PERMANENT, "right to get, put, list and delete"},
+        {403, NULL, ERROR_PERMANENT, "right to get, put, list and delete"},
+        {400, "ExpiredToken", ERROR_PERMANENT, "session token"},
+        {403, "RequestTimeTooSkewed", ERROR_PERMANENT, "-1234 s apart; set the clock"},
+        {400, "InvalidStorageClass", ERROR_PERMANENT, "s3.storageClass"},
+        {412, "PreconditionFailed", ERROR_CONFLICT, "exists already"},
+        {412, NULL, ERROR_CONFLICT, "exists already"},
+        {409, "ConditionalRequestConflict", ERROR_TRANSIENT, "S3 409 ConditionalRequestConflict"},
+        {503, "SlowDown", ERROR_TRANSIENT, "S3 503 SlowDown: why"},
+        {200, "InternalError", ERROR_TRANSIENT, "S3 200 InternalError"},
+        {400, "RequestTimeout", ERROR_TRANSIENT, "S3 400 RequestTimeout"},
+        {400, "XAmzContentSHA256Mismatch", ERROR_TRANSIENT, "S3 400"},
+        {408, NULL, ERROR_TRANSIENT, "S3 408"},
+        {429, NULL, ERROR_TRANSIENT, "S3 429"},
+        {500, NULL, ERROR_TRANSIENT, "S3 500"},
+        {502, NULL, ERROR_TRANSIENT, "S3 502"},
+        {503, NULL, ERROR_TRANSIENT, "S3 503"},
+        {504, NULL, ERROR_TRANSIENT, "S3 504"},
+        {501, "NotImplemented", ERROR_PERMANENT, "S3 501 NotImplemented: why"},
+        {400, "InvalidArgument", ERROR_PERMANENT, "bucket 'backups' at 's3.example.org': S3 400"},
+        {302, NULL, ERROR_PERMANENT, "S3 302"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
+        char body[256];
+        snprintf(body, sizeof(body), "<Error><Code>%s</Code><Message>why</Message></Error>",
+                 table[i].code);
+        struct error err = failure(table[i].status, table[i].code ? body : NULL, NULL);
+        if (err.kind != table[i].kind || !strstr(err.text, table[i].text))
+            fail_msg("%d %s: %s: %s", table[i].status, table[i].code, error_kind_name(err.kind),
+                     err.text);
+    }
+}
+
+static void another_region_is_named(void **state)
+{
+    (void)state;
+    static const char malformed[] = "<Error><Code>AuthorizationHeaderMalformed</Code><Message>m"
+                                    "</Message><Region>eu-west-1</Region></Error>";
+    static const char redirect[] = "<Error><Code>PermanentRedirect</Code><Message>m</Message>"
+                                   "<Endpoint>backups.s3.amazonaws.com</Endpoint></Error>";
+    static const char right[] =
+        "bucket 'backups' is in region 'eu-west-1', not in 'us-east-1'; correct s3.region";
+    assert_string_equal(failure(400, malformed, NULL).text, right);
+    assert_string_equal(failure(301, redirect, "eu-west-1").text, right);
+    assert_string_equal(failure(301, NULL, "eu-west-1").text, right);
+    assert_int_equal(failure(301, NULL, "eu-west-1").kind, ERROR_PERMANENT);
+    assert_non_null(strstr(failure(301, redirect, NULL).text, "S3 301 PermanentRedirect"));
+}
+
+static void an_html_page_of_a_proxy_is_judged_by_its_status(void **state)
+{
+    (void)state;
+    struct error err = failure(502, "<html>Bad Gateway</html>", NULL);
+    assert_int_equal(err.kind, ERROR_TRANSIENT);
+    assert_string_equal(err.text, "bucket 'backups' at 's3.example.org': S3 502");
+}
+
+static void success_is_a_status_without_an_error_in_it(void **state)
+{
+    (void)state;
+    static const char xml[] = "<CopyObjectResult/>", bytes[] = "\x89LIFE";
+    assert_true(s3_failure_is_none(&(struct s3_answer){.status = 200}));
+    assert_true(s3_failure_is_none(&(struct s3_answer){.status = 204}));
+    assert_true(s3_failure_is_none(&(struct s3_answer){200, xml, strlen(xml), NULL, 0}));
+    assert_true(s3_failure_is_none(&(struct s3_answer){206, bytes, strlen(bytes), NULL, 0}));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_answer_has_its_kind_and_remedy),
+        cmocka_unit_test(another_region_is_named),
+        cmocka_unit_test(an_html_page_of_a_proxy_is_judged_by_its_status),
+        cmocka_unit_test(success_is_a_status_without_an_error_in_it),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
