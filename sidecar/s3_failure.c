@@ -25,6 +25,7 @@ static const struct rule rules[] = {
     {0, "NoSuchKey", ERROR_NOT_FOUND, NULL},
     {0, "SignatureDoesNotMatch", ERROR_PERMANENT, credentials},
     {0, "InvalidAccessKeyId", ERROR_PERMANENT, credentials},
+    {0, "XAdminUserNotFound", ERROR_PERMANENT, credentials}, /* versitygw */
     {0, "AccessDenied", ERROR_PERMANENT, privileges},
     {0, "AllAccessDisabled", ERROR_PERMANENT, privileges},
     {0, "ExpiredToken", ERROR_PERMANENT, token},
@@ -46,7 +47,7 @@ static const struct rule rules[] = {
     {0, "IncompleteBody", ERROR_TRANSIENT, NULL},
     {0, "XAmzContentSHA256Mismatch", ERROR_TRANSIENT, NULL},
     {403, NULL, ERROR_PERMANENT, privileges},
-    {404, NULL, ERROR_NOT_FOUND, NULL},
+    {404, "", ERROR_NOT_FOUND, NULL}, /* of HEAD, which has no body */
     {408, NULL, ERROR_TRANSIENT, NULL},
     {412, NULL, ERROR_CONFLICT, NULL},
     {429, NULL, ERROR_TRANSIENT, NULL},

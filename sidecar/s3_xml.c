@@ -236,13 +236,16 @@ static void read_error(struct document *document, const char *name, const char *
         copy_cut(error->region, sizeof(error->region), text);
 }
 
-/* It is shown to people, on terminals too. */
+/* It becomes part of a message to people, on terminals too. */
 static void clean(char *text)
 {
-    for (; *text; text++) {
-        if (iscntrl((unsigned char)*text))
-            *text = ' ';
+    size_t size = 0;
+    for (; text[size]; size++) {
+        if (iscntrl((unsigned char)text[size]))
+            text[size] = ' ';
     }
+    while (size > 0 && (text[size - 1] == '.' || text[size - 1] == ' '))
+        text[--size] = '\0';
 }
 
 void s3_xml_listing_done(struct s3_xml_listing *listing)

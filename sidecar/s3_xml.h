@@ -33,7 +33,7 @@ struct s3_xml_listing {
 
 struct s3_xml_error {
     char code[64];     /* "NoSuchBucket" */
-    char message[200]; /* without control characters, cut */
+    char message[200]; /* without control characters and full stop, cut */
     char region[64];   /* where the bucket is, if the store says so; else "" */
 };
 

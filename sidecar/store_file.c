@@ -320,6 +320,14 @@ static void add_found(struct founds *founds, int directory, const char *name)
     };
 }
 
+/* Never TRANSIENT: see file_list. */
+static int list_error(const struct walk *walk, int errnum, struct error *err)
+{
+    file_error(walk->store, errnum, "list", err);
+    err->kind = ERROR_PERMANENT;
+    return -1;
+}
+
 /* What of a directory's entries starts with filter, sorted. A directory that is gone has none. */
 static int read_directory(const struct walk *walk, const char *filter, struct founds *founds,
                           struct error *err)
@@ -329,7 +337,7 @@ static int read_directory(const struct walk *walk, const char *filter, struct fo
         return 0;
     CLEANUP(closep_directory) DIR *directory = fd < 0 ? NULL : fdopendir(fd);
     if (!directory) {
-        file_error(walk->store, errno, "list", err);
+        list_error(walk, errno, err);
         own_closep(&fd);
         return -1;
     }
@@ -339,7 +347,7 @@ static int read_directory(const struct walk *walk, const char *filter, struct fo
             add_found(founds, fd, entry->d_name);
     }
     if (errno != 0)
-        return file_error(walk->store, errno, "list", err);
+        return list_error(walk, errno, err);
     if (founds->count > 1)
         qsort(founds->items, founds->count, sizeof(*founds->items), compare_founds);
     return 0;
@@ -393,7 +401,7 @@ static int list_directory(struct walk *walk, const char *filter, struct error *e
     return 0;
 }
 
-/* All in one page, which is not read before it is given: what fails is not tried again. */
+/* All in one page. It is not read whole before it is given, so what fails is not tried again. */
 static int file_list(struct store *base, struct store_query *query, store_each each, void *arg,
                      struct error *err)
 {
@@ -402,11 +410,7 @@ static int file_list(struct store *base, struct store_query *query, store_each e
     const char *filter = last_part(query->prefix, &size);
     if (size > 0)
         memcpy(walk.path, query->prefix, size + 1); /* with the '/' */
-    if (list_directory(&walk, filter, err) == 0)
-        return 0;
-    if (err->kind == ERROR_TRANSIENT)
-        err->kind = ERROR_PERMANENT;
-    return -1;
+    return list_directory(&walk, filter, err);
 }
 
 static void file_close(struct store *base)

@@ -23,7 +23,7 @@
 
 enum {
     ANSWER_BYTES = 64 * 1024, /* room for an error document, whatever was asked for */
-    HEADERS_MAX = 12,
+    HEADERS_MAX = 12,         /* of a request */
     HEX_BYTES = 2 * DIGEST_BYTES + 1,
 };
 
@@ -40,6 +40,7 @@ struct store_s3 {
     char *bucket, *region, *storage_class, *server_side_encryption;
     struct secrets_s3 keys; /* each with a NUL at its end */
     _Atomic(enum promise) promise;
+    atomic_bool needs_checksum; /* of what is put: buckets with Object Lock */
 };
 
 /* A request; what is NULL or zero is not there. */
@@ -103,6 +104,8 @@ static void make_headers(const struct store_s3 *s3, const struct ask *ask, const
     add_header(headers, "Range", ask->range);
     add_header(headers, "If-None-Match", ask->if_none_match);
     if (ask->bytes) {
+        CLEANUP(own_freep) char *checksum = text_base64(ask->bytes->sha256, DIGEST_BYTES);
+        add_header(headers, "x-amz-checksum-sha256", s3->needs_checksum ? checksum : NULL);
         add_header(headers, "x-amz-storage-class", s3->storage_class);
         add_header(headers, "x-amz-server-side-encryption", s3->server_side_encryption);
     }
@@ -214,7 +217,18 @@ static int exists(struct store_s3 *s3, const char *name, struct error *err)
     return err->kind == ERROR_NOT_FOUND ? 0 : -1;
 }
 
-/* ret_unable: the service said that it cannot do conditional puts; an error too. */
+/* "InvalidRequest: Content-MD5 OR x-amz-checksum- HTTP header is required for Put Object requests
+ * with Object Lock parameters". Not every service knows that header, so it is sent only then. */
+static bool wants_checksum(const struct http_response *response)
+{
+    struct s3_xml_error error;
+    return response->status == 400 &&
+           s3_xml_parse_error(&error, response->body.data, response->body.size) &&
+           strcmp(error.code, "InvalidRequest") == 0;
+}
+
+/* With ret_unable only if there is no such object yet; it becomes true, along with an error, where
+ * the service says that it cannot do that. */
 static int put_object(struct store_s3 *s3, const char *name, const struct store_bytes *bytes,
                       bool *ret_unable, struct error *err)
 {
@@ -226,6 +240,10 @@ static int put_object(struct store_s3 *s3, const char *name, const struct store_
         .if_none_match = ret_unable ? "*" : NULL,
     };
     int result = perform(s3, &ask, &response, err);
+    if (result < 0 && !s3->needs_checksum && wants_checksum(&response)) {
+        s3->needs_checksum = true;
+        result = perform(s3, &ask, &response, err);
+    }
     if (ret_unable)
         *ret_unable = result < 0 && response.status == 501;
     return result;
@@ -435,29 +453,21 @@ static void closep(struct store_s3 **s3)
         s3_close(&(*s3)->store);
 }
 
-/* Keys go into headers: what cannot stand there must not be in them. Adds the NUL. */
-static int check_key(struct buf *key, const char *what, struct error *err)
+static void terminate(struct buf *key)
 {
-    for (size_t i = 0; i < key->size; i++) {
-        if (!isgraph(key->data[i]))
-            return error_set(err, ERROR_PERMANENT,
-                             "s3.credentials: the %s has a space or another character that none "
-                             "has; check its file",
-                             what);
-    }
     key->limit++;
     bytes_put8(key, '\0');
-    return 0;
 }
 
 static int read_keys(struct store_s3 *s3, const struct policy_region *region,
                      const struct secrets *secrets, struct error *err)
 {
-    if (secrets_get_s3(secrets, region, &s3->keys, err) < 0 ||
-        check_key(&s3->keys.access_key_id, "access key id", err) < 0 ||
-        check_key(&s3->keys.secret_access_key, "secret access key", err) < 0)
+    if (secrets_get_s3(secrets, region, &s3->keys, err) < 0)
         return -1;
-    return check_key(&s3->keys.session_token, "session token", err);
+    terminate(&s3->keys.access_key_id);
+    terminate(&s3->keys.secret_access_key);
+    terminate(&s3->keys.session_token);
+    return 0;
 }
 
 /* The service's host, its scheme and the style of addressing. A bucket with dots fits no wildcard
@@ -468,13 +478,10 @@ static void set_address(struct store_s3 *s3, const struct policy_s3 *policy)
     char *amazon = own_format("https://s3.%s.amazonaws.com%s", policy->region,
                               text_starts_with(policy->region, "cn-") ? ".cn" : "");
     const char *endpoint = policy->endpoint ? policy->endpoint : amazon;
-    const char *host = strstr(endpoint, "://");
-    s3->scheme = host ? own_format("%.*s", (int)(host - endpoint), endpoint) : own_strdup("https");
-    host = host ? host + 3 : endpoint;
-    int host_size = (int)strcspn(host, "/");
+    const char *host = strstr(endpoint, "://") + 3;
     bool path_style = policy->path_style || strchr(policy->bucket, '.');
-    s3->host = own_format("%s%s%.*s", path_style ? "" : policy->bucket, path_style ? "" : ".",
-                          host_size, host);
+    s3->scheme = own_format("%.*s", (int)(host - endpoint) - 3, endpoint);
+    s3->host = own_format("%s%s%s", path_style ? "" : policy->bucket, path_style ? "" : ".", host);
     s3->base = path_style ? own_format("/%s/", policy->bucket) : own_strdup("/");
 }
 

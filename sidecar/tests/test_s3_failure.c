@@ -38,6 +38,7 @@ static void each_answer_has_its_kind_and_remedy(void **state)
         {404, "NoSuchKey", ERROR_NOT_FOUND, "no such object"},
         {404, NULL, ERROR_NOT_FOUND, "no such object"},
         {404, "NoSuchBucket", ERROR_PERMANENT, "create the bucket, or correct s3.bucket"},
+        {404, "SomethingElse", ERROR_PERMANENT, "S3 404 SomethingElse: why"},
         {403, "SignatureDoesNotMatch", ERROR_PERMANENT, "s3.credentials"},
         {403, "InvalidAccessKeyId", ERROR_PERMANENT, "s3.credentials"},
         {403, "AccessDenied", ERROR_PERMANENT, "right to get, put, list and delete"},

@@ -161,7 +161,7 @@ static void an_error_gives_code_message_and_region(void **state)
     (void)state;
     struct s3_xml_error error;
     assert_true(parse_error(&error, "<?xml version=\"1.0\"?>\n<Error><Code>NoSuchKey</Code>"
-                                    "<Message>It is\n\x7fnot there</Message>"
+                                    "<Message>It is\n\x7fnot there. </Message>"
                                     "<Region>eu-west-1</Region><RequestId>x</RequestId></Error>"));
     assert_string_equal(error.code, "NoSuchKey");
     assert_string_equal(error.message, "It is  not there");

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sidecar/tests/helper_store_fault.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+#include "common/buf.h"
+#include "common/own.h"
+
+struct store_faulty {
+    struct store store;
+    struct store *inner;
+    atomic_uint calls;
+    unsigned first, count;
+    enum store_fault fault;
+};
+
+static struct store_faulty *downcast(struct store *store)
+{
+    return (struct store_faulty *)store;
+}
+
+/* Counts a call; whether it is to fail. */
+static bool is_due(struct store_faulty *faulty)
+{
+    unsigned call = ++faulty->calls;
+    return call >= faulty->first && call - faulty->first < faulty->count;
+}
+
+static int fail(const struct store_faulty *faulty, struct error *err)
+{
+    bool permanent = faulty->fault == STORE_FAULT_PERMANENT;
+    return error_set(err, permanent ? ERROR_PERMANENT : ERROR_TRANSIENT, "fault of the test");
+}
+
+static int fault_put(struct store *store, const char *name, const struct store_bytes *bytes,
+                     struct error *err)
+{
+    struct store_faulty *faulty = downcast(store);
+    bool due = is_due(faulty);
+    if ((!due || faulty->fault == STORE_FAULT_LOST_ANSWER) &&
+        faulty->inner->driver->put(faulty->inner, name, bytes, err) < 0)
+        return -1;
+    return due ? fail(faulty, err) : 0;
+}
+
+static int fault_get(struct store *store, const char *name, uint64_t offset, uint64_t size,
+                     struct buf *data, struct error *err)
+{
+    struct store_faulty *faulty = downcast(store);
+    bool due = is_due(faulty);
+    if (due && faulty->fault == STORE_FAULT_PARTIAL)
+        size = size / 2 + 1;
+    if ((!due || faulty->fault == STORE_FAULT_LOST_ANSWER ||
+         faulty->fault == STORE_FAULT_PARTIAL) &&
+        faulty->inner->driver->get(faulty->inner, name, offset, size, data, err) < 0)
+        return -1;
+    return due ? fail(faulty, err) : 0;
+}
+
+static int fault_list(struct store *store, struct store_query *query, store_each each, void *arg,
+                      struct error *err)
+{
+    struct store_faulty *faulty = downcast(store);
+    if (is_due(faulty))
+        return fail(faulty, err);
+    return faulty->inner->driver->list(faulty->inner, query, each, arg, err);
+}
+
+static int fault_remove(struct store *store, const char *name, struct error *err)
+{
+    struct store_faulty *faulty = downcast(store);
+    bool due = is_due(faulty);
+    if ((!due || faulty->fault == STORE_FAULT_LOST_ANSWER) &&
+        faulty->inner->driver->remove(faulty->inner, name, err) < 0)
+        return -1;
+    return due ? fail(faulty, err) : 0;
+}
+
+static void fault_close(struct store *store)
+{
+    struct store_faulty *faulty = downcast(store);
+    store_closep(&faulty->inner);
+    store_done(store);
+    free(faulty);
+}
+
+struct store *store_fault_wrap(struct store *inner)
+{
+    static const struct store_driver driver = {
+        .put = fault_put,
+        .get = fault_get,
+        .list = fault_list,
+        .remove = fault_remove,
+        .close = fault_close,
+    };
+    struct store_faulty *faulty = own_alloc(sizeof(*faulty));
+    store_init(&faulty->store, &driver, inner->region, inner->cancel);
+    faulty->store.backoff_ms = 0;
+    faulty->inner = inner;
+    return &faulty->store;
+}
+
+void store_fault_set(struct store *store, unsigned first, unsigned count, enum store_fault fault)
+{
+    struct store_faulty *faulty = downcast(store);
+    faulty->first = first;
+    faulty->count = count;
+    faulty->fault = fault;
+}
+
+unsigned store_fault_calls(const struct store *store)
+{
+    return ((const struct store_faulty *)store)->calls;
+}

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * A store whose calls fail as a test tells them to, around a real one. Calls are counted at the
+ * driver: each attempt is one.
+ */
+#pragma once
+
+#include "sidecar/store.h"
+
+enum store_fault {
+    STORE_FAULT_TRANSIENT,   /* fails before anything is done */
+    STORE_FAULT_PERMANENT,   /* the same, for good */
+    STORE_FAULT_LOST_ANSWER, /* all is done, then the answer gets lost: TRANSIENT */
+    STORE_FAULT_PARTIAL,     /* half of the bytes go over the wire, then TRANSIENT */
+};
+
+/* Takes inner, and lends its cancel; does not wait between attempts. */
+struct store *store_fault_wrap(struct store *inner);
+/* Calls first to first + count - 1 (from 1) fail so. */
+void store_fault_set(struct store *store, unsigned first, unsigned count, enum store_fault fault);
+/* How many there were. */
+unsigned store_fault_calls(const struct store *store);
