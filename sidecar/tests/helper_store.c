@@ -6,12 +6,10 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -19,6 +17,7 @@
 #include "common/buf.h"
 #include "common/own.h"
 #include "sidecar/secrets.h"
+#include "sidecar/tests/helper_directory.h"
 
 enum { OBJECT_MAX = 16 << 20, NAMES_MAX = 4096 };
 
@@ -50,40 +49,20 @@ static void list_names(struct store *store, const char *prefix, enum store_depth
     qsort(names->items, names->count, sizeof(*names->items), compare_names);
 }
 
-static void write_file(const char *directory, const char *name, const char *text)
-{
-    char path[256];
-    struct error err;
-    snprintf(path, sizeof(path), "%s/%s", directory, name);
-    CLEANUP(own_closep) int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    assert_true(fd >= 0);
-    assert_int_equal(buf_pwrite(fd, text, strlen(text), 0, &err), 0);
-}
-
 static void copy_file(const char *from, const char *directory, const char *name)
 {
     CLEANUP(buf_done) struct buf text = BUF(1 << 16);
     struct error err;
     assert_int_equal(buf_read_file(&text, AT_FDCWD, from, &err), 0);
     CLEANUP(own_freep) char *string = buf_string(&text);
-    write_file(directory, name, string);
-}
-
-static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *where)
-{
-    (void)st, (void)type, (void)where;
-    return remove(path);
+    helper_directory_write(directory, name, string);
 }
 
 /* A temporary directory and what all stores have. */
 static void start(struct helper_store *helper)
 {
     struct error err;
-    const char *parent = getenv("TMPDIR");
-    *helper = (struct helper_store){0};
-    snprintf(helper->directory, sizeof(helper->directory), "%.40s/store.XXXXXX",
-             parent ? parent : "/tmp");
-    assert_non_null(mkdtemp(helper->directory));
+    *helper = (struct helper_store){.directory = helper_directory_new()};
     assert_int_equal(cancel_init(&helper->cancel, &err), 0);
     helper->region.name = "test";
 }
@@ -124,8 +103,8 @@ void helper_store_open_s3(struct helper_store *helper, const struct policy_s3 *s
     snprintf(helper->prefix, sizeof(helper->prefix), "tests/%08x", backoff_random());
     if (!s3->prefix)
         helper->region.s3.prefix = helper->prefix;
-    write_file(helper->directory, "eu.access-key-id", access_key);
-    write_file(helper->directory, "eu.secret-access-key", secret_key);
+    helper_directory_write(helper->directory, "eu.access-key-id", access_key);
+    helper_directory_write(helper->directory, "eu.secret-access-key", secret_key);
     if (s3->ca_key) { /* a path until now */
         copy_file(s3->ca_key, helper->directory, "eu.ca.crt");
         helper->region.s3.ca_key = "eu.ca.crt";
@@ -156,7 +135,7 @@ void helper_store_close(struct helper_store *helper)
     store_closep(&helper->store);
     secrets_closep(&helper->secrets);
     cancel_done(&helper->cancel);
-    assert_int_equal(nftw(helper->directory, remove_entry, 8, FTW_DEPTH | FTW_PHYS), 0);
+    helper_directory_remove(helper->directory);
 }
 
 struct store_bytes helper_store_bytes(const void *data, size_t size)

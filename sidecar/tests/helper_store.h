@@ -16,7 +16,7 @@ struct helper_store {
     struct cancel cancel;
     struct policy_region region;
     struct secrets *secrets;
-    char directory[64]; /* holds "objects" and "secrets" */
+    char *directory; /* holds "objects", or the files of the secrets */
     char objects[80], prefix[64];
 };
 
