@@ -224,6 +224,7 @@ static void an_error_behind_status_200_is_an_error_of_every_call(void **state)
     start(&play);
     helper_store_assert_put(play.helper.store, "a", "bytes");
     CLEANUP(own_freep) char *names = helper_store_names(play.helper.store, "", STORE_DEEP);
+    assert_string_equal(names, "");
     assert_int_equal(store_remove(play.helper.store, "a", &err), 0);
     end(&play);
 }
