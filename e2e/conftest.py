@@ -1,20 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fixtures of the end-to-end tests. Every process that they start has ended when the test has, however it ended."""
 
+import shutil
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 import host
+from lifeboat import Lifeboat
 from postgres import MAJORS, Postgres
 from s3 import S3Server
 
 
 def pytest_addoption(parser):
     parser.addoption("--postgres", default=",".join(map(str, MAJORS)), metavar="MAJORS",
-                     help="comma-separated major versions that tests with the fixture `major` run for")
+                     help="comma-separated major versions that tests with the fixture `major` run for; those with "
+                          "`newest` run for the last")
+    parser.addoption("--sidecar", default=host.CHECKOUT / "build/release/bin/lifeboat-sidecar", metavar="FILE",
+                     type=Path, help="the program under test")
 
 
 def pytest_configure(config):
@@ -23,8 +29,18 @@ def pytest_configure(config):
 
 
 def pytest_generate_tests(metafunc):
+    # Tests of one version stand together, so that they can share a server.
     if "major" in metafunc.fixturenames:
-        metafunc.parametrize("major", [int(major) for major in metafunc.config.getoption("postgres").split(",")])
+        metafunc.parametrize("major", _majors(metafunc.config), scope="module")
+
+
+def _majors(config) -> list[int]:
+    return [int(major) for major in config.getoption("postgres").split(",")]
+
+
+@pytest.fixture(scope="session")
+def newest(pytestconfig) -> int:
+    return _majors(pytestconfig)[-1]
 
 
 @pytest.fixture
@@ -35,16 +51,29 @@ def workspace() -> Iterator[Path]:
 
 
 @pytest.fixture
-def cluster(workspace) -> Iterator[Callable[..., Postgres]]:
+def cluster(workspace) -> Iterator["ClusterFactory"]:
     """Makes servers: `cluster(major)` initialises and starts one, `cluster.adopt(server)` ends one made by hand."""
-    factory = ClusterFactory(workspace)
-    try:
+    with ClusterFactory.within(workspace) as factory:
         yield factory
-    finally:
-        factory.end()
+
+
+@pytest.fixture(scope="module")
+def shared_cluster() -> Iterator["ClusterFactory"]:
+    """The same, for servers that the tests of a module share."""
+    with host.workspace() as path, ClusterFactory.within(path) as factory:
+        yield factory
 
 
 class ClusterFactory:
+    @classmethod
+    @contextmanager
+    def within(cls, workspace: Path) -> Iterator["ClusterFactory"]:
+        factory = cls(workspace)
+        try:
+            yield factory
+        finally:
+            factory.end()
+
     def __init__(self, workspace: Path):
         self._workspace = workspace
         self._servers: list[Postgres] = []
@@ -63,6 +92,22 @@ class ClusterFactory:
     def end(self) -> None:
         for server in reversed(self._servers):
             server.end()
+
+
+@pytest.fixture(scope="session")
+def program(pytestconfig) -> Iterator[Path]:
+    """The program under test, where the unprivileged user can reach it."""
+    with host.workspace() as path:
+        copy = path / "lifeboat-sidecar"
+        shutil.copy(pytestconfig.getoption("sidecar"), copy)
+        copy.chmod(0o755)
+        yield copy
+
+
+@pytest.fixture
+def lifeboat(workspace, program) -> Lifeboat:
+    """A policy of the test's own."""
+    return Lifeboat(workspace / "lifeboat", program)
 
 
 @pytest.fixture(scope="session")

@@ -108,12 +108,26 @@ class Postgres:
 
     @contextmanager
     def load(self, clients: int = 2, database: str = "postgres") -> Iterator[None]:
-        """Runs pgbench's transactions while the block runs; `pgbench("--initialize")` comes first."""
+        """Runs pgbench's transactions while the block runs; `pgbench("--initialize")` comes first. Behind the block
+        nothing writes any more."""
         argv = [self.bin / "pgbench", "--no-vacuum", f"--client={clients}", "--time=3600", database]
         with host.running(argv, env=self.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
             yield
             if process.poll() is not None:
                 raise AssertionError(f"the load ended by itself with exit status {process.returncode}")
+        left = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pgbench'"
+        host.wait_until(lambda: self.sql(left) == "0", "the last transactions of the load are over")
+
+    def wait_for_writes(self, size_bytes: int) -> None:
+        """Until so much has been written to the write-ahead log from now on."""
+        start = self.sql("SELECT pg_current_wal_insert_lsn()")
+        written = f"SELECT pg_current_wal_insert_lsn() - '{start}'::pg_lsn >= {size_bytes}"
+        host.wait_until(lambda: self.sql(written) == "t", f"{size_bytes} bytes were written")
+
+    def tablespaces(self) -> list[Path]:
+        """Where they lie."""
+        found = self.sql("SELECT pg_tablespace_location(oid) FROM pg_tablespace WHERE oid >= 16384 ORDER BY 1")
+        return [Path(location) for location in found.splitlines()]
 
     def add_tablespace(self, name: str) -> Path:
         location = host.make_directory(self.home / f"tablespace-{name}")
@@ -143,9 +157,8 @@ class Postgres:
     def follow(self, primary: "Postgres", slot: str = "standby") -> "Postgres":
         """Becomes a streaming standby of `primary`, with a slot of its own there, and starts."""
         moved = []
-        tablespaces = primary.sql("SELECT pg_tablespace_location(oid) FROM pg_tablespace WHERE oid >= 16384")
-        for location in tablespaces.splitlines():
-            moved += ["--tablespace-mapping", f"{location}={self.home / Path(location).name}"]
+        for location in primary.tablespaces():
+            moved += ["--tablespace-mapping", f"{location}={self.home / location.name}"]
         primary.tool("pg_basebackup", "--pgdata", self.data, "--write-recovery-conf", "--create-slot", "--slot", slot,
                      "--wal-method=stream", "--checkpoint=fast", "--no-sync", *moved, timeout_s=600)
         return self.start()
