@@ -2,6 +2,7 @@
 #include "common/clock.h"
 
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -166,6 +167,14 @@ void clock_format(int64_t ms, char ret_text[CLOCK_TEXT_BYTES])
 {
     struct tm tm = broken_down(ms);
     strftime(ret_text, CLOCK_TEXT_BYTES, "%04Y-%m-%dT%H:%M:%SZ", &tm);
+}
+
+void clock_format_ms(int64_t ms, char ret_text[CLOCK_TEXT_BYTES])
+{
+    struct tm tm = broken_down(ms);
+    size_t length = strftime(ret_text, CLOCK_TEXT_BYTES, "%04Y-%m-%dT%H:%M:%S", &tm);
+    int64_t fraction = (ms % 1000 + 1000) % 1000;
+    snprintf(ret_text + length, CLOCK_TEXT_BYTES - length, ".%03dZ", (int)fraction);
 }
 
 void clock_fake(int64_t now_ms)

@@ -105,7 +105,7 @@ static json_t *event(enum log_level level, const struct error *err, const char *
                      const struct log_field *fields, size_t count)
 {
     char time[CLOCK_TEXT_BYTES];
-    clock_format(clock_now_ms(), time);
+    clock_format_ms(clock_now_ms(), time);
     json_t *root = json_object();
     json_object_set_new(root, "time", json_string(time));
     json_object_set_new(root, "level", json_string(level_names[level]));

@@ -121,8 +121,8 @@ static json_t *content_to_json(const struct manifest *manifest)
 {
     char started[CLOCK_TEXT_BYTES], finished[CLOCK_TEXT_BYTES];
     char start[LSN_TEXT_BYTES], stop[LSN_TEXT_BYTES];
-    clock_format(manifest->started_ms, started);
-    clock_format(manifest->finished_ms, finished);
+    clock_format_ms(manifest->started_ms, started);
+    clock_format_ms(manifest->finished_ms, finished);
     lsn_format(manifest->start_lsn, start);
     lsn_format(manifest->stop_lsn, stop);
     return json_pack("{s:s, s:s, s:s, s:s, s:o, s:I, s:o, s:o, s:s, s:s?, s:o, s:o, s:o}",

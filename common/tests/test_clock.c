@@ -19,6 +19,10 @@ static void times_are_formatted_in_utc(void **state)
     char text[CLOCK_TEXT_BYTES];
     clock_format(NOVEMBER + 999, text);
     assert_string_equal(text, "2026-11-21T08:21:18Z");
+    clock_format_ms(NOVEMBER + 42, text);
+    assert_string_equal(text, "2026-11-21T08:21:18.042Z");
+    clock_format_ms(-1, text);
+    assert_string_equal(text, "1969-12-31T23:59:59.999Z");
     clock_format_basic(NOVEMBER + 999, text);
     assert_string_equal(text, "20261121T082118Z");
     clock_format(0, text);

@@ -54,7 +54,7 @@ static void an_event_is_one_line_of_json(void **state)
 {
     (void)state;
     log_info("Committed backup", S("backup", "20261121T082118Z-full-3fa2"), U("bytes", 42));
-    assert_string_equal(logged(), "{\"time\":\"2026-11-21T08:21:18Z\",\"level\":\"info\","
+    assert_string_equal(logged(), "{\"time\":\"2026-11-21T08:21:18.000Z\",\"level\":\"info\","
                                   "\"message\":\"Committed backup\","
                                   "\"backup\":\"20261121T082118Z-full-3fa2\",\"bytes\":42}\n");
 }
@@ -63,7 +63,7 @@ static void an_event_may_have_no_fields(void **state)
 {
     (void)state;
     log_warn("Lost connection");
-    assert_string_equal(logged(), "{\"time\":\"2026-11-21T08:21:18Z\",\"level\":\"warn\","
+    assert_string_equal(logged(), "{\"time\":\"2026-11-21T08:21:18.000Z\",\"level\":\"warn\","
                                   "\"message\":\"Lost connection\"}\n");
 }
 
@@ -146,7 +146,7 @@ static void events_below_the_level_are_dropped(void **state)
     log_warn("Dropped");
     log_set_level(LOG_LEVEL_DEBUG);
     log_debug("Kept");
-    assert_string_equal(logged(), "{\"time\":\"2026-11-21T08:21:18Z\",\"level\":\"debug\","
+    assert_string_equal(logged(), "{\"time\":\"2026-11-21T08:21:18.000Z\",\"level\":\"debug\","
                                   "\"message\":\"Kept\"}\n");
 }
 
