@@ -9,8 +9,8 @@
 
 /* The first that fits counts; NULL and 0 fit all. */
 struct rule {
-    int status;
     const char *code;
+    int status;
     enum error_kind kind;
     const char *remedy;
 };
@@ -21,41 +21,41 @@ static const char privileges[] =
 static const char token[] = "renew the session token that s3.credentials names";
 
 static const struct rule rules[] = {
-    {0, "NoSuchBucket", ERROR_PERMANENT, "create the bucket, or correct s3.bucket and s3.region"},
-    {0, "NoSuchKey", ERROR_NOT_FOUND, NULL},
-    {0, "SignatureDoesNotMatch", ERROR_PERMANENT, credentials},
-    {0, "InvalidAccessKeyId", ERROR_PERMANENT, credentials},
-    {0, "XAdminUserNotFound", ERROR_PERMANENT, credentials}, /* versitygw */
-    {0, "AccessDenied", ERROR_PERMANENT, privileges},
-    {0, "AllAccessDisabled", ERROR_PERMANENT, privileges},
-    {0, "ExpiredToken", ERROR_PERMANENT, token},
-    {0, "InvalidToken", ERROR_PERMANENT, token},
-    {0, "TokenRefreshRequired", ERROR_PERMANENT, token},
-    {0, "InvalidStorageClass", ERROR_PERMANENT, "correct s3.storageClass"},
-    {0, "InvalidBucketName", ERROR_PERMANENT, "correct s3.bucket"},
-    {0, "PreconditionFailed", ERROR_CONFLICT, NULL},
-    {0, "ConditionalRequestConflict", ERROR_TRANSIENT, NULL}, /* "retry the upload" */
-    {0, "OperationAborted", ERROR_TRANSIENT, NULL},
-    {0, "RequestTimeout", ERROR_TRANSIENT, NULL},
-    {0, "SlowDown", ERROR_TRANSIENT, NULL},
-    {0, "Throttling", ERROR_TRANSIENT, NULL},
-    {0, "ThrottlingException", ERROR_TRANSIENT, NULL},
-    {0, "InternalError", ERROR_TRANSIENT, NULL},
-    {0, "ServiceUnavailable", ERROR_TRANSIENT, NULL},
+    {"NoSuchBucket", 0, ERROR_PERMANENT, "create the bucket, or correct s3.bucket and s3.region"},
+    {"NoSuchKey", 0, ERROR_NOT_FOUND, NULL},
+    {"SignatureDoesNotMatch", 0, ERROR_PERMANENT, credentials},
+    {"InvalidAccessKeyId", 0, ERROR_PERMANENT, credentials},
+    {"XAdminUserNotFound", 0, ERROR_PERMANENT, credentials}, /* versitygw */
+    {"AccessDenied", 0, ERROR_PERMANENT, privileges},
+    {"AllAccessDisabled", 0, ERROR_PERMANENT, privileges},
+    {"ExpiredToken", 0, ERROR_PERMANENT, token},
+    {"InvalidToken", 0, ERROR_PERMANENT, token},
+    {"TokenRefreshRequired", 0, ERROR_PERMANENT, token},
+    {"InvalidStorageClass", 0, ERROR_PERMANENT, "correct s3.storageClass"},
+    {"InvalidBucketName", 0, ERROR_PERMANENT, "correct s3.bucket"},
+    {"PreconditionFailed", 0, ERROR_CONFLICT, NULL},
+    {"ConditionalRequestConflict", 0, ERROR_TRANSIENT, NULL}, /* "retry the upload" */
+    {"OperationAborted", 0, ERROR_TRANSIENT, NULL},
+    {"RequestTimeout", 0, ERROR_TRANSIENT, NULL},
+    {"SlowDown", 0, ERROR_TRANSIENT, NULL},
+    {"Throttling", 0, ERROR_TRANSIENT, NULL},
+    {"ThrottlingException", 0, ERROR_TRANSIENT, NULL},
+    {"InternalError", 0, ERROR_TRANSIENT, NULL},
+    {"ServiceUnavailable", 0, ERROR_TRANSIENT, NULL},
     /* bytes that changed on the way */
-    {0, "BadDigest", ERROR_TRANSIENT, NULL},
-    {0, "IncompleteBody", ERROR_TRANSIENT, NULL},
-    {0, "XAmzContentSHA256Mismatch", ERROR_TRANSIENT, NULL},
-    {403, NULL, ERROR_PERMANENT, privileges},
-    {404, "", ERROR_NOT_FOUND, NULL}, /* of HEAD, which has no body */
-    {408, NULL, ERROR_TRANSIENT, NULL},
-    {412, NULL, ERROR_CONFLICT, NULL},
-    {429, NULL, ERROR_TRANSIENT, NULL},
-    {500, NULL, ERROR_TRANSIENT, NULL},
-    {502, NULL, ERROR_TRANSIENT, NULL},
-    {503, NULL, ERROR_TRANSIENT, NULL},
-    {504, NULL, ERROR_TRANSIENT, NULL},
-    {0, NULL, ERROR_PERMANENT, NULL},
+    {"BadDigest", 0, ERROR_TRANSIENT, NULL},
+    {"IncompleteBody", 0, ERROR_TRANSIENT, NULL},
+    {"XAmzContentSHA256Mismatch", 0, ERROR_TRANSIENT, NULL},
+    {NULL, 403, ERROR_PERMANENT, privileges},
+    {"", 404, ERROR_NOT_FOUND, NULL}, /* of HEAD, which has no body */
+    {NULL, 408, ERROR_TRANSIENT, NULL},
+    {NULL, 412, ERROR_CONFLICT, NULL},
+    {NULL, 429, ERROR_TRANSIENT, NULL},
+    {NULL, 500, ERROR_TRANSIENT, NULL},
+    {NULL, 502, ERROR_TRANSIENT, NULL},
+    {NULL, 503, ERROR_TRANSIENT, NULL},
+    {NULL, 504, ERROR_TRANSIENT, NULL},
+    {NULL, 0, ERROR_PERMANENT, NULL},
 };
 
 static bool is_code(const struct s3_xml_error *error, const char *code)

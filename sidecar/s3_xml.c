@@ -207,12 +207,16 @@ static void decode(char *key)
     char *to = key;
     for (const char *from = key; *from; from++) {
         uint8_t byte;
-        const char hex[3] = {from[0] == '%' ? from[1] : '\0', from[1] ? from[2] : '\0'};
-        if (*from == '%' && hex[0] && hex[1] && text_parse_hex(hex, &byte, 1) && byte != 0) {
+        char hex[3] = "";
+        if (from[0] == '%' && from[1] && from[2])
+            memcpy(hex, from + 1, 2);
+        if (text_parse_hex(hex, &byte, 1) && byte != 0) {
             *to++ = (char)byte;
             from += 2;
+        } else if (*from == '+') {
+            *to++ = ' ';
         } else {
-            *to++ = *from == '+' ? ' ' : *from;
+            *to++ = *from;
         }
     }
     *to = '\0';

@@ -24,6 +24,7 @@
 enum {
     ANSWER_BYTES = 64 * 1024, /* room for an error document, whatever was asked for */
     HEADERS_MAX = 12,         /* of a request */
+    WISH_SECONDS_MAX = 24 * 60 * 60,
     HEX_BYTES = 2 * DIGEST_BYTES + 1,
 };
 
@@ -172,13 +173,13 @@ static void note_clock(struct store_s3 *s3, const struct http_response *response
 /* Retry-After (RFC 9110, 10.2.3): seconds or a date. */
 static void note_wish(struct store_s3 *s3, const struct http_response *response)
 {
-    char text[64], *end;
+    char text[64];
     int64_t date;
     if (!http_header(response, "retry-after", text, sizeof(text)))
         return;
-    int64_t delay_ms = isdigit((unsigned char)text[0])
-                           ? (int64_t)strtoul(text, &end, 10) % (24 * 60 * 60) * 1000
-                           : 0;
+    unsigned long seconds = isdigit((unsigned char)text[0]) ? strtoul(text, NULL, 10) : 0;
+    int64_t delay_ms =
+        INT64_C(1000) * (int64_t)(seconds < WISH_SECONDS_MAX ? seconds : WISH_SECONDS_MAX);
     if (clock_parse_http(text, &date))
         delay_ms = date - clock_now_ms() - s3->store.clock_skew_ms;
     s3->store.retry_at_ms = clock_monotonic_ms() + delay_ms;
