@@ -100,6 +100,8 @@ static _Noreturn void become_program(const struct helper_postgres *server, const
     setenv("PGUSER", "postgres", 1);
     setenv("PGDATABASE", "postgres", 1);
     setenv("LC_ALL", "C.UTF-8", 1);
+    /* what a test sets for a role or a database is not meant for its own programs */
+    setenv("PGOPTIONS", "-c idle_session_timeout=0 -c statement_timeout=0", 1);
     if (chdir("/") == 0)
         execv(argv[0], (char *const *)(uintptr_t)argv);
     dprintf(STDERR_FILENO, "cannot run '%s': %m\n", argv[0]);
