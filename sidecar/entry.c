@@ -51,8 +51,9 @@ static void format_file(const struct entry *entry, struct buf *buf)
     }
     if (entry->map_ref_count > 0)
         return;
-    assert(entry->map.size == entry->size);
+    size_t before = buf->size;
     map_format(&entry->map, buf);
+    assert(entry->map.size == entry->size && buf->size - before <= ENTRY_MAP_INLINE_MAX);
 }
 
 /* size bytes as a string of the caller's, behind the first shared bytes of previous; NULL and bad
@@ -126,10 +127,14 @@ static void parse_file(struct reader *reader, uint32_t backup_count, struct entr
     entry->birth_ns = reader_varint(reader);
     parse_bad_blocks(reader, entry);
     entry->map_ref_count = reader_varint_max(reader, ENTRY_MAP_REFS_MAX);
-    if (entry->map_ref_count > 0)
+    if (entry->map_ref_count > 0) {
         parse_map_refs(reader, backup_count, entry);
-    else
-        map_parse(reader, entry->size, backup_count, &entry->map);
+        return;
+    }
+    size_t before = reader_left(reader);
+    map_parse(reader, entry->size, backup_count, &entry->map);
+    if (before - reader_left(reader) > ENTRY_MAP_INLINE_MAX)
+        reader->bad = true;
 }
 
 static void parse_link(struct reader *reader, struct entry *entry)
