@@ -351,6 +351,41 @@ static void a_large_footer_keeps_the_tail_in_its_bound(void **state)
                 CONTAINER_TAIL_MAX);
 }
 
+/* What only somebody can make who makes the digest right, too. */
+static void an_object_of_an_unknown_kind_is_refused_without_a_key(void **state)
+{
+    struct fixture *f = *state;
+    f->object[f->size - DIGEST_BYTES - CONTAINER_TRAILER_BYTES + 2] = CONTAINER_EVIDENCE + 1;
+    redo_digest(f);
+    assert_int_equal(container_check(f->object, f->size, &f->err), -1);
+    assert_int_equal(f->err.kind, ERROR_CORRUPT);
+}
+
+static void a_footer_that_is_less_than_its_tag_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    uint8_t *footer_bytes = f->object + f->size - DIGEST_BYTES - sizeof(uint32_t);
+    for (uint32_t size = 0; size < SEAL_TAG_BYTES; size++) {
+        bytes_store32(footer_bytes, size);
+        redo_digest(f);
+        assert_refused(f, ERROR_CORRUPT);
+    }
+    bytes_store32(footer_bytes, UINT32_MAX);
+    redo_digest(f);
+    assert_refused(f, ERROR_CORRUPT);
+}
+
+static void an_object_that_is_larger_than_any_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    struct container container;
+    uint64_t size = (uint64_t)CONTAINER_BYTES_MAX + 1;
+    assert_int_equal(container_open(&container, &f->identity, &f->keyring, f->object,
+                                    CONTAINER_TAIL_MAX, size, &f->err),
+                     -1);
+    assert_int_equal(f->err.kind, ERROR_CORRUPT);
+}
+
 static void no_two_objects_are_sealed_alike(void **state)
 {
     struct fixture *f = *state;
@@ -482,6 +517,9 @@ int main(void)
         TEST(a_frame_too_many_is_an_error_and_harms_nothing),
         TEST(no_object_has_more_than_1024_frames),
         TEST(a_large_footer_keeps_the_tail_in_its_bound),
+        TEST(an_object_of_an_unknown_kind_is_refused_without_a_key),
+        TEST(a_footer_that_is_less_than_its_tag_is_refused),
+        TEST(an_object_that_is_larger_than_any_is_refused),
         TEST(no_two_objects_are_sealed_alike),
         TEST(packed_content_of_any_size_comes_back),
         TEST(content_that_is_larger_than_the_caller_allows_is_corrupt),
