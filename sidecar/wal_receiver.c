@@ -37,7 +37,7 @@ enum {
     MESSAGE_BYTES_MAX = 2 << 20, /* servers send up to 16 WAL blocks at once */
     HISTORY_BYTES_MAX = 1 << 20,
     TICK_MS = 200,      /* how soon a stop or an answer that is due is noticed */
-    STATUS_MS = 1000,   /* well within any wal_sender_timeout */
+    STATUS_MS = 1000,   /* between reports that nobody asked for */
     LINGER_MS = 1000,   /* for the rest of the last segment, which a primary fills at the stop */
     SILENCE_MS = 60000, /* of a server that ought to send what the backup needs */
     SLOT_RANDOM_BYTES = 8,
@@ -141,13 +141,14 @@ static int answer(struct wal_receiver *receiver, struct error *err)
 
 /* Taking WAL */
 
-/* An empty buffer for what comes at received_lsn. */
+/* An empty buffer for what comes at received_lsn. While there is none nothing is read, and so no
+ * question of the server either: it is told each tick that we are alive. */
 static int begin_piece(struct wal_receiver *receiver, struct error *err)
 {
     void *idle;
     int got;
     while ((got = fifo_pop_within(receiver->idle, TICK_MS, &idle, err)) == 0)
-        if (report_if_due(receiver, err) < 0)
+        if (report(receiver, err) < 0)
             return -1;
     if (got < 0)
         return -1;
