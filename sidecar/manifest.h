@@ -82,7 +82,7 @@ void manifest_done(struct manifest *manifest);
  * text is not UTF-8, which what was parsed always is. */
 json_t *manifest_to_json(const struct manifest *manifest);
 /* The document as text (own_freep); PERMANENT if it is larger than MANIFEST_BYTES_MAX, or a text is
- * not UTF-8. Times lose what is below a second. */
+ * not UTF-8. */
 MUST_CHECK int manifest_format(const struct manifest *manifest, char **ret_text, struct error *err);
 /* CORRUPT: anything but a valid document; PERMANENT: a newer format. */
 MUST_CHECK int manifest_parse(const void *text, size_t size, struct manifest *ret_manifest,

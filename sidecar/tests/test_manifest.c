@@ -31,7 +31,7 @@ static struct manifest full_manifest(void)
         .from_standby = true,
         .backup_name = own_strdup("shop-nightly-202611210820"),
         .backup_uid = own_strdup("0b5b1a4e-1f5c-4a5e-9d0a-5a1d0c4f7f11"),
-        .started_ms = 1795249278000,
+        .started_ms = 1795249278093,
         .finished_ms = 1795249300000,
         .start_lsn = 0x1A2B3C4,
         .stop_lsn = 0x500000000,
@@ -88,7 +88,7 @@ static void a_manifest_comes_back_as_it_was(void **state)
     assert_true(back.system_identifier == 7351234567890123456);
     assert_true(back.from_standby && back.checksums);
     assert_int_equal(back.stop_lsn, 0x500000000);
-    assert_int_equal(back.started_ms, 1795249278000);
+    assert_int_equal(back.started_ms, 1795249278093);
     assert_int_equal(back.bytes_reused, UINT64_C(1) << 60);
     assert_int_equal(back.wal[1].timeline, 2);
     assert_int_equal(back.page_errors[0].block, UINT32_MAX);
