@@ -24,11 +24,11 @@ static int look_again(const struct page_check *check, uint8_t *pages,
 {
     size_t still = 0;
     for (size_t i = 0; i < result->count; i++) {
-        uint32_t index = result->bad[i];
+        size_t index = result->bad[i];
         if (check->reread(check->arg, index, pages + index * PG_PAGE_BYTES, err) < 0)
             return -1;
         if (!is_sound(check, pages, index))
-            result->bad[still++] = index;
+            result->bad[still++] = (uint32_t)index;
     }
     result->count = still;
     return 0;

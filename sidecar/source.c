@@ -249,7 +249,7 @@ static int load_version(struct walk *walk, struct error *err)
         return 0;
     CLEANUP(buf_done) struct buf major = BUF(16);
     CLEANUP(buf_done) struct buf content = BUF(PG_CONTROL_BYTES);
-    struct pg_control control;
+    struct pg_control control = {0};
     if (buf_read_file(&major, walk->source->pgdata, "PG_VERSION", err) < 0 ||
         source_read_control(walk->source, walk->cancel, &content, &control, err) < 0)
         return -1;
