@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <stdbool.h>
+#include <string.h>
 
 #include <libpq-fe.h>
 
@@ -19,6 +20,7 @@ struct pg_replication {
     struct pg_session *session;
     uint32_t timeline; /* being streamed */
     bool streaming;
+    bool hide_flushes; /* who never flushes is no synchronous standby (replication/syncrep.c) */
 };
 
 /* What PQgetCopyData allocated. */
@@ -106,7 +108,7 @@ int pg_replication_report(struct pg_replication *replication, uint64_t lsn, stru
 {
     struct pg_session *session = replication->session;
     uint8_t status[WAL_MESSAGE_STATUS_BYTES];
-    wal_message_format_status(lsn, clock_now_ms(), status);
+    wal_message_format_status(lsn, replication->hide_flushes ? 0 : lsn, clock_now_ms(), status);
     if (pg_session_flush(session, err) < 0) /* an empty queue always takes one more message */
         return -1;
     if (PQputCopyData(session->conn, (const char *)status, sizeof(status)) != 1)
@@ -136,11 +138,26 @@ int pg_replication_receive(struct pg_replication *replication, int timeout_ms, s
     }
 }
 
+/* Whether the server may choose us as a synchronous standby; rather once too often than parsing
+ * synchronous_standby_names. */
+static int look_for_synchronous(struct pg_replication *replication, struct error *err)
+{
+    CLEANUP(pg_result_clearp) PGresult *result = NULL;
+    if (run(replication, "SHOW synchronous_standby_names", 1, &result, err) < 0)
+        return error_wrap(err, "look for synchronous standbys");
+    const char *names = PQgetvalue(result, 0, 0);
+    replication->hide_flushes =
+        strchr(names, '*') || strcasestr(names, PG_SESSION_APPLICATION_NAME);
+    return 0;
+}
+
 int pg_replication_start(struct pg_replication *replication, const char *slot, uint32_t timeline,
                          uint64_t lsn, struct error *err)
 {
     char start[LSN_TEXT_BYTES];
     lsn_format(lsn, start);
+    if (look_for_synchronous(replication, err) < 0)
+        return -1;
     CLEANUP(own_freep) char *quoted = slot ? pg_failure_quote(slot) : own_strdup("");
     CLEANUP(own_freep)
     char *command = own_format("START_REPLICATION %s%s PHYSICAL %s TIMELINE %" PRIu32,

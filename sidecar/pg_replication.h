@@ -33,7 +33,8 @@ MUST_CHECK int pg_replication_create_slot(struct pg_replication *replication, co
 /* TIMELINE_HISTORY: appends the history file's content; for timelines above 1. */
 MUST_CHECK int pg_replication_history(struct pg_replication *replication, uint32_t timeline,
                                       struct buf *content, struct error *err);
-/* START_REPLICATION from lsn, with the slot made above (slot NULL: without). */
+/* START_REPLICATION from lsn, with the slot made above (slot NULL: without). Never makes us a
+ * synchronous standby: see pg_replication_report. */
 MUST_CHECK int pg_replication_start(struct pg_replication *replication, const char *slot,
                                     uint32_t timeline, uint64_t lsn, struct error *err);
 /* The next message into message (cleared first): 1; none within timeout_ms: 0; NOT_FOUND at the end
@@ -41,6 +42,8 @@ MUST_CHECK int pg_replication_start(struct pg_replication *replication, const ch
  * down or the connection is lost; PERMANENT when the WAL is gone or message's limit too small. */
 MUST_CHECK int pg_replication_receive(struct pg_replication *replication, int timeout_ms,
                                       struct buf *message, struct error *err);
-/* A standby status update: written and flushed up to lsn. */
+/* A standby status update: written and flushed up to lsn, which lets the slot go on. Where
+ * synchronous_standby_names, at the start of the stream, would take us for a synchronous standby
+ * and let commits wait for us, only as written: the server then keeps the WAL until the end. */
 MUST_CHECK int pg_replication_report(struct pg_replication *replication, uint64_t lsn,
                                      struct error *err);

@@ -17,6 +17,8 @@ struct pg_conn;   /* libpq's PGconn */
 struct pg_result; /* libpq's PGresult */
 struct pg_options;
 
+#define PG_SESSION_APPLICATION_NAME "lifeboat"
+
 struct pg_session {
     struct pg_conn *conn; /* NULL once closed by a cancel */
     const struct cancel *cancel;

@@ -58,13 +58,13 @@ static int parse_keepalive(const uint8_t *message, size_t size, struct wal_messa
     return 0;
 }
 
-void wal_message_format_status(uint64_t lsn, int64_t now_ms,
+void wal_message_format_status(uint64_t written_lsn, uint64_t flushed_lsn, int64_t now_ms,
                                uint8_t ret_message[WAL_MESSAGE_STATUS_BYTES])
 {
     ret_message[0] = 'r';
-    store64(ret_message + 1, lsn);  /* written */
-    store64(ret_message + 9, lsn);  /* flushed */
-    store64(ret_message + 17, lsn); /* applied */
+    store64(ret_message + 1, written_lsn);
+    store64(ret_message + 9, flushed_lsn);
+    store64(ret_message + 17, flushed_lsn); /* applied */
     store64(ret_message + 25, (uint64_t)(now_ms * 1000 - EPOCH_US));
     ret_message[33] = 0; /* asks for no answer */
 }

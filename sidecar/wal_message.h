@@ -22,6 +22,6 @@ enum { WAL_MESSAGE_STATUS_BYTES = 34 };
 /* CORRUPT */
 MUST_CHECK int wal_message_parse(const uint8_t *message, size_t size,
                                  struct wal_message *ret_message, struct error *err);
-/* A standby status update with write, flush and apply position lsn. */
-void wal_message_format_status(uint64_t lsn, int64_t now_ms,
+/* A standby status update: written up to one LSN, flushed and applied up to another; 0: unknown. */
+void wal_message_format_status(uint64_t written_lsn, uint64_t flushed_lsn, int64_t now_ms,
                                uint8_t ret_message[WAL_MESSAGE_STATUS_BYTES]);

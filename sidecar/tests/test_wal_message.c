@@ -86,13 +86,14 @@ static void a_status_is_written_as_the_protocol_says(void **state)
     (void)state;
     static const uint8_t expected[WAL_MESSAGE_STATUS_BYTES] = {
         'r', 0, 0, 0,    0x16, 0xb3, 0x74, 0xd8, 0x48, /* written */
-        0,   0, 0, 0x16, 0xb3, 0x74, 0xd8, 0x48,       /* flushed */
-        0,   0, 0, 0x16, 0xb3, 0x74, 0xd8, 0x48,       /* applied */
+        0,   0, 0, 0x16, 0xb3, 0x74, 0xd8, 0x40,       /* flushed */
+        0,   0, 0, 0x16, 0xb3, 0x74, 0xd8, 0x40,       /* applied */
         0,   0, 0, 0,    0,    0x0f, 0x42, 0x40,       /* one second since 2000 */
         0,                                             /* no answer wanted */
     };
     uint8_t message[WAL_MESSAGE_STATUS_BYTES];
-    wal_message_format_status(UINT64_C(0x16B374D848), INT64_C(946684801000), message);
+    wal_message_format_status(UINT64_C(0x16B374D848), UINT64_C(0x16B374D840), INT64_C(946684801000),
+                              message);
     assert_memory_equal(message, expected, sizeof(expected));
 }
 

@@ -315,11 +315,43 @@ static void the_server_may_drop_wal_that_is_stored(void **state)
     end(f);
 }
 
+static void set(const char *setting)
+{
+    CLEANUP(own_freep) char *sql = own_format("ALTER SYSTEM %s", setting);
+    helper_postgres_do(server, sql);
+    helper_postgres_do(server, "SELECT pg_catalog.pg_reload_conf()");
+}
+
+/* What synchronous_standby_names says of everybody, or of our name in any case. */
+static void nobody_s_commit_waits_for_us(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const values[] = {"*", "ANY 1 (other, Lifeboat)"};
+    for (size_t i = 0; i < ARRAY_SIZE(values); i++) {
+        CLEANUP(own_freep)
+        char *setting = own_format("SET synchronous_standby_names = '%s'", values[i]);
+        set(setting);
+        wait_for(server, "SHOW synchronous_standby_names", values[i]);
+        begin(f, server);
+        emit_wal(server, 20);
+        wait_for(server,
+                 "SELECT write_lsn > slots.restart_lsn, flush_lsn, sync_state"
+                 " FROM pg_catalog.pg_stat_replication AS stat"
+                 " JOIN pg_catalog.pg_replication_slots AS slots ON slots.active_pid = stat.pid",
+                 "t||async");
+        end(f);
+        expect_wal(f, f->stop_lsn);
+        teardown(state);
+        setup(state);
+        f = *state;
+    }
+    set("RESET synchronous_standby_names");
+}
+
 static void a_slow_bucket_does_not_cost_the_connection(void **state)
 {
     struct fixture *f = *state;
-    helper_postgres_do(server, "ALTER SYSTEM SET wal_sender_timeout = '1s'");
-    helper_postgres_do(server, "SELECT pg_catalog.pg_reload_conf()");
+    set("SET wal_sender_timeout = '1s'");
     bucket.gate = eventfd(0, EFD_CLOEXEC);
     replace_put(f, put_through_gate);
     begin(f, server);
@@ -331,8 +363,7 @@ static void a_slow_bucket_does_not_cost_the_connection(void **state)
     end(f);
     expect_wal(f, f->stop_lsn);
     own_closep(&bucket.gate);
-    helper_postgres_do(server, "ALTER SYSTEM RESET wal_sender_timeout");
-    helper_postgres_do(server, "SELECT pg_catalog.pg_reload_conf()");
+    set("RESET wal_sender_timeout");
 }
 
 static void large_segments_are_stored_in_parts(void **state)
@@ -525,6 +556,7 @@ int main(void)
         test(a_quiet_server_is_no_obstacle),
         test(stream_and_slot_are_gone_at_the_end),
         test(the_server_may_drop_wal_that_is_stored),
+        test(nobody_s_commit_waits_for_us),
         test(a_slow_bucket_does_not_cost_the_connection),
         test(large_segments_are_stored_in_parts),
         test(a_standby_gives_what_it_has_and_its_new_timeline_after_promotion),
