@@ -299,7 +299,7 @@ static int commit(struct job *job, struct error *err)
         .size = strlen(text),
         .rule = PUT_NEW,
     };
-    if (repo_put_sealed(job->repo, &blob, NULL, NULL, err) < 0)
+    if (repo_put_sealed(job->repo, &blob, NULL, job->manifest.sha256, err) < 0)
         return error_wrap(err, "commit");
     CLEANUP(own_freep) char *regions = regions_names(job->regions, false);
     log_info("Committed backup", S("backup", job->manifest.id), S("regions", regions),

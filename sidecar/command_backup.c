@@ -64,6 +64,5 @@ int command_backup(const struct cli_options *options, struct cancel *cancel, str
     if (backup_run(&backup, &manifest, err) < 0)
         return -1;
     progress_freep(&progress);
-    return options->json ? output_json(manifest_to_json(&manifest), err)
-                         : output_backup_done(&manifest, err);
+    return options->json ? output_manifest(&manifest, err) : output_backup_done(&manifest, err);
 }

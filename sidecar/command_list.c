@@ -87,6 +87,5 @@ int command_show(const struct cli_options *options, struct cancel *cancel, struc
         repo_find_backup(session.repo, options->backup, id, err) < 0 ||
         repo_load_manifest(session.repo, id, &manifest, err) < 0)
         return -1;
-    return options->json ? output_json(manifest_to_json(&manifest), err)
-                         : output_show(&manifest, err);
+    return options->json ? output_manifest(&manifest, err) : output_show(&manifest, err);
 }

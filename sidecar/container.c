@@ -119,6 +119,21 @@ static int check_digest(const uint8_t *object, size_t size, struct error *err)
     return 0;
 }
 
+/* What was fetched of an object: its last bytes, or all of it. */
+struct object_tail {
+    const uint8_t *data;
+    size_t size;
+    uint64_t object_size;
+};
+
+/* The digest, if the whole object is there; before any byte of it is believed. */
+static int check_whole(const struct object_tail *tail, struct error *err)
+{
+    if (check_sizes(tail->size, tail->object_size, err) < 0)
+        return -1;
+    return tail->size == tail->object_size ? check_digest(tail->data, tail->size, err) : 0;
+}
+
 static int check_version(const uint8_t *trailer, struct error *err)
 {
     unsigned version = bytes_load16(trailer + TRAILER_VERSION), suite = trailer[TRAILER_SUITE];
@@ -132,14 +147,11 @@ static int check_version(const uint8_t *trailer, struct error *err)
     return 0;
 }
 
-/* Finds the parts of an object; nothing is authentic yet. When tail is the whole object its digest
- * is checked before any byte is believed. */
+/* Finds the parts of an object; nothing is authentic yet. */
 static int parse_trailer(const uint8_t *tail, size_t tail_size, uint64_t object_size,
                          struct trailer *ret_trailer, struct error *err)
 {
     if (check_sizes(tail_size, object_size, err) < 0)
-        return -1;
-    if (tail_size == object_size && check_digest(tail, tail_size, err) < 0)
         return -1;
     const uint8_t *trailer = tail + tail_size - END_BYTES;
     if (check_version(trailer, err) < 0)
@@ -195,9 +207,9 @@ static int open_footer(struct container *container, const struct trailer *traile
     return container_parse_footer(container, footer, size, trailer->frames_bytes, err);
 }
 
-static int open_object(struct container *container, const struct container_identity *identity,
-                       const struct keyring *keyring, const struct trailer *trailer,
-                       struct error *err)
+static int open_trailer(struct container *container, const struct container_identity *identity,
+                        const struct keyring *keyring, const struct trailer *trailer,
+                        struct error *err)
 {
     if (trailer->kind != identity->kind)
         return error_set(err, ERROR_CORRUPT, "an object of kind %d instead of %d", trailer->kind,
@@ -422,18 +434,46 @@ void container_done(struct container *container)
     *container = (struct container){0};
 }
 
+/* The object by its seals alone. */
+static int open_sealed(struct container *ret_container, const struct container_identity *identity,
+                       const struct keyring *keyring, const struct object_tail *tail,
+                       struct error *err)
+{
+    struct trailer trailer;
+    CLEANUP(container_done) struct container container = {0};
+    if (parse_trailer(tail->data, tail->size, tail->object_size, &trailer, err) < 0 ||
+        open_trailer(&container, identity, keyring, &trailer, err) < 0)
+        return -1;
+    *ret_container = container;
+    container = (struct container){0};
+    return 0;
+}
+
 int container_open(struct container *ret_container, const struct container_identity *identity,
                    const struct keyring *keyring, const void *tail, size_t tail_size,
                    uint64_t object_size, struct error *err)
 {
-    struct trailer trailer;
-    CLEANUP(container_done) struct container container = {0};
-    if (parse_trailer(tail, tail_size, object_size, &trailer, err) < 0 ||
-        open_object(&container, identity, keyring, &trailer, err) < 0)
+    const struct object_tail bytes = {tail, tail_size, object_size};
+    if (check_whole(&bytes, err) < 0 ||
+        open_sealed(ret_container, identity, keyring, &bytes, err) < 0)
         return error_wrap(err, "'%s'", identity->name);
-    *ret_container = container;
-    container = (struct container){0};
     return 0;
+}
+
+int container_salvage(struct container *ret_container, const struct container_identity *identity,
+                      const struct keyring *keyring, const struct buf *object,
+                      struct error *ret_damage, struct error *err)
+{
+    const struct object_tail whole = {object->data, object->size, object->size};
+    struct error sealed;
+    *ret_damage = (struct error){0};
+    if (check_whole(&whole, ret_damage) < 0)
+        error_wrap(ret_damage, "'%s'", identity->name);
+    if (open_sealed(ret_container, identity, keyring, &whole, &sealed) == 0)
+        return 0;
+    error_wrap(&sealed, "'%s'", identity->name);
+    *err = ret_damage->kind == ERROR_NONE ? sealed : *ret_damage;
+    return -1;
 }
 
 int container_read(struct container *container, struct frame_codec *codec, uint32_t index,
@@ -449,7 +489,8 @@ int container_read(struct container *container, struct frame_codec *codec, uint3
 int container_check(const void *object, size_t size, struct error *err)
 {
     struct trailer trailer;
-    if (parse_trailer(object, size, size, &trailer, err) < 0)
+    const struct object_tail bytes = {object, size, size};
+    if (check_whole(&bytes, err) < 0 || parse_trailer(object, size, size, &trailer, err) < 0)
         return -1;
     if (trailer.kind < CONTAINER_PACK || trailer.kind > CONTAINER_EVIDENCE)
         return error_set(err, ERROR_CORRUPT, "an object of unknown kind %d", trailer.kind);

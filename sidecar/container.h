@@ -95,6 +95,12 @@ MUST_CHECK int container_open(struct container *ret_container,
                               const struct container_identity *identity,
                               const struct keyring *keyring, const void *tail, size_t tail_size,
                               uint64_t object_size, struct error *err);
+/* Opens a whole object by its seals alone: when its SHA-256 is wrong ret_damage says so (its kind
+ * is NONE otherwise), and those frames that are intact can still be read. -1 as container_open. */
+MUST_CHECK int container_salvage(struct container *ret_container,
+                                 const struct container_identity *identity,
+                                 const struct keyring *keyring, const struct buf *object,
+                                 struct error *ret_damage, struct error *err);
 void container_done(struct container *container);
 /* sealed: the sealed_bytes of frame index; plain: room for its plain_bytes. Not for two threads at
  * once. CORRUPT. */

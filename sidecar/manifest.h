@@ -75,6 +75,7 @@ struct manifest {
     size_t index_count;
     struct manifest_witness *witnesses;
     size_t witness_count;
+    uint8_t sha256[32]; /* of its object in a bucket, once it is there; no part of the document */
 };
 
 void manifest_done(struct manifest *manifest);

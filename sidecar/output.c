@@ -146,8 +146,18 @@ static void print_page_errors(const struct manifest *manifest)
                     manifest->page_errors[i].block);
 }
 
+int output_manifest(const struct manifest *manifest, struct error *err)
+{
+    char hash[2 * sizeof(manifest->sha256) + 1];
+    json_t *json = manifest_to_json(manifest);
+    text_hex(manifest->sha256, sizeof(manifest->sha256), hash);
+    json_object_set_new(json, "sha256", json_string(hash));
+    return output_json(json, err);
+}
+
 int output_show(const struct manifest *manifest, struct error *err)
 {
+    char hash[2 * sizeof(manifest->sha256) + 1];
     char started[CLOCK_TEXT_BYTES], finished[CLOCK_TEXT_BYTES], took[DURATION_TEXT];
     clock_format(manifest->started_ms, started);
     clock_format(manifest->finished_ms, finished);
@@ -164,6 +174,8 @@ int output_show(const struct manifest *manifest, struct error *err)
     print_wal(manifest);
     print_sizes(manifest);
     print_page_errors(manifest);
+    text_hex(manifest->sha256, sizeof(manifest->sha256), hash);
+    print_field("SHA-256", "%s", hash);
     return flush_output(err);
 }
 

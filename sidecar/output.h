@@ -28,6 +28,8 @@ MUST_CHECK int output_error(const struct error *failure, struct error *err); /* 
 MUST_CHECK int output_text(const char *text, struct error *err);
 MUST_CHECK int output_list(const struct output_row *rows, size_t count, bool json,
                            struct error *err);
+/* The document of the manifest, with the SHA-256 of its object. */
+MUST_CHECK int output_manifest(const struct manifest *manifest, struct error *err);
 MUST_CHECK int output_show(const struct manifest *manifest, struct error *err);
 MUST_CHECK int output_backup_done(const struct manifest *manifest, struct error *err);
 MUST_CHECK int output_restore_done(const struct restore_result *result, const char *to, bool json,

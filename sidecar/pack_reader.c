@@ -13,6 +13,8 @@ enum { PACK_BYTES_MAX = 16 << 20, NO_FRAME = CONTAINER_FRAMES_MAX };
 
 struct pack_reader {
     struct repo *repo;
+    enum pack_reader_mode mode;
+    struct error damage; /* of the open pack */
     struct frame_codec *codec;
     char name[REPO_NAME_MAX]; /* of the open pack; "" if none is */
     struct buf object;
@@ -21,6 +23,14 @@ struct pack_reader {
     uint32_t frame; /* what plain holds; NO_FRAME: nothing */
     uint64_t fetched_bytes;
 };
+
+static int fetch(struct pack_reader *reader, const char *name, struct error *err)
+{
+    if (reader->mode == PACK_READER_SALVAGE)
+        return repo_salvage(reader->repo, CONTAINER_PACK, name, &reader->object, &reader->container,
+                            &reader->damage, err);
+    return repo_fetch(reader->repo, CONTAINER_PACK, name, &reader->object, &reader->container, err);
+}
 
 int pack_reader_open(struct pack_reader *reader, const char *backup_id, uint32_t number,
                      struct error *err)
@@ -33,12 +43,23 @@ int pack_reader_open(struct pack_reader *reader, const char *backup_id, uint32_t
     reader->container = (struct container){0};
     reader->name[0] = '\0';
     reader->frame = NO_FRAME;
-    if (repo_fetch(reader->repo, CONTAINER_PACK, name, &reader->object, &reader->container, err) <
-        0)
+    if (fetch(reader, name, err) < 0)
         return -1;
     memcpy(reader->name, name, sizeof(name));
     reader->fetched_bytes += reader->object.size;
     return 0;
+}
+
+const struct container_frame *pack_reader_frames(const struct pack_reader *reader,
+                                                 uint32_t *ret_count)
+{
+    *ret_count = reader->container.frame_count;
+    return reader->container.frames;
+}
+
+const struct error *pack_reader_damage(const struct pack_reader *reader)
+{
+    return &reader->damage;
 }
 
 int pack_reader_frame(struct pack_reader *reader, uint32_t frame, enum frame_type type,
@@ -95,10 +116,11 @@ void pack_reader_freep(struct pack_reader **reader)
     free(r);
 }
 
-struct pack_reader *pack_reader_new(struct repo *repo)
+struct pack_reader *pack_reader_new(struct repo *repo, enum pack_reader_mode mode)
 {
     struct pack_reader *reader = own_alloc(sizeof(*reader));
     reader->repo = repo;
+    reader->mode = mode;
     reader->codec = frame_codec_new(1); /* levels matter to writers only */
     reader->object = BUF(PACK_BYTES_MAX);
     reader->plain = own_alloc(FRAME_PLAIN_MAX);

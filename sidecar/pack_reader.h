@@ -14,12 +14,20 @@
 struct pack_reader;
 struct repo;
 
-struct pack_reader *pack_reader_new(struct repo *repo); /* lends repo */
+/* What to read of a pack whose SHA-256 is wrong: nothing, or the frames that are intact. */
+enum pack_reader_mode { PACK_READER_INTACT, PACK_READER_SALVAGE };
+
+struct pack_reader *pack_reader_new(struct repo *repo, enum pack_reader_mode mode); /* lends repo */
 void pack_reader_freep(struct pack_reader **reader);
 
 /* Makes a pack the one to read from; fetches it unless it is that already. Errors name it. */
 MUST_CHECK int pack_reader_open(struct pack_reader *reader, const char *backup_id, uint32_t number,
                                 struct error *err);
+/* The frames of the open pack, lent until another is opened. */
+const struct container_frame *pack_reader_frames(const struct pack_reader *reader,
+                                                 uint32_t *ret_count);
+/* Why the open pack is not intact as a whole; kind NONE if it is. PACK_READER_SALVAGE only. */
+const struct error *pack_reader_damage(const struct pack_reader *reader);
 /* The plaintext of a frame of the open pack, lent until the next call. CORRUPT also when it is of
  * another type; errors name pack and frame. */
 MUST_CHECK int pack_reader_frame(struct pack_reader *reader, uint32_t frame, enum frame_type type,

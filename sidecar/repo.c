@@ -76,12 +76,16 @@ struct fetch {
     struct container_identity identity;
     struct buf *object;
     struct container *container; /* NULL: unpack into plain and footer */
+    struct error *damage;        /* not NULL: take what is left of a damaged one */
     struct buf *plain, *footer;
 };
 
 static int open_object(struct repo *repo, const struct fetch *fetch, struct error *err)
 {
     const struct buf *object = fetch->object;
+    if (fetch->damage)
+        return container_salvage(fetch->container, &fetch->identity, &repo->keyring, object,
+                                 fetch->damage, err);
     if (fetch->container)
         return container_open(fetch->container, &fetch->identity, &repo->keyring, object->data,
                               object->size, object->size, err);
@@ -132,6 +136,18 @@ int repo_fetch(struct repo *repo, enum container_kind kind, const char *name, st
         .identity = repo_identity(repo, kind, name),
         .object = object,
         .container = ret_container,
+    };
+    return fetch_from_any(repo, &fetch, err);
+}
+
+int repo_salvage(struct repo *repo, enum container_kind kind, const char *name, struct buf *object,
+                 struct container *ret_container, struct error *ret_damage, struct error *err)
+{
+    struct fetch fetch = {
+        .identity = repo_identity(repo, kind, name),
+        .object = object,
+        .container = ret_container,
+        .damage = ret_damage,
     };
     return fetch_from_any(repo, &fetch, err);
 }
@@ -246,12 +262,19 @@ int repo_load_manifest(struct repo *repo, const char *backup_id, struct manifest
                        struct error *err)
 {
     char name[REPO_NAME_MAX];
+    CLEANUP(buf_done) struct buf object = BUF(CONTAINER_BYTES_MAX);
     CLEANUP(buf_done) struct buf plain = BUF(MANIFEST_BYTES_MAX);
     repo_manifest_name(backup_id, name);
-    if (repo_fetch_plain(repo, CONTAINER_MANIFEST, name, &plain, NULL, err) < 0)
+    struct fetch fetch = {
+        .identity = repo_identity(repo, CONTAINER_MANIFEST, name),
+        .object = &object,
+        .plain = &plain,
+    };
+    if (fetch_from_any(repo, &fetch, err) < 0)
         return -1;
     if (manifest_parse(plain.data, plain.size, ret_manifest, err) < 0)
         return error_wrap(err, "object '%s'", name);
+    digest_sha256(object.data, object.size, ret_manifest->sha256);
     if (strcmp(ret_manifest->id, backup_id) == 0 &&
         ret_manifest->system_identifier == repo->document.system_identifier)
         return 0;

@@ -74,6 +74,10 @@ MUST_CHECK int repo_fetch(struct repo *repo, enum container_kind kind, const cha
 /* The same, unpacked: plaintext and the footer's own data (may be NULL); plain is cleared first. */
 MUST_CHECK int repo_fetch_plain(struct repo *repo, enum container_kind kind, const char *name,
                                 struct buf *plain, struct buf *footer, struct error *err);
+/* As repo_fetch, for an object whose SHA-256 may be wrong; see container_salvage. */
+MUST_CHECK int repo_salvage(struct repo *repo, enum container_kind kind, const char *name,
+                            struct buf *object, struct container *ret_container,
+                            struct error *ret_damage, struct error *err);
 
 /* Names below the repository, over all regions that can be reached, sorted, each once; regions is a
  * bit mask of where. */
@@ -96,6 +100,7 @@ MUST_CHECK int repo_list(struct repo *repo, const char *prefix, struct repo_name
 enum { REPO_NAME_MAX = 128 };
 void repo_pack_name(const char *backup_id, uint32_t number, char ret_name[REPO_NAME_MAX]);
 void repo_manifest_name(const char *backup_id, char ret_name[REPO_NAME_MAX]);
+/* Also notes the SHA-256 of its object. */
 MUST_CHECK int repo_load_manifest(struct repo *repo, const char *backup_id,
                                   struct manifest *ret_manifest, struct error *err);
 /* The committed backups, oldest first by id; NULL id or "Latest" finds the newest. NOT_FOUND lists

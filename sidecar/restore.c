@@ -11,7 +11,6 @@
 #include "common/log.h"
 #include "common/own.h"
 #include "sidecar/crc32c.h"
-#include "sidecar/index.h"
 #include "sidecar/manifest.h"
 #include "sidecar/pack_reader.h"
 #include "sidecar/pg_backup_manifest.h"
@@ -22,6 +21,7 @@
 #include "sidecar/repo.h"
 #include "sidecar/restore_config.h"
 #include "sidecar/restore_plan.h"
+#include "sidecar/restore_read.h"
 #include "sidecar/restore_wal.h"
 #include "sidecar/restore_worker.h"
 #include "sidecar/target.h"
@@ -81,80 +81,38 @@ static int find_backup(struct job *job, struct error *err)
     return 0;
 }
 
-static int read_index(struct job *job, struct pack_reader *reader, struct error *err)
+static int read_index(struct job *job, const struct restore_read *read, struct error *err)
 {
     for (size_t i = 0; i < job->manifest.index_count; i++) {
-        const struct manifest_index *index = &job->manifest.index[i];
-        const uint8_t *plain;
-        size_t size;
-        if (cancel_check(job->options->cancel, err) < 0 ||
-            pack_reader_open(reader, job->manifest.id, index->pack, err) < 0 ||
-            pack_reader_frame(reader, index->frame, FRAME_INDEX, &plain, &size, err) < 0)
+        if (cancel_check(job->options->cancel, err) < 0 || restore_read_index(read, i, err) < 0)
             return -1;
-        if (index_parse(plain, size, restore_plan_add, &job->plan, err) < 0)
-            return error_wrap(err, "index frame %u of pack %u of '%s'", index->frame, index->pack,
-                              job->manifest.id);
     }
     return restore_plan_check(&job->plan, err);
 }
 
-static int read_map(struct job *job, struct pack_reader *reader, size_t index, struct error *err)
-{
-    const struct restore_map *part = &job->plan.maps[index];
-    uint32_t number;
-    const char *backup = restore_plan_pack(&job->plan, part->pack, &number);
-    const uint8_t *plain;
-    size_t size;
-    if (cancel_check(job->options->cancel, err) < 0 ||
-        pack_reader_open(reader, backup, number, err) < 0 ||
-        pack_reader_frame(reader, part->frame, FRAME_MAP, &plain, &size, err) < 0)
-        return -1;
-    CLEANUP(backup_table_done) struct backup_table table = {0};
-    CLEANUP(map_done) struct map map = {0};
-    if (map_frame_parse(plain, size, part->covers, &table, &map, err) < 0 ||
-        restore_plan_add_map(&job->plan, index, &table, &map, err) < 0)
-        return error_wrap(err, "map frame %u of pack %u of '%s'", part->frame, number, backup);
-    return 0;
-}
-
-static int read_maps(struct job *job, struct pack_reader *reader, struct error *err)
+static int read_maps(struct job *job, const struct restore_read *read, struct error *err)
 {
     restore_plan_sort_maps(&job->plan);
     for (size_t i = 0; i < job->plan.map_count; i++) {
-        if (read_map(job, reader, i, err) < 0)
+        if (cancel_check(job->options->cancel, err) < 0 || restore_read_map(read, i, err) < 0)
             return -1;
     }
     restore_plan_group(&job->plan);
     return 0;
 }
 
-/* Into memory: it tells what the configuration must allow, and is written last. */
-static int read_control(struct job *job, struct pack_reader *reader, struct error *err)
-{
-    struct restore_span *span = &job->plan.control_span;
-    uint32_t number;
-    const char *backup = restore_plan_pack(&job->plan, span->pack, &number);
-    const uint8_t *data;
-    if (pack_reader_open(reader, backup, number, err) < 0 ||
-        pack_reader_data(reader, span->piece, PG_CONTROL_BYTES, &data, err) < 0 ||
-        pg_control_parse(data, PG_CONTROL_BYTES, &job->control, err) < 0)
-        return error_wrap(err, "read pg_control of '%s'", job->manifest.id);
-    memcpy(job->control_bytes, data, PG_CONTROL_BYTES);
-    span->crc32c = crc32c_extend(0, data, PG_CONTROL_BYTES);
-    if (job->control.system_identifier != job->manifest.system_identifier ||
-        job->control.wal_segment_bytes != job->manifest.wal_segment_bytes)
-        return error_set(err, ERROR_CORRUPT, "pg_control of '%s' is that of another database",
-                         job->manifest.id);
-    return 0;
-}
-
+/* pg_control into memory: it tells what the configuration must allow, and is written last. */
 static int read_plan(struct job *job, struct error *err)
 {
-    CLEANUP(pack_reader_freep) struct pack_reader *reader = pack_reader_new(job->repo);
-    if (restore_plan_init(&job->plan, &job->manifest, err) < 0 ||
-        read_index(job, reader, err) < 0 || read_maps(job, reader, err) < 0 ||
-        read_control(job, reader, err) < 0)
+    CLEANUP(pack_reader_freep)
+    struct pack_reader *reader = pack_reader_new(job->repo, PACK_READER_INTACT);
+    const struct restore_read read = {
+        .reader = reader, .manifest = &job->manifest, .plan = &job->plan};
+    if (restore_plan_init(&job->plan, &job->manifest, err) < 0 || read_index(job, &read, err) < 0 ||
+        read_maps(job, &read, err) < 0 ||
+        restore_read_control(&read, job->control_bytes, &job->control, err) < 0)
         return -1;
+    job->plan.control_span.crc32c = crc32c_extend(0, job->control_bytes, PG_CONTROL_BYTES);
     job->fetched_bytes += pack_reader_fetched_bytes(reader);
     return 0;
 }

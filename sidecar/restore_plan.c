@@ -69,6 +69,16 @@ static int compare_path_to_file(const void *path, const void *file)
     return strcmp(path, ((const struct restore_file *)file)->path);
 }
 
+static int compare_file_to_damage(const void *file, const void *damage)
+{
+    return compare_uint32(*(const uint32_t *)file, ((const struct restore_damage *)damage)->file);
+}
+
+static int compare_blocks(const void *a, const void *b)
+{
+    return compare_uint32(*(const uint32_t *)a, *(const uint32_t *)b);
+}
+
 static uint32_t span_pieces(const struct restore_span *span)
 {
     return (uint32_t)(((uint64_t)span->length + PIECE_BYTES - 1) / PIECE_BYTES);
@@ -202,6 +212,19 @@ static int check_control(const struct entry *entry, struct error *err)
                      (uintmax_t)entry->size, PG_CONTROL_BYTES);
 }
 
+static void add_damage(struct restore_plan *plan, uint32_t file, struct entry *entry)
+{
+    if (entry->bad_block_count == 0)
+        return;
+    plan->damages = grow(plan->damages, plan->damage_count, sizeof(plan->damages[0]));
+    uint32_t count = entry->bad_block_count;
+    plan->damages[plan->damage_count++] = (struct restore_damage){
+        .file = file,
+        .blocks = TAKE(entry->bad_blocks),
+        .count = count < ENTRY_BAD_BLOCKS_MAX ? count : ENTRY_BAD_BLOCKS_MAX,
+    };
+}
+
 static int add_file(struct restore_plan *plan, const struct backup_table *table,
                     struct entry *entry, struct error *err)
 {
@@ -223,6 +246,7 @@ static int add_file(struct restore_plan *plan, const struct backup_table *table,
                                                             .mtime_s = entry->mtime_s,
                                                             .mode = entry->mode};
     plan->last_path = plan->files[start.file].path;
+    add_damage(plan, start.file, entry);
     if (entry->map_ref_count > 0)
         return add_map_refs(plan, table, entry, err);
     return add_runs(plan, &start, table, &entry->map, err);
@@ -294,6 +318,9 @@ static int add_entry(struct restore_plan *plan, const struct backup_table *table
 {
     if (check_entry(plan, entry, err) < 0)
         return -1;
+    plan->listed_files += entry->type == ENTRY_FILE;
+    plan->listed_bytes += entry->size;
+    plan->listed_page_errors += entry->bad_block_count;
     if (is_left_out(entry->path))
         return 0;
     if (entry->type == ENTRY_FILE)
@@ -392,6 +419,20 @@ const char *restore_plan_pack(const struct restore_plan *plan, uint32_t pack, ui
     return plan->ranges[low].backup;
 }
 
+bool restore_plan_knows_damage(const struct restore_plan *plan, size_t file, uint32_t block)
+{
+    const uint32_t wanted = (uint32_t)file;
+    const struct restore_damage *damage =
+        plan->damage_count > 0 ? bsearch(&wanted, plan->damages, plan->damage_count,
+                                         sizeof(plan->damages[0]), compare_file_to_damage)
+                               : NULL;
+    if (!damage)
+        return false;
+    if (damage->count == ENTRY_BAD_BLOCKS_MAX && block > damage->blocks[damage->count - 1])
+        return true;
+    return bsearch(&block, damage->blocks, damage->count, sizeof(block), compare_blocks);
+}
+
 bool restore_plan_has(const struct restore_plan *plan, const char *path)
 {
     return plan->file_count > 0 && bsearch(path, plan->files, plan->file_count,
@@ -425,6 +466,9 @@ void restore_plan_done(struct restore_plan *plan)
         entry_done(&plan->directories[i]);
     for (size_t i = 0; i < plan->file_count; i++)
         free(plan->files[i].path);
+    for (size_t i = 0; i < plan->damage_count; i++)
+        free(plan->damages[i].blocks);
+    free(plan->damages);
     free(plan->directories);
     free(plan->files);
     free(plan->maps);

@@ -53,6 +53,13 @@ struct restore_map {
     uint64_t covers; /* bytes */
 };
 
+/* The pages of a file that were damaged in the source already: at most ENTRY_BAD_BLOCKS_MAX. */
+struct restore_damage {
+    uint32_t file;
+    uint32_t *blocks; /* within the file, ascending */
+    uint32_t count;   /* of blocks */
+};
+
 struct restore_range { /* manifest_packs with the position of its first pack */
     const char *backup;
     uint32_t first, last, position;
@@ -74,8 +81,12 @@ struct restore_plan {
     size_t control_file;              /* index of global/pg_control, which is written last … */
     struct restore_span control_span; /* … so its one span is not among the others */
     uint64_t bytes;                   /* sum of file sizes */
-    size_t parent;                    /* the directory that held the last entry */
-    const char *last_path;            /* of the last entry; lent from its directory or file */
+    struct restore_damage *damages;   /* sorted by file */
+    size_t damage_count;
+    uint64_t listed_files, listed_bytes; /* with those left out; what the manifest says */
+    uint64_t listed_page_errors;
+    size_t parent;         /* the directory that held the last entry */
+    const char *last_path; /* of the last entry; lent from its directory or file */
 };
 
 /* Lends the manifest for the life of the plan. CORRUPT: overlapping or too many packs. */
@@ -103,4 +114,7 @@ void restore_plan_sum(struct restore_plan *plan);
 
 /* The backup that a pack belongs to (lent) and its number there. */
 const char *restore_plan_pack(const struct restore_plan *plan, uint32_t pack, uint32_t *ret_number);
+/* Whether the backup lists a page of a file as damaged; of a file with more of them than are listed
+ * all behind the last one count. */
+bool restore_plan_knows_damage(const struct restore_plan *plan, size_t file, uint32_t block);
 bool restore_plan_has(const struct restore_plan *plan, const char *path); /* a file */

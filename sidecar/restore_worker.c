@@ -117,7 +117,7 @@ static int restore_packs(struct work *work, struct error *err)
 {
     const struct restore_plan *plan = work->options->plan;
     CLEANUP(pack_reader_freep)
-    struct pack_reader *reader = pack_reader_new(work->options->repo);
+    struct pack_reader *reader = pack_reader_new(work->options->repo, PACK_READER_INTACT);
     for (size_t i; (i = atomic_fetch_add(&work->next_pack, 1)) < plan->pack_count;) {
         if (restore_pack(work, reader, &plan->packs[i], err) < 0)
             return -1;

@@ -109,6 +109,22 @@ int wal_archive_parse_name(const char *name, uint32_t segment_bytes, struct wal_
     return 0;
 }
 
+bool wal_archive_parse_history_name(const char *name, uint32_t *ret_timeline)
+{
+    char prefix[WAL_ARCHIVE_NAME_MAX];
+    uint32_t timeline;
+    if (strlen(name) <= CONTENT_ID_LENGTH || !text_starts_with(name, "wal/") ||
+        strlen(name) < strlen("wal/00000000") || !parse_offset(name + strlen("wal/"), &timeline))
+        return false;
+    format_history_prefix(timeline, prefix);
+    const char *id = name + strlen(prefix);
+    if (!text_starts_with(name, prefix) || strlen(id) != CONTENT_ID_LENGTH ||
+        strspn(id, "0123456789abcdef") != CONTENT_ID_LENGTH)
+        return false;
+    *ret_timeline = timeline;
+    return true;
+}
+
 /* Putting */
 
 static void format_footer(const struct wal_piece *piece, struct buf *footer)
@@ -212,6 +228,25 @@ static int read_candidate(const struct search *search, const struct wal_candidat
     if (search->kind == CONTAINER_WAL && plain->size != piece->to - piece->from)
         return error_set(err, ERROR_CORRUPT, "object '%s' holds %zu bytes instead of %" PRIu32,
                          candidate->name, plain->size, piece->to - piece->from);
+    return 0;
+}
+
+int wal_archive_check(struct repo *repo, const char *name, uint32_t segment_bytes,
+                      struct error *err)
+{
+    struct wal_candidate candidate = {.name = name};
+    struct search search = {.repo = repo, .kind = CONTAINER_WAL};
+    char id[KEY_ID_TEXT_BYTES];
+    CLEANUP(buf_done) struct buf plain = BUF(CONTAINER_BYTES_MAX);
+    if (wal_archive_parse_history_name(name, &candidate.piece.timeline))
+        search.kind = CONTAINER_HISTORY;
+    else if (wal_archive_parse_name(name, segment_bytes, &candidate.piece) < 0)
+        return error_set(err, ERROR_CORRUPT, "'%s' is no name of an object of WAL", name);
+    if (read_candidate(&search, &candidate, &plain, err) < 0)
+        return -1;
+    key_content_id(&repo->keyring.id_key, plain.data, plain.size, id);
+    if (strcmp(id, name + strlen(name) - CONTENT_ID_LENGTH) != 0)
+        return error_set(err, ERROR_CORRUPT, "'%s' holds other content than its name says", name);
     return 0;
 }
 

@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -29,6 +30,8 @@ void wal_archive_format_name(const struct wal_piece *piece, const char *content_
 /* The other way; -1 if name is none of ours. */
 MUST_CHECK int wal_archive_parse_name(const char *name, uint32_t segment_bytes,
                                       struct wal_piece *ret_piece);
+/* The timeline whose history has this name; false: it is no history's. Pure. */
+bool wal_archive_parse_history_name(const char *name, uint32_t *ret_timeline);
 
 /* Seals data (to - from bytes) and puts it; adds the object's size to *stored_bytes. */
 MUST_CHECK int wal_archive_put(struct repo *repo, const struct wal_piece *piece, const void *data,
@@ -42,6 +45,10 @@ MUST_CHECK int wal_archive_put_history(struct repo *repo, uint32_t timeline, con
  * CONFLICT: two intact objects say different things of the same bytes, both are named. */
 MUST_CHECK int wal_archive_get(struct repo *repo, uint32_t timeline, uint64_t lsn, uint64_t lsn_end,
                                uint32_t segment_bytes, struct buf *segment, struct error *err);
+/* Reads one object, WAL or history, and holds it against its name: footer, size, content id.
+ * CORRUPT also if the name is none of the archive's. */
+MUST_CHECK int wal_archive_check(struct repo *repo, const char *name, uint32_t segment_bytes,
+                                 struct error *err);
 /* Cleared first. NOT_FOUND if there is none; CONFLICT if there are several that differ. */
 MUST_CHECK int wal_archive_get_history(struct repo *repo, uint32_t timeline, struct buf *content,
                                        struct error *err);
