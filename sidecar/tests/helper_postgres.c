@@ -234,10 +234,12 @@ static void choose_port(struct helper_postgres *server)
 static int read_major(const struct helper_postgres *server)
 {
     const char *const arguments[] = {"--version", NULL};
-    CLEANUP(own_freep) char *output = helper_postgres_run(server, "postgres", arguments);
+    char *output = helper_postgres_run(server, "postgres", arguments);
     const char *number = strstr(output, "(PostgreSQL) ");
     assert_non_null(number);
-    return (int)strtol(number + strlen("(PostgreSQL) "), NULL, 10);
+    long major = strtol(number + strlen("(PostgreSQL) "), NULL, 10);
+    free(output);
+    return (int)major;
 }
 
 /* data NULL: below the server's directory. */
