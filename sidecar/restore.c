@@ -202,8 +202,7 @@ static int write_control(struct job *job, struct error *err)
     const struct target_attributes attributes = {
         .mode = file->mode, .mtime_s = file->mtime_s, .size = file->size};
     if (cancel_check(job->options->cancel, err) < 0 || target_sync(job->target, err) < 0 ||
-        target_write_file(job->target, file->path, &attributes, job->control_bytes, err) < 0 ||
-        target_sync(job->target, err) < 0)
+        target_write_file(job->target, file->path, &attributes, job->control_bytes, err) < 0)
         return -1;
     job->startable = true;
     return 0;

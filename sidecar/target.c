@@ -191,10 +191,8 @@ static int check_apart(const struct target *target, const char *path, struct err
     for (size_t i = 0; i <= target->tablespace_count; i++) {
         const char *other = i == 0 ? target->root.real_path : target->tablespaces[i - 1].real_path;
         if (is_within(path, other) || is_within(other, path))
-            return error_set(err, ERROR_CONFLICT,
-                             "'%s' and '%s' lie one inside the other: choose another place with "
-                             "--tablespace OLD=NEW",
-                             path, other);
+            return error_set(err, ERROR_CONFLICT, "'%s' and '%s' lie one inside the other", path,
+                             other);
     }
     return 0;
 }
@@ -267,7 +265,7 @@ int target_place_tablespace(struct target *target, const struct entry *entry, co
     if (check_apart(target, location, err) < 0 || /* by name, before it is made inside another */
         open_location(location, &placed, err) < 0 || check_empty(&placed, err) < 0 ||
         check_apart(target, placed.real_path, err) < 0 || check_mode(&placed, err) < 0)
-        return error_wrap(err, "tablespace '%s'", entry->path);
+        return error_wrap(err, "tablespace '%s' (--tablespace OLD=NEW moves it)", entry->path);
     placed.prefix = own_format("%s/", entry->path);
     placed.path = own_strdup(location);
     target->tablespaces = own_resize(target->tablespaces, target->tablespace_count + 1,
