@@ -145,6 +145,7 @@ def failure_of(status: int, stdout: str, stderr: str) -> Failure:
     on_stderr = documents(stderr)[-1]
     assert on_stderr["level"] == "error"
     assert (on_stdout["kind"], on_stdout["message"]) == (on_stderr["kind"], on_stderr["error"])
+    print(on_stdout["message"])
     return Failure(on_stdout["kind"], on_stdout["message"])
 
 

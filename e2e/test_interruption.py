@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A command that is ended at any moment: nothing is half-committed, nothing half-restored starts, the next run is fine."""
+
+import json
+import random
+import signal
+import subprocess
+import time
+
+import pytest
+
+import host
+import lifeboat as command_line
+from lifeboat import PASSWORD, Lifeboat, at
+from postgres import ROLE, Postgres, assert_verified
+
+MOMENTS = 8
+
+
+@pytest.fixture(scope="module")
+def server(shared_cluster, newest) -> Postgres:
+    server = shared_cluster(newest)
+    server.add_role(PASSWORD)
+    server.pgbench("--initialize", "--quiet", "--scale=10")
+    return server
+
+
+@pytest.fixture
+def backed_up(lifeboat, server) -> Lifeboat:
+    lifeboat.backup(server)
+    return lifeboat
+
+
+def moments(lifeboat: Lifeboat, *command) -> list[float]:
+    """Seconds after the start, one at random in each part of the time that the command takes."""
+    started = time.monotonic()
+    lifeboat.run(*command)
+    took = time.monotonic() - started
+    return [took * (part + random.random()) / MOMENTS for part in range(MOMENTS)]
+
+
+def interrupt(lifeboat: Lifeboat, number: int, after_s: float, *command) -> subprocess.CompletedProcess:
+    with lifeboat.running(*command) as process:
+        try:
+            process.wait(after_s)
+        except subprocess.TimeoutExpired:
+            process.send_signal(number)
+        return command_line.outcome(process, timeout_s=10)
+
+
+def assert_nothing_is_left_on(server: Postgres) -> None:
+    left = (f"SELECT (SELECT count(*) FROM pg_stat_activity WHERE usename = '{ROLE}')"
+            " + (SELECT count(*) FROM pg_replication_slots)")
+    host.wait_until(lambda: server.sql(left) == "0", "sessions and slots of the sidecar are gone")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
+def test_a_backup_ended_at_any_moment_commits_nothing(backed_up, server, newest, number):
+    interrupted = 0
+    chosen = moments(backed_up, "backup", *at(server))
+    known = {entry["id"] for entry in backed_up.list()}
+    for moment in chosen:
+        done = interrupt(backed_up, number, moment, "backup", *at(server))
+        if done.returncode == 0:  # too late
+            known.add(json.loads(done.stdout)["id"])
+        elif number == signal.SIGTERM:
+            assert command_line.failure_of(done.returncode, done.stdout, done.stderr).kind == "canceled"
+        else:
+            assert done.returncode == -signal.SIGKILL
+        interrupted += done.returncode != 0
+        assert {entry["id"] for entry in backed_up.list()} == known
+    assert interrupted > MOMENTS // 2
+    assert_nothing_is_left_on(server)
+
+    last = backed_up.backup(server)
+    backed_up.restore(backed_up.home / "new", "--backup", last["id"])
+    assert_verified(newest, backed_up.home / "new")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
+def test_a_restore_ended_at_any_moment_cannot_be_started(backed_up, newest, number):
+    interrupted = 0
+    for attempt, moment in enumerate(moments(backed_up, "restore", "--to", backed_up.home / "whole")):
+        target = backed_up.home / f"new{attempt}"
+        done = interrupt(backed_up, number, moment, "restore", "--to", target)
+        if done.returncode == 0:  # too late
+            continue
+        interrupted += 1
+        if number == signal.SIGTERM:
+            assert command_line.failure_of(done.returncode, done.stdout, done.stderr).kind == "canceled"
+        if not (target / "global" / "pg_control").exists():
+            postgres = host.tools() / f"postgresql-{newest}/bin/postgres"
+            assert host.run([postgres, "-D", target], check=False).returncode != 0
+        else:  # ended while the last file, backup_manifest, was on its way: all that starts is there
+            assert_complete(target, backed_up.home / "whole")
+        if target.exists() and any(target.iterdir()):
+            backed_up.failure("restore", "--to", target).names(target, "not empty")
+    assert interrupted > MOMENTS // 2
+    backed_up.restore(backed_up.home / "next")
+    assert_verified(newest, backed_up.home / "next")
+
+
+def assert_complete(target, whole) -> None:
+    differences = host.run(["diff", "--recursive", "--brief", "--exclude=backup_manifest", target, whole], check=False)
+    assert differences.stdout == ""
+
+
+def test_a_backup_can_be_ended_while_the_bucket_does_not_answer(lifeboat, server, s3):
+    lifeboat.use_s3(s3, "any")
+    lifeboat.spec["regions"][0]["s3"]["endpoint"] = f"https://127.0.0.1:{host.free_port()}"
+    with lifeboat.running("backup", *at(server)) as process:
+        assert "trying again" in process.stderr.readline()
+        process.terminate()
+        done = command_line.outcome(process, timeout_s=5)
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["error"]["kind"] == "canceled"
+
+
+def test_a_server_that_goes_away_ends_the_backup(cluster, lifeboat, newest):
+    server = cluster(newest)
+    server.add_role(PASSWORD)
+    with server.connect(autocommit=True) as session, lifeboat.running("backup", *at(server)) as process:
+        streams = "SELECT count(*) FROM pg_stat_replication WHERE usename = 'lifeboat' AND state = 'streaming'"
+        command_line.wait_for(process, lambda: session.execute(streams).fetchone() == (1,), "WAL is streamed")
+        with command_line.paused(process):
+            server.stop("immediate")
+        done = command_line.outcome(process, timeout_s=60)
+    command_line.failure_of(done.returncode, done.stdout, done.stderr)
+    assert lifeboat.list() == []
+    server.start()
+    lifeboat.backup(server)
