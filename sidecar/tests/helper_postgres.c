@@ -234,12 +234,9 @@ static void choose_port(struct helper_postgres *server)
 static int read_major(const struct helper_postgres *server)
 {
     const char *const arguments[] = {"--version", NULL};
-    char *output = helper_postgres_run(server, "postgres", arguments);
-    const char *number = strstr(output, "(PostgreSQL) ");
-    assert_non_null(number);
-    long major = strtol(number + strlen("(PostgreSQL) "), NULL, 10);
-    free(output);
-    return (int)major;
+    CLEANUP(own_freep) char *output = helper_postgres_run(server, "postgres", arguments);
+    /* "postgres (PostgreSQL) 15.20 (Debian 15.20-0+deb12u1)" */
+    return (int)strtol(output + strcspn(output, "0123456789"), NULL, 10);
 }
 
 /* data NULL: below the server's directory. */
