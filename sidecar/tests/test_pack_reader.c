@@ -42,7 +42,7 @@ static int set_up(void **state)
     }
     assert_int_equal(helper_packs_finish(&packs, &err), 0);
     helper_packs_close(&packs);
-    reader = pack_reader_new(repo.repo);
+    reader = pack_reader_new(repo.repo, PACK_READER_INTACT);
     return 0;
 }
 
