@@ -15,7 +15,7 @@ function(lifeboat_tests component library)
         target_link_libraries(${component}_${name} PRIVATE ${library} PkgConfig::cmocka)
         target_compile_definitions(${component}_${name} PRIVATE LIFEBOAT_SOURCE="${CMAKE_SOURCE_DIR}")
         add_test(NAME ${component}/${name} COMMAND ${component}_${name})
-        set_tests_properties(${component}/${name} PROPERTIES TIMEOUT 120 SKIP_RETURN_CODE 77)
+        set_tests_properties(${component}/${name} PROPERTIES TIMEOUT 300 SKIP_RETURN_CODE 77)
     endforeach()
 endfunction()
 

@@ -73,7 +73,7 @@ static int set_up(void **state)
     struct error err;
     if (cancel_init(&f->cancel, &err) < 0)
         return -1;
-    const struct http_options options = {.cancel = &f->cancel, .stall_timeout_ms = 100};
+    const struct http_options options = {.cancel = &f->cancel, .stall_timeout_ms = 60000};
     f->server = http_server_new(answer, NULL);
     *state = f;
     return http_new(&f->http, &options, &err);
@@ -209,6 +209,15 @@ static void what_a_network_does_is_transient(void **state)
     assert_failure(f, "/drop", ERROR_TRANSIENT, "127.0.0.1");
     assert_failure(f, "/reset", ERROR_TRANSIENT, "127.0.0.1");
     assert_failure(f, "/truncated", ERROR_TRANSIENT, "127.0.0.1");
+}
+
+static void a_server_that_stalls_is_given_up(void **state)
+{
+    struct fixture *f = *state;
+    struct error err;
+    const struct http_options options = {.cancel = &f->cancel, .stall_timeout_ms = 100};
+    http_freep(&f->http);
+    assert_int_equal(http_new(&f->http, &options, &err), 0);
     assert_failure(f, "/silence", ERROR_TRANSIENT, "nothing moved for 100 ms");
     assert_failure(f, "/slow-headers", ERROR_TRANSIENT, "nothing moved for 100 ms");
     assert_failure(f, "/stalled-body", ERROR_TRANSIENT, "nothing moved for 100 ms");
@@ -376,6 +385,7 @@ int main(void)
         TEST(a_redirect_is_not_followed),
         TEST(a_connection_is_used_again),
         TEST(what_a_network_does_is_transient),
+        TEST(a_server_that_stalls_is_given_up),
         TEST(garbage_is_an_error),
         TEST(a_server_that_is_not_there_is_transient_and_named),
         TEST(a_body_larger_than_agreed_is_refused),

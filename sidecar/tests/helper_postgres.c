@@ -21,9 +21,13 @@
 #include <cmocka.h>
 
 #include "common/buf.h"
+#include "common/clock.h"
 #include "common/own.h"
 
+/* Loaded machines are slow: whatever waits, waits long, and only ctest's time-out is longer. */
+#define PATIENCE_SECONDS_TEXT "120"
 enum { SKIPPED = 77, OUTPUT_BYTES_MAX = 64 << 20, ARGUMENTS_MAX = 32, END_SECONDS = 20 };
+enum { PATIENCE_SECONDS = 120, POLL_US = 10000 };
 
 /* As whom the server runs if we are root, whom PostgreSQL refuses. */
 static const struct passwd *server_user(void)
@@ -100,6 +104,7 @@ static _Noreturn void become_program(const struct helper_postgres *server, const
     setenv("PGUSER", "postgres", 1);
     setenv("PGDATABASE", "postgres", 1);
     setenv("LC_ALL", "C.UTF-8", 1);
+    setenv("PGCTLTIMEOUT", PATIENCE_SECONDS_TEXT, 1);
     /* what a test sets for a role or a database is not meant for its own programs */
     setenv("PGOPTIONS", "-c idle_session_timeout=0 -c statement_timeout=0", 1);
     if (chdir("/") == 0)
@@ -167,15 +172,22 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
     return 0;
 }
 
-static void end_server(const char *data)
+/* The server's first process; 0: there is none. */
+static pid_t read_postmaster(const char *data)
 {
     CLEANUP(own_freep) char *path = own_format("%s/postmaster.pid", data);
     FILE *file = fopen(path, "re");
     if (!file)
-        return;
+        return 0;
     char line[32] = "";
     pid_t pid = fgets(line, sizeof(line), file) ? (pid_t)strtol(line, NULL, 10) : 0;
     fclose(file);
+    return pid;
+}
+
+static void end_server(const char *data)
+{
+    pid_t pid = read_postmaster(data);
     if (pid <= 1)
         return;
     kill(pid, SIGQUIT); /* an immediate shutdown */
@@ -275,18 +287,6 @@ static void init(const struct helper_postgres *server,
     }
 }
 
-static void wait_for_new_configuration(const struct helper_postgres *server, const char *old)
-{
-    for (int i = 0; i < 500; i++) {
-        CLEANUP(own_freep)
-        char *now = helper_postgres_sql(server, "SELECT pg_catalog.pg_conf_load_time()");
-        if (strcmp(now, old) != 0)
-            return;
-        usleep(10000);
-    }
-    fail_msg("the server did not reload its configuration");
-}
-
 void helper_postgres_add_role(const struct helper_postgres *server, const char *password)
 {
     CLEANUP(buf_done) struct buf script = BUF(1 << 20);
@@ -301,12 +301,14 @@ void helper_postgres_add_role(const struct helper_postgres *server, const char *
 void helper_postgres_set_hba(const struct helper_postgres *server, const char *lines)
 {
     CLEANUP(own_freep)
-    char *old = helper_postgres_sql(server, "SELECT pg_catalog.pg_conf_load_time()");
+    char *loaded = helper_postgres_sql(server, "SELECT pg_catalog.format("
+                                               "'SELECT pg_catalog.pg_conf_load_time() > %L',"
+                                               " pg_catalog.pg_conf_load_time())");
     CLEANUP(own_freep) char *path = own_format("%s/pg_hba.conf", server->data);
     write_file(path, "w", lines);
     const char *const arguments[] = {"reload", "-s", "-D", server->data, NULL};
     run_quietly(server, "pg_ctl", arguments);
-    wait_for_new_configuration(server, old);
+    helper_postgres_await(server, loaded, "t");
 }
 
 char *helper_postgres_run(const struct helper_postgres *server, const char *program,
@@ -329,12 +331,44 @@ char *helper_postgres_sql(const struct helper_postgres *server, const char *sql)
 {
     CLEANUP(own_freep) char *path = own_format("%s/input.sql", server->directory);
     write_file(path, "w", sql);
-    const char *const arguments[] = {"-XAtq", "--set=ON_ERROR_STOP=1", "-f", path, NULL};
-    char *output = helper_postgres_run(server, "psql", arguments);
-    size_t size = strlen(output);
-    if (size > 0 && output[size - 1] == '\n')
-        output[size - 1] = '\0';
-    return output;
+    /* rows by a file of their own: what psql says besides, a warning say, is no part of them */
+    CLEANUP(own_freep) char *rows_path = own_format("%s/rows", server->directory);
+    const char *const arguments[] = {"-XAtq", "--set=ON_ERROR_STOP=1", "-f", path, "-o", rows_path,
+                                     NULL};
+    run_quietly(server, "psql", arguments);
+    CLEANUP(buf_done) struct buf rows = BUF(OUTPUT_BYTES_MAX);
+    struct error err;
+    if (buf_read_file(&rows, AT_FDCWD, rows_path, &err) < 0)
+        fail_msg("%s", err.text);
+    if (rows.size > 0 && rows.data[rows.size - 1] == '\n')
+        rows.size--;
+    return buf_string(&rows);
+}
+
+void helper_postgres_await(const struct helper_postgres *server, const char *sql,
+                           const char *answer)
+{
+    int64_t deadline_ms = clock_monotonic_ms() + PATIENCE_SECONDS * INT64_C(1000);
+    for (;;) {
+        CLEANUP(own_freep) char *rows = helper_postgres_sql(server, sql);
+        if (strcmp(rows, answer) == 0)
+            return;
+        if (clock_monotonic_ms() > deadline_ms)
+            fail_msg("'%s' gives '%s', never '%s'", sql, rows, answer);
+        usleep(POLL_US);
+    }
+}
+
+pid_t helper_postgres_process(const struct helper_postgres *server, const char *type)
+{
+    CLEANUP(own_freep)
+    char *sql = own_format("SELECT pid FROM pg_catalog.pg_stat_activity"
+                           " WHERE backend_type = '%s'",
+                           type ? type : "");
+    CLEANUP(own_freep) char *text = type ? helper_postgres_sql(server, sql) : own_strdup("");
+    pid_t pid = type ? (pid_t)strtol(text, NULL, 10) : read_postmaster(server->data);
+    assert_true(pid > 1);
+    return pid;
 }
 
 struct pg_options helper_postgres_login(const struct helper_postgres *server, const char *user,
@@ -345,6 +379,7 @@ struct pg_options helper_postgres_login(const struct helper_postgres *server, co
         .port = server->port,
         .user = user,
         .database = "postgres",
+        .connect_timeout_seconds = PATIENCE_SECONDS,
         .cancel = cancel,
     };
 }

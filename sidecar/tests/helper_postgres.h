@@ -9,6 +9,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 #include "sidecar/pg.h"
 
@@ -54,6 +55,12 @@ struct pg_options helper_postgres_login(const struct helper_postgres *server, co
 char *helper_postgres_sql(const struct helper_postgres *server, const char *sql);
 /* The same without an answer; psql's commands work too. */
 void helper_postgres_do(const struct helper_postgres *server, const char *sql);
+/* Waits until SQL gives these rows; fails the test after minutes. The clock must not be faked. */
+void helper_postgres_await(const struct helper_postgres *server, const char *sql,
+                           const char *answer);
+/* The process that is of a backend_type of pg_stat_activity, the postmaster for NULL. Never 0 or 1,
+ * so it can be given to kill(), for which 0 is all of the test's own process group. */
+pid_t helper_postgres_process(const struct helper_postgres *server, const char *type);
 /* Runs one of the programs as the server's user with PGHOST, PGPORT, PGUSER and PGDATABASE set; a
  * status other than 0 fails the test. What it printed is the caller's (own_freep). arguments are
  * NULL-terminated. */

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Sessions with a real server, most of all what goes wrong with them. */
 #include <inttypes.h>
-#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -16,7 +15,7 @@
 
 #include "common/buf.h"
 #include "common/cancel.h"
-#include "common/clock.h"
+#include "common/crew.h"
 #include "common/own.h"
 #include "sidecar/lsn.h"
 #include "sidecar/pg.h"
@@ -38,6 +37,7 @@ static const char hba_without_role[] = "local all postgres trust\n"
 static struct helper_postgres *server;
 static struct cancel cancel;
 static struct buf password = BUF_SECRET(100);
+static pid_t stopped; /* a process of the server; 0: none */
 
 static int set_up(void **state)
 {
@@ -65,6 +65,32 @@ static int mend(void **state)
     (void)state;
     helper_postgres_set_hba(server, hba);
     helper_postgres_add_role(server, SQL_PASSWORD);
+    return 0;
+}
+
+/* The same for settings and for what shadows the catalog. */
+static int take_settings_back(void **state)
+{
+    (void)state;
+    helper_postgres_do(server, "SET search_path = pg_catalog; ALTER ROLE lifeboat RESET ALL;"
+                               "ALTER DATABASE postgres RESET ALL; DROP SCHEMA public CASCADE;"
+                               "CREATE SCHEMA public");
+    return 0;
+}
+
+static void stop_process(const char *type)
+{
+    stopped = helper_postgres_process(server, type);
+    kill(stopped, SIGSTOP);
+}
+
+/* A teardown as well: whatever comes after would wait for the stopped process for ever. */
+static int continue_process(void **state)
+{
+    (void)state;
+    if (stopped)
+        kill(stopped, SIGCONT);
+    stopped = 0;
     return 0;
 }
 
@@ -125,18 +151,6 @@ static void assert_sql(const char *sql, const char *answer)
 {
     CLEANUP(own_freep) char *rows = helper_postgres_sql(server, sql);
     assert_string_equal(rows, answer);
-}
-
-/* Waits until a query's answer is answer. */
-static void wait_for(const struct helper_postgres *whom, const char *sql, const char *answer)
-{
-    for (int i = 0; i < 1000; i++) {
-        CLEANUP(own_freep) char *rows = helper_postgres_sql(whom, sql);
-        if (strcmp(rows, answer) == 0)
-            return;
-        usleep(10000);
-    }
-    fail_msg("never: %s = %s", sql, answer);
 }
 
 /* Connecting */
@@ -204,8 +218,6 @@ static void the_settings_of_role_and_database_do_not_count(void **state)
     struct error err;
     if (pg_backup_start(pg, "slower than a millisecond", &lsn, &err) < 0)
         fail_msg("%s", err.text);
-    helper_postgres_do(server, "ALTER ROLE lifeboat RESET ALL;"
-                               "ALTER DATABASE postgres RESET ALL");
 }
 
 static void a_wrong_password_names_role_and_field(void **state)
@@ -309,18 +321,12 @@ static void an_impossible_option_is_permanent(void **state)
 static void a_server_that_does_not_answer_is_given_up(void **state)
 {
     (void)state;
-    CLEANUP(own_freep)
-    char *pid = helper_postgres_sql(server, "SELECT split_part(pg_read_file('postmaster.pid'),"
-                                            " E'\\n', 1)");
-    pid_t postmaster = (pid_t)strtol(pid, NULL, 10);
     struct pg_options options = login();
     options.connect_timeout_seconds = 1;
     CLEANUP(pg_closep) struct pg *pg = NULL;
     struct error err;
-    kill(postmaster, SIGSTOP);
-    int opened = pg_open(&pg, &options, &err);
-    kill(postmaster, SIGCONT);
-    assert_int_equal(opened, -1);
+    stop_process(NULL);
+    assert_int_equal(pg_open(&pg, &options, &err), -1);
     assert_error(&err, ERROR_TRANSIENT, "no answer in time");
 }
 
@@ -434,9 +440,6 @@ static void what_a_tenant_planted_never_runs(void **state)
     pg_closep(&pg);
 
     assert_sql("SELECT * FROM public.caught", "");
-    helper_postgres_do(server, "SET search_path = pg_catalog; ALTER ROLE lifeboat RESET ALL;"
-                               "ALTER DATABASE postgres RESET ALL; DROP SCHEMA public CASCADE;"
-                               "CREATE SCHEMA public");
 }
 
 /* Backups */
@@ -484,7 +487,7 @@ static void closing_the_session_aborts_the_backup(void **state)
     struct error err;
     assert_int_equal(pg_backup_start(pg, "x", &start_lsn, &err), 0);
     pg_closep(&pg);
-    wait_for(server, sessions, "0");
+    helper_postgres_await(server, sessions, "0");
     CLEANUP(own_freep) char *path = own_format("%s/log", server->directory);
     CLEANUP(buf_done) struct buf log = BUF(1 << 24);
     assert_int_equal(buf_read_file(&log, -1, path, &err), 0);
@@ -498,7 +501,7 @@ static void a_session_that_the_server_ended_is_transient(void **state)
     CLEANUP(pg_closep) struct pg *pg = open_session(&options);
     helper_postgres_do(server, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
                                " WHERE usename = 'lifeboat'");
-    wait_for(server, sessions, "0");
+    helper_postgres_await(server, sessions, "0");
     bool in_recovery;
     struct error err;
     assert_int_equal(pg_in_recovery(pg, &in_recovery, &err), -1);
@@ -507,46 +510,62 @@ static void a_session_that_the_server_ended_is_transient(void **state)
     assert_int_equal(err.kind, ERROR_TRANSIENT);
 }
 
-static void *cancel_when_waiting(void *arg)
+/* A backup that another thread starts. */
+struct start {
+    struct cancel cancel;
+    struct crew *crew;
+    struct pg *pg;
+};
+
+static int prepare_start(void **state)
 {
-    wait_for(server,
-             "SELECT count(*) FROM pg_stat_activity WHERE usename = 'lifeboat'"
-             " AND state = 'active'",
-             "1");
-    cancel_trigger(arg);
-    return NULL;
+    struct start *s = own_alloc(sizeof(*s));
+    struct error err;
+    *state = s;
+    if (cancel_init(&s->cancel, &err) < 0)
+        return -1;
+    s->crew = crew_new(&s->cancel);
+    return 0;
+}
+
+static int end_start(void **state)
+{
+    CLEANUP(own_freep) struct start *s = *state;
+    crew_freep(&s->crew);
+    pg_closep(&s->pg);
+    cancel_done(&s->cancel);
+    return continue_process(state);
+}
+
+static int start_backup(void *arg, struct error *err)
+{
+    struct start *s = arg;
+    uint64_t lsn;
+    return pg_backup_start(s->pg, "x", &lsn, err);
 }
 
 static void a_cancel_ends_the_wait_for_a_checkpoint(void **state)
 {
-    (void)state;
-    CLEANUP(own_freep)
-    char *pid = helper_postgres_sql(server, "SELECT pid FROM pg_stat_activity"
-                                            " WHERE backend_type = 'checkpointer'");
-    pid_t checkpointer = (pid_t)strtol(pid, NULL, 10);
-    struct cancel own_cancel;
-    struct error err;
-    assert_int_equal(cancel_init(&own_cancel, &err), 0);
+    struct start *s = *state;
     struct pg_options options = login();
-    options.cancel = &own_cancel;
-    struct pg *pg = open_session(&options);
-    pthread_t thread;
-    uint64_t lsn;
-    kill(checkpointer, SIGSTOP); /* now nothing comes to an end */
-    assert_int_equal(pthread_create(&thread, NULL, cancel_when_waiting, &own_cancel), 0);
-    int started = pg_backup_start(pg, "x", &lsn, &err);
-    pthread_join(thread, NULL);
-    assert_int_equal(started, -1);
+    options.cancel = &s->cancel;
+    s->pg = open_session(&options);
+    struct error err;
+    stop_process("checkpointer"); /* now nothing comes to an end */
+    assert_int_equal(crew_start(s->crew, "start", start_backup, s, &err), 0);
+    helper_postgres_await(server,
+                          "SELECT count(*) FROM pg_stat_activity WHERE usename = 'lifeboat'"
+                          " AND state = 'active'",
+                          "1");
+    cancel_trigger(&s->cancel);
+    assert_int_equal(crew_join(s->crew, &err), -1);
     assert_int_equal(err.kind, ERROR_CANCELED);
     /* the server itself sees that nobody is there, and ends the backup */
-    wait_for(server, sessions, "0");
-    kill(checkpointer, SIGCONT);
+    helper_postgres_await(server, sessions, "0");
 
     CLEANUP(pg_backup_end_done) struct pg_backup_end end = {0};
-    assert_int_equal(pg_backup_stop(pg, &end, &err), -1);
+    assert_int_equal(pg_backup_stop(s->pg, &end, &err), -1);
     assert_int_equal(err.kind, ERROR_CANCELED);
-    pg_closep(&pg);
-    cancel_done(&own_cancel);
 }
 
 static void a_canceled_job_does_not_even_connect(void **state)
@@ -590,7 +609,8 @@ int main(void)
         cmocka_unit_test(a_server_says_what_it_is),
         cmocka_unit_test(the_role_has_exactly_what_it_needs),
         cmocka_unit_test(a_tcp_connection_does_as_well),
-        cmocka_unit_test(the_settings_of_role_and_database_do_not_count),
+        cmocka_unit_test_teardown(the_settings_of_role_and_database_do_not_count,
+                                  take_settings_back),
         cmocka_unit_test(a_wrong_password_names_role_and_field),
         cmocka_unit_test(a_password_with_a_nul_is_refused),
         cmocka_unit_test_teardown(a_missing_role_or_database_is_named, mend),
@@ -598,16 +618,17 @@ int main(void)
         cmocka_unit_test_teardown(the_pg_hba_line_for_replication_is_named_too, mend),
         cmocka_unit_test(a_server_that_is_not_there_is_transient),
         cmocka_unit_test(an_impossible_option_is_permanent),
-        cmocka_unit_test(a_server_that_does_not_answer_is_given_up),
+        cmocka_unit_test_teardown(a_server_that_does_not_answer_is_given_up, continue_process),
         cmocka_unit_test(a_superuser_is_refused),
         cmocka_unit_test_teardown(the_statements_that_are_named_give_what_is_missing, mend),
         cmocka_unit_test_teardown(a_role_without_replication_is_told_the_statement, mend),
-        cmocka_unit_test(what_a_tenant_planted_never_runs),
+        cmocka_unit_test_teardown(what_a_tenant_planted_never_runs, take_settings_back),
         cmocka_unit_test(a_backup_has_a_label_and_ends_behind_its_start),
         cmocka_unit_test(stopping_without_a_start_is_permanent),
         cmocka_unit_test(closing_the_session_aborts_the_backup),
         cmocka_unit_test(a_session_that_the_server_ended_is_transient),
-        cmocka_unit_test(a_cancel_ends_the_wait_for_a_checkpoint),
+        cmocka_unit_test_setup_teardown(a_cancel_ends_the_wait_for_a_checkpoint, prepare_start,
+                                        end_start),
         cmocka_unit_test(a_canceled_job_does_not_even_connect),
         cmocka_unit_test(a_promotion_during_a_backup_fails_it),
     };

@@ -2,27 +2,26 @@
 /* Streaming from a real server, compared with the files that it keeps itself. */
 #include <fcntl.h>
 #include <inttypes.h>
-#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "common/buf.h"
 #include "common/cancel.h"
 #include "common/clock.h"
+#include "common/crew.h"
 #include "common/own.h"
 #include "sidecar/lsn.h"
 #include "sidecar/pg_replication.h"
 #include "sidecar/tests/helper_postgres.h"
 #include "sidecar/wal_message.h"
 
-enum { SEGMENT = 1 << 20, MESSAGE_BYTES_MAX = 1 << 20, PATIENCE_MS = 30000 };
+enum { SEGMENT = 1 << 20, MESSAGE_BYTES_MAX = 1 << 20, PATIENCE_MS = 120000 };
 
 static struct helper_postgres *server;
 static struct cancel cancel;
@@ -66,7 +65,7 @@ static void start(struct pg_replication *replication, const char *slot, uint32_t
 }
 
 /* Takes in one message that continues wal, which begins at start_lsn: 1, 0 and -1 as
- * pg_replication_receive. Reports all as flushed. */
+ * pg_replication_receive. Reports all as flushed. Asserts nothing, as threads call it too. */
 static int receive(struct pg_replication *replication, uint64_t start_lsn, struct buf *wal,
                    struct error *err)
 {
@@ -76,11 +75,12 @@ static int receive(struct pg_replication *replication, uint64_t start_lsn, struc
         return received;
     struct wal_message message;
     if (wal_message_parse(content.data, content.size, &message, err) < 0)
-        fail_msg("%s", err->text);
+        return -1;
     if (message.type == WAL_MESSAGE_DATA) {
-        assert_int_equal(message.lsn, start_lsn + wal->size);
-        assert_true(message.server_lsn >= message.lsn + message.size);
-        assert_int_equal(buf_append(wal, message.data, message.size, err), 0);
+        if (message.lsn != start_lsn + wal->size || message.server_lsn < message.lsn + message.size)
+            return error_set(err, ERROR_CORRUPT, "the stream has a gap or runs ahead");
+        if (buf_append(wal, message.data, message.size, err) < 0)
+            return -1;
     }
     return pg_replication_report(replication, start_lsn + wal->size, err) < 0 ? -1 : 1;
 }
@@ -163,14 +163,8 @@ static void a_slot_is_temporary_and_keeps_wal_from_the_start(void **state)
     /* the connection goes on after a refusal */
     assert_int_equal(pg_replication_create_slot(replication, "lifeboat_other", &err), 0);
     pg_replication_closep(&replication);
-    for (int i = 0; i < 500; i++) {
-        CLEANUP(own_freep)
-        char *count = helper_postgres_sql(server, "SELECT count(*) FROM pg_replication_slots");
-        if (strcmp(count, "0") == 0)
-            return;
-        usleep(10000);
-    }
-    fail_msg("the slot outlives its connection");
+    /* the slot does not outlive its connection */
+    helper_postgres_await(server, "SELECT count(*) FROM pg_replication_slots", "0");
 }
 
 static void wal_that_is_gone_is_permanent_and_says_so(void **state)
@@ -220,41 +214,70 @@ static void a_message_beyond_the_limit_is_refused(void **state)
     assert_int_equal(err.kind, ERROR_PERMANENT);
 }
 
-static void *trigger(void *arg)
+/* WAL that another thread takes in until something ends it. */
+struct stream {
+    struct cancel cancel;
+    struct crew *crew;
+    struct pg_replication *replication;
+    uint64_t start_lsn;
+    struct buf wal;
+};
+
+static int take_in(void *arg, struct error *err)
 {
-    usleep(50000);
-    cancel_trigger(arg);
-    return NULL;
+    struct stream *s = arg;
+    int received;
+    while ((received = receive(s->replication, s->start_lsn, &s->wal, err)) == 1)
+        ;
+    return received;
+}
+
+static int open_stream(void **state)
+{
+    struct stream *s = own_alloc(sizeof(*s));
+    struct error err;
+    *state = s;
+    s->wal = (struct buf)BUF(64 << 20);
+    if (cancel_init(&s->cancel, &err) < 0)
+        return -1;
+    s->crew = crew_new(&s->cancel);
+    struct pg_options options = helper_postgres_login(server, "lifeboat", &s->cancel);
+    struct pg_system system;
+    if (pg_replication_open(&s->replication, &options, &system, &err) < 0)
+        fail_msg("%s", err.text);
+    s->start_lsn = system.flushed_lsn;
+    start(s->replication, NULL, 1, s->start_lsn);
+    return crew_start(s->crew, "stream", take_in, s, &err);
+}
+
+static int close_stream(void **state)
+{
+    CLEANUP(own_freep) struct stream *s = *state;
+    crew_freep(&s->crew);
+    pg_replication_closep(&s->replication);
+    buf_done(&s->wal);
+    cancel_done(&s->cancel);
+    return 0;
 }
 
 static void a_cancel_ends_the_wait_for_wal(void **state)
 {
-    (void)state;
-    struct cancel own_cancel;
+    struct stream *s = *state;
     struct error err;
-    assert_int_equal(cancel_init(&own_cancel, &err), 0);
-    struct pg_options options = helper_postgres_login(server, "lifeboat", &own_cancel);
-    struct pg_system system;
-    struct pg_replication *replication;
-    assert_int_equal(pg_replication_open(&replication, &options, &system, &err), 0);
-    start(replication, NULL, 1, system.flushed_lsn);
-    CLEANUP(buf_done) struct buf wal = BUF(MESSAGE_BYTES_MAX);
-    pthread_t thread;
-    assert_int_equal(pthread_create(&thread, NULL, trigger, &own_cancel), 0);
+    /* now it has reported all that there is, and waits for more */
+    helper_postgres_await(server,
+                          "SELECT flush_lsn = pg_current_wal_flush_lsn()"
+                          " FROM pg_stat_replication",
+                          "t");
     int64_t began_ms = clock_monotonic_ms();
-    int received;
-    while ((received = receive(replication, system.flushed_lsn, &wal, &err)) == 1)
-        ;
-    pthread_join(thread, NULL);
-    assert_int_equal(received, -1);
+    cancel_trigger(&s->cancel);
+    assert_int_equal(crew_join(s->crew, &err), -1);
     assert_int_equal(err.kind, ERROR_CANCELED);
     assert_true(clock_monotonic_ms() - began_ms < PATIENCE_MS / 2);
-    assert_int_equal(pg_replication_report(replication, 0, &err), -1);
+    assert_int_equal(pg_replication_report(s->replication, 0, &err), -1);
     assert_int_equal(err.kind, ERROR_CANCELED);
-    assert_int_equal(pg_replication_receive(replication, 0, &wal, &err), -1);
+    assert_int_equal(pg_replication_receive(s->replication, 0, &s->wal, &err), -1);
     assert_int_equal(err.kind, ERROR_CANCELED);
-    pg_replication_closep(&replication);
-    cancel_done(&own_cancel);
 }
 
 /* Streams timeline 1 from lsn to where the promotion ended it, which is the result. */
@@ -311,33 +334,17 @@ static void a_promotion_is_followed_along_the_history(void **state)
     helper_postgres_stop(&standby);
 }
 
-static void *shut_down(void *arg)
-{
-    helper_postgres_shut_down(arg, "fast");
-    return NULL;
-}
-
 static void a_shutdown_ends_the_stream_and_waits_for_nobody(void **state)
 {
-    (void)state;
-    struct pg_system system;
-    CLEANUP(pg_replication_closep)
-    struct pg_replication *replication = open_replication(server, &system);
-    start(replication, NULL, 1, system.flushed_lsn);
-    CLEANUP(buf_done) struct buf wal = BUF(64 << 20);
+    struct stream *s = *state;
     struct error err;
-    pthread_t thread;
-    int received;
-    assert_int_equal(pthread_create(&thread, NULL, shut_down, server), 0);
-    while ((received = receive(replication, system.flushed_lsn, &wal, &err)) == 1)
-        ;
-    pthread_join(thread, NULL);
+    helper_postgres_shut_down(server, "fast");
     helper_postgres_resume(server);
-    assert_int_equal(received, -1);
+    assert_int_equal(crew_join(s->crew, &err), -1);
     assert_int_equal(err.kind, ERROR_TRANSIENT);
     assert_non_null(strstr(err.text, "shutting down"));
     /* the shutdown checkpoint, the last record before the end, came too */
-    assert_true(system.flushed_lsn + wal.size >=
+    assert_true(s->start_lsn + s->wal.size >=
                 query_lsn(server, "SELECT checkpoint_lsn FROM pg_control_checkpoint()"));
 }
 
@@ -368,9 +375,10 @@ int main(void)
         cmocka_unit_test(wal_that_is_gone_is_permanent_and_says_so),
         cmocka_unit_test(nothing_in_time_is_no_error),
         cmocka_unit_test(a_message_beyond_the_limit_is_refused),
-        cmocka_unit_test(a_cancel_ends_the_wait_for_wal),
+        cmocka_unit_test_setup_teardown(a_cancel_ends_the_wait_for_wal, open_stream, close_stream),
         cmocka_unit_test(a_promotion_is_followed_along_the_history),
-        cmocka_unit_test(a_shutdown_ends_the_stream_and_waits_for_nobody),
+        cmocka_unit_test_setup_teardown(a_shutdown_ends_the_stream_and_waits_for_nobody,
+                                        open_stream, close_stream),
         cmocka_unit_test(a_crash_ends_the_stream),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

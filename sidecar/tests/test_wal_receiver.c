@@ -28,7 +28,7 @@
 #include "sidecar/wal_archive.h"
 #include "sidecar/wal_receiver.h"
 
-enum { MIB = 1 << 20, SEGMENT = 16 * MIB, PATIENCE_MS = 30000, POLL_MS = 20 };
+enum { MIB = 1 << 20, SEGMENT = 16 * MIB, PATIENCE_MS = 120000, POLL_MS = 20 };
 
 static const char settings[] = "wal_keep_size = 2GB\nautovacuum = off\n";
 static struct helper_postgres *server;
@@ -50,13 +50,15 @@ static struct {
     int (*put)(struct store *store, const char *name, const struct store_bytes *bytes,
                struct error *err);
     atomic_uint waiting;
-    int gate; /* readable: open */
-} bucket;
+    int gate;  /* readable: open */
+    int queue; /* readable: somebody waits at the gate */
+} bucket = {.gate = -1, .queue = -1};
 
 static int put_through_gate(struct store *store, const char *name, const struct store_bytes *bytes,
                             struct error *err)
 {
     atomic_fetch_add(&bucket.waiting, 1);
+    eventfd_write(bucket.queue, 1);
     if (cancel_poll(store->cancel, bucket.gate, POLLIN, -1, err) < 0)
         return -1;
     return bucket.put(store, name, bytes, err);
@@ -69,6 +71,14 @@ static int refuse_put(struct store *store, const char *name, const struct store_
     (void)name;
     (void)bytes;
     return error_set(err, ERROR_PERMANENT, "the bucket is full");
+}
+
+static void close_gate(void)
+{
+    bucket.waiting = 0;
+    bucket.gate = eventfd(0, EFD_CLOEXEC);
+    bucket.queue = eventfd(0, EFD_CLOEXEC);
+    assert_true(bucket.gate >= 0 && bucket.queue >= 0);
 }
 
 /* Before the backup begins. */
@@ -100,18 +110,6 @@ static int stop_server(void **state)
     (void)state;
     helper_postgres_stop(&server);
     return 0;
-}
-
-static void wait_for(const struct helper_postgres *whom, const char *sql, const char *answer)
-{
-    int64_t deadline_ms = clock_monotonic_ms() + PATIENCE_MS;
-    while (clock_monotonic_ms() < deadline_ms) {
-        CLEANUP(own_freep) char *rows = helper_postgres_sql(whom, sql);
-        if (strcmp(rows, answer) == 0)
-            return;
-        usleep(POLL_MS * 1000);
-    }
-    fail_msg("'%s' never became '%s'", sql, answer);
 }
 
 static uint64_t lsn_of(const struct helper_postgres *whom, const char *sql)
@@ -149,6 +147,8 @@ static int teardown(void **state)
     pg_closep(&f->pg);
     if (f->helper.directory[0])
         helper_repo_close(&f->helper);
+    own_closep(&bucket.gate);
+    own_closep(&bucket.queue);
     return 0;
 }
 
@@ -294,10 +294,11 @@ static void stream_and_slot_are_gone_at_the_end(void **state)
 {
     struct fixture *f = *state;
     begin(f, server);
-    wait_for(server, "SELECT temporary, active FROM pg_catalog.pg_replication_slots", "t|t");
+    helper_postgres_await(server, "SELECT temporary, active FROM pg_catalog.pg_replication_slots",
+                          "t|t");
     end(f);
-    wait_for(server, "SELECT count(*) FROM pg_catalog.pg_replication_slots", "0");
-    wait_for(server, "SELECT count(*) FROM pg_catalog.pg_stat_replication", "0");
+    helper_postgres_await(server, "SELECT count(*) FROM pg_catalog.pg_replication_slots", "0");
+    helper_postgres_await(server, "SELECT count(*) FROM pg_catalog.pg_stat_replication", "0");
 }
 
 static void the_server_may_drop_wal_that_is_stored(void **state)
@@ -311,7 +312,7 @@ static void the_server_may_drop_wal_that_is_stored(void **state)
     lsn_format(before_last, lsn);
     CLEANUP(own_freep)
     char *sql = own_format("SELECT restart_lsn = '%s' FROM pg_catalog.pg_replication_slots", lsn);
-    wait_for(server, sql, "t");
+    helper_postgres_await(server, sql, "t");
     end(f);
 }
 
@@ -320,6 +321,13 @@ static void set(const char *setting)
     CLEANUP(own_freep) char *sql = own_format("ALTER SYSTEM %s", setting);
     helper_postgres_do(server, sql);
     helper_postgres_do(server, "SELECT pg_catalog.pg_reload_conf()");
+}
+
+/* The teardown of who sets; with a synchronous standby left set, commits would wait for ever. */
+static int reset_and_tear_down(void **state)
+{
+    set("RESET ALL");
+    return teardown(state);
 }
 
 /* What synchronous_standby_names says of everybody, or of our name in any case. */
@@ -331,39 +339,39 @@ static void nobody_s_commit_waits_for_us(void **state)
         CLEANUP(own_freep)
         char *setting = own_format("SET synchronous_standby_names = '%s'", values[i]);
         set(setting);
-        wait_for(server, "SHOW synchronous_standby_names", values[i]);
+        helper_postgres_await(server, "SHOW synchronous_standby_names", values[i]);
         begin(f, server);
         emit_wal(server, 20);
-        wait_for(server,
-                 "SELECT write_lsn > slots.restart_lsn, flush_lsn, sync_state"
-                 " FROM pg_catalog.pg_stat_replication AS stat"
-                 " JOIN pg_catalog.pg_replication_slots AS slots ON slots.active_pid = stat.pid",
-                 "t||async");
+        helper_postgres_await(
+            server,
+            "SELECT write_lsn > slots.restart_lsn, flush_lsn, sync_state"
+            " FROM pg_catalog.pg_stat_replication AS stat"
+            " JOIN pg_catalog.pg_replication_slots AS slots ON slots.active_pid = stat.pid",
+            "t||async");
         end(f);
         expect_wal(f, f->stop_lsn);
         teardown(state);
         setup(state);
         f = *state;
     }
-    set("RESET synchronous_standby_names");
 }
 
 static void a_slow_bucket_does_not_cost_the_connection(void **state)
 {
     struct fixture *f = *state;
+    struct error err;
     set("SET wal_sender_timeout = '1s'");
-    bucket.gate = eventfd(0, EFD_CLOEXEC);
+    close_gate();
     replace_put(f, put_through_gate);
     begin(f, server);
     emit_wal(server, 80); /* more than all buffers hold */
+    assert_int_equal(cancel_poll(&f->helper.cancel, bucket.queue, POLLIN, PATIENCE_MS, &err), 1);
     helper_postgres_do(server, "SELECT pg_catalog.pg_sleep(2.5)");
     assert_int_equal(bucket.waiting, 1);
-    wait_for(server, "SELECT count(*) FROM pg_catalog.pg_stat_replication", "1");
+    helper_postgres_await(server, "SELECT count(*) FROM pg_catalog.pg_stat_replication", "1");
     eventfd_write(bucket.gate, 1);
     end(f);
     expect_wal(f, f->stop_lsn);
-    own_closep(&bucket.gate);
-    set("RESET wal_sender_timeout");
 }
 
 static void large_segments_are_stored_in_parts(void **state)
@@ -475,13 +483,14 @@ static void cancelling_ends_both_threads(void **state)
 static void cancelling_ends_the_wait_for_a_hanging_bucket(void **state)
 {
     struct fixture *f = *state;
-    bucket.gate = eventfd(0, EFD_CLOEXEC);
+    struct error err;
+    close_gate();
     replace_put(f, put_through_gate);
     begin(f, server);
     emit_wal(server, 80);
+    assert_int_equal(cancel_poll(&f->helper.cancel, bucket.queue, POLLIN, PATIENCE_MS, &err), 1);
     cancel_trigger(&f->helper.cancel);
     expect_failure(f, ERROR_CANCELED, "");
-    own_closep(&bucket.gate);
 }
 
 static int finish(void *arg, struct error *err)
@@ -547,6 +556,7 @@ static void a_receiver_that_never_started_can_be_closed(void **state)
 }
 
 #define test(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define test_that_sets(name) cmocka_unit_test_setup_teardown(name, setup, reset_and_tear_down)
 
 int main(void)
 {
@@ -556,8 +566,8 @@ int main(void)
         test(a_quiet_server_is_no_obstacle),
         test(stream_and_slot_are_gone_at_the_end),
         test(the_server_may_drop_wal_that_is_stored),
-        test(nobody_s_commit_waits_for_us),
-        test(a_slow_bucket_does_not_cost_the_connection),
+        test_that_sets(nobody_s_commit_waits_for_us),
+        test_that_sets(a_slow_bucket_does_not_cost_the_connection),
         test(large_segments_are_stored_in_parts),
         test(a_standby_gives_what_it_has_and_its_new_timeline_after_promotion),
         test(a_promotion_during_the_backup_fails_it),
