@@ -119,19 +119,30 @@ static size_t on_header(char *line, size_t unit, size_t count, void *arg)
     return whole;
 }
 
-static size_t on_body(char *data, size_t unit, size_t count, void *arg)
+/* Keeps a piece of a body; room for all of it is made at once where its size is known. */
+static int keep(struct transfer *transfer, const char *data, size_t size)
 {
-    struct transfer *transfer = arg;
     struct buf *body = &transfer->response->body;
-    size_t size = unit * count;
     curl_off_t length = 0;
     uint8_t *space;
     if (body->size == 0 &&
         curl_easy_getinfo(transfer->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length) ==
             CURLE_OK &&
         length > 0 && buf_reserve(body, (size_t)length, &space, &transfer->failure) < 0)
-        length = -1;
-    if (length < 0 || buf_append(body, data, size, &transfer->failure) < 0) {
+        return -1;
+    return buf_append(body, data, size, &transfer->failure);
+}
+
+static size_t on_body(char *data, size_t unit, size_t count, void *arg)
+{
+    struct transfer *transfer = arg;
+    const struct http_request *request = transfer->request;
+    size_t size = unit * count;
+    long status = 0;
+    curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
+    if (request->sink && status / 100 == 2)
+        return request->sink(request->sink_arg, data, size, &transfer->failure) < 0 ? 0 : size;
+    if (keep(transfer, data, size) < 0) {
         error_wrap(&transfer->failure, "response");
         return 0;
     }

@@ -30,6 +30,10 @@ struct http_request {
     const void *body;           /* lent; NULL: none, not even an empty one */
     size_t body_size;
     size_t response_max; /* bytes of response body that are accepted, a larger one is PERMANENT */
+    /* NULL: the body is kept. Else that of an answer with status 2xx goes here piece by piece as it
+     * comes, however long it is; other bodies are kept. -1 ends the request with the error set. */
+    int (*sink)(void *arg, const void *data, size_t size, struct error *err);
+    void *sink_arg;
     /* NULL: none; called with the bytes of body that moved, either way, since the last call */
     void (*progress)(void *arg, size_t bytes_moved);
     void *progress_arg;

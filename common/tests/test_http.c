@@ -253,6 +253,62 @@ static void a_body_larger_than_agreed_is_refused(void **state)
     assert_failure(f, "/lies", ERROR_PERMANENT, "larger than 4096 bytes");
 }
 
+/* A stream that its reader has enough of after stop_after bytes. */
+struct stream {
+    size_t size, stop_after;
+};
+
+static int take_piece(void *arg, const void *data, size_t size, struct error *err)
+{
+    struct stream *stream = arg;
+    (void)data;
+    stream->size += size;
+    if (stream->size > stream->stop_after)
+        return error_set(err, ERROR_CORRUPT, "too much");
+    return 0;
+}
+
+static int put_streamed(struct fixture *f, const char *path, const char *body,
+                        struct stream *stream, struct error *err)
+{
+    snprintf(f->url, sizeof(f->url), "%s%s", http_server_url(f->server), path);
+    const struct http_request request = {.method = "PUT",
+                                         .url = f->url,
+                                         .body = body,
+                                         .body_size = strlen(body),
+                                         .response_max = 4096,
+                                         .sink = take_piece,
+                                         .sink_arg = stream};
+    return http_perform(f->http, &request, &f->response, err);
+}
+
+static void a_stream_may_be_longer_than_what_would_be_kept(void **state)
+{
+    struct fixture *f = *state;
+    struct error err;
+    CLEANUP(own_freep) char *large = own_alloc(500001);
+    memset(large, 'x', 500000);
+    struct stream stream = {.stop_after = SIZE_MAX};
+    assert_int_equal(put_streamed(f, "/echo", large, &stream, &err), 0);
+    assert_int_equal(stream.size, 500000);
+    assert_int_equal(f->response.body.size, 0);
+    stream = (struct stream){.stop_after = 1000};
+    assert_int_equal(put_streamed(f, "/echo", large, &stream, &err), -1);
+    assert_int_equal(err.kind, ERROR_CORRUPT);
+    assert_non_null(strstr(err.text, "too much"));
+}
+
+static void an_error_is_kept_and_not_streamed(void **state)
+{
+    struct fixture *f = *state;
+    struct error err;
+    struct stream stream = {.stop_after = SIZE_MAX};
+    assert_int_equal(put_streamed(f, "/missing", "x", &stream, &err), 0);
+    assert_int_equal(f->response.status, 404);
+    assert_int_equal(stream.size, 0);
+    assert_body(f, "no");
+}
+
 static void a_strange_url_is_permanent(void **state)
 {
     struct fixture *f = *state;
@@ -389,6 +445,8 @@ int main(void)
         TEST(garbage_is_an_error),
         TEST(a_server_that_is_not_there_is_transient_and_named),
         TEST(a_body_larger_than_agreed_is_refused),
+        TEST(a_stream_may_be_longer_than_what_would_be_kept),
+        TEST(an_error_is_kept_and_not_streamed),
         TEST(a_strange_url_is_permanent),
         TEST(a_ca_file_that_is_not_there_is_named),
         TEST(progress_counts_bytes_both_ways),
