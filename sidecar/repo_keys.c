@@ -59,7 +59,9 @@ int user_keys_load(struct user_keys *ret_keys, const struct policy *policy,
 }
 
 /* The user key that a key object's name ("keys/<key-id>.<kek-id>") says it is wrapped by; false if
- * it is none of ours, or if it is not wrapped and encryption is on. */
+ * it is none of ours. A repository is encrypted or it is not, for its whole life: with encryption
+ * on, what is not wrapped is not believed, and without it what is wrapped is not opened, or else
+ * the next backup would store the key of all encrypted ones in clear. */
 static bool find_user_key(const struct user_keys *users, const char *name,
                           const struct key **ret_user)
 {
@@ -67,8 +69,8 @@ static bool find_user_key(const struct user_keys *users, const char *name,
     *ret_user = NULL;
     if (!wrapped_by)
         return false;
-    if (strcmp(wrapped_by + 1, not_wrapped) == 0)
-        return !users->active;
+    if (!users->active)
+        return strcmp(wrapped_by + 1, not_wrapped) == 0;
     for (size_t i = 0; i < users->count; i++) {
         char id[KEY_ID_TEXT_BYTES];
         key_id_text(&users->keys[i], id);
@@ -94,35 +96,60 @@ static int load_key(struct repo *repo, const struct repo_name *object, const str
     return error_wrap(err, "key object '%s'", object->name);
 }
 
+/* Appends "<kek-id>, <kek-id>" of the objects that hold the id key; a list that is too long is cut.
+ */
+static void list_wrappers(const struct repo *repo, const struct repo_names *objects,
+                          struct buf *list)
+{
+    struct error full;
+    for (size_t i = 0; i < objects->count; i++) {
+        const char *name = objects->names[i].name + strlen("keys/");
+        const char *wrapped_by = strrchr(name, '.');
+        if (wrapped_by && strncmp(name, repo->document.id_key, KEY_ID_TEXT_BYTES - 1) == 0 &&
+            buf_format(list, &full, "%s%s", list->size ? ", " : "", wrapped_by + 1) < 0)
+            return;
+    }
+}
+
+/* Likewise "'<name>' (id <kek-id>), …" of the user's keys. */
+static void list_users(const struct user_keys *users, struct buf *list)
+{
+    struct error full;
+    for (size_t i = 0; i < users->count; i++) {
+        char id[KEY_ID_TEXT_BYTES];
+        key_id_text(&users->keys[i], id);
+        if (buf_format(list, &full, "%s'%s' (id %s)", i ? ", " : "", users->names[i], id) < 0)
+            return;
+    }
+}
+
 /* Why the repository's id key is not among those that could be opened. */
 static int explain_no_id_key(const struct repo *repo, const struct user_keys *users,
                              const struct repo_names *objects, struct error *err)
 {
     CLEANUP(buf_done) struct buf ours = BUF(256), theirs = BUF(256);
-    struct error full; /* lists that are too long are cut */
-    for (size_t i = 0; i < users->count; i++) {
-        char id[KEY_ID_TEXT_BYTES];
-        key_id_text(&users->keys[i], id);
-        if (buf_format(&ours, &full, "%s'%s' (id %s)", i ? ", " : "", users->names[i], id) < 0)
-            break;
-    }
-    for (size_t i = 0; i < objects->count; i++) {
-        const char *name = objects->names[i].name + strlen("keys/");
-        const char *wrapped_by = strrchr(name, '.');
-        if (wrapped_by && strncmp(name, repo->document.id_key, KEY_ID_TEXT_BYTES - 1) == 0 &&
-            buf_format(&theirs, &full, "%s%s", theirs.size ? ", " : "", wrapped_by + 1) < 0)
-            break;
-    }
+    list_users(users, &ours);
+    list_wrappers(repo, objects, &theirs);
+    CLEANUP(own_freep) char *wrappers = buf_string(&theirs);
     if (theirs.size == 0)
         return error_set(err, ERROR_CORRUPT,
                          "the repository's id key '%s' is missing below 'keys/' in every region",
                          repo->document.id_key);
-    return error_set(
-        err, ERROR_PERMANENT,
-        "wrong key: the repository's keys are wrapped by user key %.*s, "
-        "spec.encryption.keys has %.*s: give the key that the repository was made with",
-        (int)theirs.size, (const char *)theirs.data, ours.size ? (int)ours.size : 4,
-        ours.size ? (const char *)ours.data : "none");
+    if (!users->active)
+        return error_set(err, ERROR_PERMANENT,
+                         "spec.encryption.mode 'None': the repository is encrypted with user key "
+                         "%s: set mode: AES256GCM and that key, or use another prefix for backups "
+                         "that are not encrypted",
+                         wrappers);
+    if (strcmp(wrappers, not_wrapped) == 0)
+        return error_set(err, ERROR_PERMANENT,
+                         "spec.encryption.mode 'AES256GCM': the repository is not encrypted: set "
+                         "mode: None to read it, and use another prefix for encrypted backups");
+    return error_set(err, ERROR_PERMANENT,
+                     "wrong key: the repository's keys are wrapped by user key %s, "
+                     "spec.encryption.keys has %.*s: give the key that the repository was made "
+                     "with",
+                     wrappers, (int)ours.size, (const char *)ours.data);
 }
 
 /* The data key that is to be the active one. */

@@ -222,6 +222,45 @@ static void a_wrong_key_is_told_with_both_ids(void **state)
     }
 }
 
+/* Opens the repository, in both ways, under the other mode than the one that made it. */
+static void assert_mode_refused(struct helper_repo *helper, const char *text)
+{
+    CLEANUP(repo_names_done) struct repo_names before = {0}, after = {0};
+    struct error err;
+    assert_int_equal(repo_list(helper->repo, "keys/", &before, &err), 0);
+    helper->policy->encryption.enabled ^= true;
+    for (int write = 0; write < 2; write++) {
+        assert_int_equal(helper_repo_reopen(helper, write, HELPER_REPO_SYSTEM, &err), -1);
+        assert_int_equal(err.kind, ERROR_PERMANENT);
+        assert_non_null(strstr(err.text, text));
+    }
+    helper->policy->encryption.enabled ^= true;
+    if (helper_repo_reopen(helper, false, HELPER_REPO_SYSTEM, &err) < 0)
+        fail_msg("%s", err.text);
+    assert_int_equal(repo_list(helper->repo, "keys/", &after, &err), 0);
+    assert_int_equal(after.count, before.count);
+}
+
+static void keys_of_an_encrypted_repository_are_never_stored_in_clear(void **state)
+{
+    (void)state;
+    CLEANUP(helper_repo_close) struct helper_repo helper;
+    helper_repo_open(&helper, 1, 0);
+    assert_mode_refused(&helper, "mode 'None': the repository is encrypted");
+}
+
+static void keys_in_clear_are_refused_where_encryption_is_on(void **state)
+{
+    (void)state;
+    CLEANUP(helper_repo_close) struct helper_repo helper;
+    struct error err;
+    helper_repo_prepare(&helper, 1, 1);
+    helper.policy->encryption.enabled = false;
+    if (helper_repo_reopen(&helper, true, HELPER_REPO_SYSTEM, &err) < 0)
+        fail_msg("%s", err.text);
+    assert_mode_refused(&helper, "mode 'AES256GCM': the repository is not encrypted");
+}
+
 static void a_lost_key_object_is_damage_not_a_wrong_key(void **state)
 {
     (void)state;
@@ -386,6 +425,8 @@ int main(void)
         cmocka_unit_test(a_lost_quorum_fails_the_put),
         cmocka_unit_test(a_region_that_comes_later_gets_the_keys),
         cmocka_unit_test(a_wrong_key_is_told_with_both_ids),
+        cmocka_unit_test(keys_of_an_encrypted_repository_are_never_stored_in_clear),
+        cmocka_unit_test(keys_in_clear_are_refused_where_encryption_is_on),
         cmocka_unit_test(a_lost_key_object_is_damage_not_a_wrong_key),
         cmocka_unit_test(a_damaged_key_object_is_corrupt),
         cmocka_unit_test(a_repository_of_another_system_is_refused_with_both_names),
