@@ -88,8 +88,8 @@ int pack_reader_data(struct pack_reader *reader, uint32_t piece, size_t size,
                      const uint8_t **ret_data, struct error *err)
 {
     uint32_t frame = piece / FRAME_PIECES;
-    size_t from = (size_t)(piece % FRAME_PIECES) * PIECE_BYTES, plain_size;
-    const uint8_t *plain;
+    size_t from = (size_t)(piece % FRAME_PIECES) * PIECE_BYTES, plain_size = 0;
+    const uint8_t *plain = NULL;
     if (pack_reader_frame(reader, frame, FRAME_DATA, &plain, &plain_size, err) < 0)
         return -1;
     if (from > plain_size || size > plain_size - from)

@@ -34,7 +34,8 @@ struct restore_options {
 
 struct restore_result {
     char backup[BACKUP_ID_BYTES];
-    uint64_t files, bytes, fetched_bytes;
+    uint64_t files, bytes;  /* without those that restore adds, and without WAL */
+    uint64_t fetched_bytes; /* of packs */
     int64_t duration_ms;
 };
 

@@ -119,25 +119,26 @@ static int check_empty(const struct location *location, struct error *err)
     return result;
 }
 
-/* Makes and opens a directory that the user named; locked as long as it is open. */
-static int open_location(const char *path, struct location *ret_location, struct error *err)
+/* Makes and opens a directory that the user named; locked as long as it is open. On failure
+ * location_done frees what there is. */
+static int open_location(const char *path, struct location *location, struct error *err)
 {
     if (make_path(path, err) < 0)
         return -1;
-    CLEANUP(location_done) struct location location = {.directory = -1};
-    location.directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (location.directory < 0)
+    location->path = own_strdup(path);
+    location->real_path = realpath(path, NULL);
+    if (!location->real_path) {
+        error_errno(err, errno, "resolve '%s'", path);
+        return -1;
+    }
+    location->directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (location->directory < 0)
         return error_errno(err, errno, "open directory '%s'", path);
-    if (flock(location.directory, LOCK_EX | LOCK_NB) < 0)
-        return errno == EWOULDBLOCK
-                   ? error_set(err, ERROR_CONFLICT, "another restore writes to '%s'", path)
-                   : error_errno(err, errno, "lock '%s'", path);
-    location.real_path = realpath(path, NULL);
-    if (!location.real_path)
-        return error_errno(err, errno, "resolve '%s'", path);
-    *ret_location = location;
-    location = (struct location){.directory = -1};
-    return 0;
+    if (flock(location->directory, LOCK_EX | LOCK_NB) == 0)
+        return 0;
+    return errno == EWOULDBLOCK
+               ? error_set(err, ERROR_CONFLICT, "another restore writes to '%s'", path)
+               : error_errno(err, errno, "lock '%s'", path);
 }
 
 /* A better message than "not empty" where the directory is somebody's running server. */
@@ -212,20 +213,24 @@ static const struct location *find_location(const struct target *target, const c
     return &target->root;
 }
 
-/* Opens the directory that path stands in, and gives the last part of path. */
+/* The last part of path; the rest is its directory, or there is none. */
+static const char *last_part(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+/* Opens the directory that path stands in. */
 static int open_parent(const struct target *target, const char *path, int *ret_directory,
-                       const char **ret_name, struct error *err)
+                       struct error *err)
 {
     const char *rest = path;
     const struct location *location = find_location(target, &rest);
-    const char *slash = strrchr(rest, '/');
-    CLEANUP(own_freep) char *parent = own_strdup(slash ? rest : ".");
-    if (slash)
-        parent[slash - rest] = '\0';
+    size_t length = (size_t)(last_part(rest) - rest);
+    CLEANUP(own_freep) char *parent = own_format("%.*s.", (int)length, rest);
     *ret_directory = open_beneath(location->directory, parent, O_PATH | O_DIRECTORY);
     if (*ret_directory < 0)
         return fail(err, errno, "open the directory of", path);
-    *ret_name = slash ? slash + 1 : rest;
     return 0;
 }
 
@@ -240,8 +245,8 @@ static bool is_tablespace_path(const char *path)
 int target_make_directory(struct target *target, const struct entry *entry, struct error *err)
 {
     CLEANUP(own_closep) int parent = -1;
-    const char *name;
-    if (open_parent(target, entry->path, &parent, &name, err) < 0)
+    const char *name = last_part(entry->path);
+    if (open_parent(target, entry->path, &parent, err) < 0)
         return -1;
     if (mkdirat(parent, name, DIRECTORY_MODE) < 0)
         return fail(err, errno, "make directory", entry->path);
@@ -249,6 +254,16 @@ int target_make_directory(struct target *target, const struct entry *entry, stru
     if (made < 0 || fchmod(made, (entry->mode & PERMISSION_BITS) | DIRECTORY_MODE) < 0)
         return fail(err, errno, "set the mode of", entry->path);
     return 0;
+}
+
+static int open_tablespace(const struct target *target, const char *path, struct location *location,
+                           struct error *err)
+{
+    if (check_apart(target, path, err) < 0 || /* by name, before it is made inside another */
+        open_location(path, location, err) < 0 || check_empty(location, err) < 0 ||
+        check_apart(target, location->real_path, err) < 0)
+        return -1;
+    return check_mode(location, err);
 }
 
 int target_place_tablespace(struct target *target, const struct entry *entry, const char *location,
@@ -261,17 +276,14 @@ int target_place_tablespace(struct target *target, const struct entry *entry, co
                          "location '%s' of tablespace '%s' is not an absolute path without '.' "
                          "and '..': choose another with --tablespace OLD=NEW",
                          location, entry->path);
-    CLEANUP(location_done) struct location placed = {.directory = -1};
-    if (check_apart(target, location, err) < 0 || /* by name, before it is made inside another */
-        open_location(location, &placed, err) < 0 || check_empty(&placed, err) < 0 ||
-        check_apart(target, placed.real_path, err) < 0 || check_mode(&placed, err) < 0)
+    struct location placed = {.directory = -1, .prefix = own_format("%s/", entry->path)};
+    if (open_tablespace(target, location, &placed, err) < 0) {
+        location_done(&placed);
         return error_wrap(err, "tablespace '%s' (--tablespace OLD=NEW moves it)", entry->path);
-    placed.prefix = own_format("%s/", entry->path);
-    placed.path = own_strdup(location);
+    }
     target->tablespaces = own_resize(target->tablespaces, target->tablespace_count + 1,
                                      sizeof(target->tablespaces[0]));
     target->tablespaces[target->tablespace_count++] = placed;
-    placed = (struct location){.directory = -1};
     return 0;
 }
 
@@ -282,8 +294,8 @@ int target_make_link(struct target *target, const struct entry *entry, struct er
     const struct location *location = find_location(target, &rest);
     assert(location != &target->root);
     CLEANUP(own_closep) int parent = -1;
-    const char *name;
-    if (open_parent(target, entry->path, &parent, &name, err) < 0)
+    const char *name = last_part(entry->path);
+    if (open_parent(target, entry->path, &parent, err) < 0)
         return -1;
     if (symlinkat(location->path, parent, name) < 0)
         return fail(err, errno, "make link", entry->path);
