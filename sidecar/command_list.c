@@ -12,18 +12,13 @@
 #include "sidecar/repo.h"
 #include "sidecar/session.h"
 
-/* "eu, us": the regions of a bit mask. */
-static char *region_names(const struct repo *repo, uint32_t mask)
+/* The regions of a bit mask. */
+static json_t *region_names(const struct repo *repo, uint32_t mask)
 {
-    char *names = own_strdup("");
-    for (size_t i = 0; i < regions_count(repo->regions); i++) {
-        if (!(mask & 1u << i))
-            continue;
-        char *longer =
-            own_format("%s%s%s", names, names[0] ? ", " : "", regions_at(repo->regions, i)->name);
-        free(names);
-        names = longer;
-    }
+    json_t *names = json_array();
+    for (size_t i = 0; i < regions_count(repo->regions); i++)
+        if (mask & 1u << i)
+            json_array_append_new(names, json_string(regions_at(repo->regions, i)->name));
     return names;
 }
 
@@ -51,7 +46,7 @@ static void free_rows(struct output_row *rows, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         manifest_done(&rows[i].manifest);
-        free(rows[i].regions);
+        json_decref(rows[i].regions);
         free(rows[i].error);
     }
     free(rows);

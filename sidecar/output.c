@@ -14,7 +14,11 @@
 #include "sidecar/lsn.h"
 #include "sidecar/restore.h"
 
-enum { SIZE_TEXT = 16, DURATION_TEXT = 24 };
+enum {
+    SIZE_TEXT = 16,
+    DURATION_TEXT = 24,
+    REAL_DIGITS = 15, /* all that a double keeps: 0.3 and not 0.29999999999999999 */
+};
 
 static int flush_output(struct error *err)
 {
@@ -31,7 +35,7 @@ int output_text(const char *text, struct error *err)
 
 int output_json(json_t *json, struct error *err)
 {
-    json_dumpf(json, stdout, JSON_INDENT(2));
+    json_dumpf(json, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(REAL_DIGITS));
     fputc('\n', stdout);
     json_decref(json);
     return flush_output(err);
@@ -54,6 +58,13 @@ static void format_ratio(const struct manifest *manifest, char ret_text[SIZE_TEX
                  (double)manifest->bytes_total / (double)manifest->bytes_stored);
 }
 
+static void print_regions(const json_t *regions)
+{
+    size_t i;
+    json_t *name;
+    json_array_foreach(regions, i, name) printf("%s%s", i ? ", " : "", json_string_value(name));
+}
+
 static void print_row(const struct output_row *row)
 {
     const struct manifest *manifest = &row->manifest;
@@ -68,18 +79,28 @@ static void print_row(const struct output_row *row)
     text_size(manifest->bytes_stored, stored);
     format_ratio(manifest, ratio);
     clock_format(manifest->finished_ms, time);
-    printf("%-27s  %-12s  %-10s  %8s  %8s  %5s  %-20s  %s%s\n", row->id,
-           backup_type_names[manifest->type], age, size, stored, ratio, time, row->regions,
-           manifest->page_error_count > 0 ? "  (damaged pages)" : "");
+    printf("%-27s  %-12s  %-10s  %8s  %8s  %5s  %-20s  ", row->id,
+           backup_type_names[manifest->type], age, size, stored, ratio, time);
+    print_regions(row->regions);
+    puts(manifest->page_error_count > 0 ? "  (damaged pages)" : "");
+}
+
+static json_t *document(const struct manifest *manifest)
+{
+    char hash[2 * sizeof(manifest->sha256) + 1];
+    json_t *json = manifest_to_json(manifest);
+    text_hex(manifest->sha256, sizeof(manifest->sha256), hash);
+    json_object_set_new(json, "sha256", json_string(hash));
+    return json;
 }
 
 static json_t *row_to_json(const struct output_row *row)
 {
     if (row->error)
-        return json_pack("{s:s, s:s, s:s}", "id", row->id, "regions", row->regions, "error",
+        return json_pack("{s:s, s:O, s:s}", "id", row->id, "regions", row->regions, "error",
                          row->error);
-    json_t *json = manifest_to_json(&row->manifest);
-    json_object_set_new(json, "regions", json_string(row->regions));
+    json_t *json = document(&row->manifest);
+    json_object_set(json, "regions", row->regions);
     return json;
 }
 
@@ -148,11 +169,7 @@ static void print_page_errors(const struct manifest *manifest)
 
 int output_manifest(const struct manifest *manifest, struct error *err)
 {
-    char hash[2 * sizeof(manifest->sha256) + 1];
-    json_t *json = manifest_to_json(manifest);
-    text_hex(manifest->sha256, sizeof(manifest->sha256), hash);
-    json_object_set_new(json, "sha256", json_string(hash));
-    return output_json(json, err);
+    return output_json(document(manifest), err);
 }
 
 int output_show(const struct manifest *manifest, struct error *err)

@@ -15,7 +15,7 @@ struct restore_result;
 /* A backup in a list. */
 struct output_row {
     const char *id;           /* lent */
-    char *regions;            /* "eu, us" */
+    json_t *regions;          /* the names of those that have it */
     char *error;              /* why its manifest could not be read; NULL if it could */
     struct manifest manifest; /* unless error */
 };
@@ -28,7 +28,8 @@ MUST_CHECK int output_error(const struct error *failure, struct error *err); /* 
 MUST_CHECK int output_text(const char *text, struct error *err);
 MUST_CHECK int output_list(const struct output_row *rows, size_t count, bool json,
                            struct error *err);
-/* The document of the manifest, with the SHA-256 of its object. */
+/* The document of the manifest, with the SHA-256 of its object; a list has the same of each backup,
+ * and its regions. */
 MUST_CHECK int output_manifest(const struct manifest *manifest, struct error *err);
 MUST_CHECK int output_show(const struct manifest *manifest, struct error *err);
 MUST_CHECK int output_backup_done(const struct manifest *manifest, struct error *err);
