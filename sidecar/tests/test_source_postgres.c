@@ -142,7 +142,8 @@ static void the_walk_finds_what_pg_basebackup_copies(void **state)
     CLEANUP(own_freep) char *mapping = own_format("%s=%s/space-copy", space, server->directory);
     const char *const arguments[] = {"-D", copy,   "-X", "none", "-T", mapping, "--no-manifest",
                                      "-c", "fast", NULL};
-    CLEANUP(own_freep) char *output = helper_postgres_run(server, "pg_basebackup", arguments);
+    char *output = helper_postgres_run(server, "pg_basebackup", arguments);
+    own_freep(&output);
     assert_int_equal(nftw(copy, add_copied, 16, 0), 0);
 
     assert_int_equal(cancel_init(&cancel, &err), 0);
