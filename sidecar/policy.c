@@ -225,6 +225,9 @@ static int read_encryption(struct policy *policy, struct fields *spec)
         fields_fail(&fields, "activeKey",
                     "'%s' would not be used with mode: None: remove it, or set mode: AES256GCM",
                     encryption->active_key);
+    else if (!encryption->enabled && encryption->key_count > 0)
+        fields_fail(&fields, "keys",
+                    "would not be used with mode: None: remove them, or set mode: AES256GCM");
     else if (encryption->active_key &&
              !syntax_is_among(encryption->active_key, encryption->keys, encryption->key_count))
         fields_fail(&fields, "activeKey", "'%s' is none of keys: add it there",

@@ -435,11 +435,11 @@ int repo_open_write(struct repo **ret_repo, const struct policy *policy,
         return -1;
     if (found == 0 && regions_first_loss(regions, err))
         return error_wrap(err, "a new repository needs every region once");
-    if (found == 0 && repo_keys_make_id(repo, err) < 0)
+    if (repo_keys_load(repo, &users, err) < 0)
         return -1;
-    if (repo_keys_load(repo, &users, err) < 0 || repo_keys_spread(repo, &users, err) < 0)
+    if (repo->document.id_key[0] == '\0' && repo_keys_make_id(repo, err) < 0)
         return -1;
-    if (put_document(repo, err) < 0)
+    if (repo_keys_spread(repo, &users, err) < 0 || put_document(repo, err) < 0)
         return -1;
     *ret_repo = TAKE(repo);
     return 0;

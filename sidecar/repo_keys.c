@@ -2,10 +2,12 @@
 #include "sidecar/repo_keys.h"
 
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/buf.h"
+#include "common/log.h"
 #include "common/own.h"
 #include "common/text.h"
 #include "sidecar/policy.h"
@@ -161,9 +163,11 @@ struct newest {
 static void adopt(struct repo *repo, const struct key *key, int64_t modified_ms,
                   struct newest *newest)
 {
-    char id[KEY_ID_TEXT_BYTES];
+    char id[KEY_ID_TEXT_BYTES], *id_key = repo->document.id_key;
     key_id_text(key, id);
-    if (key->purpose == KEY_PURPOSE_ID && strcmp(id, repo->document.id_key) == 0)
+    if (key->purpose == KEY_PURPOSE_ID && id_key[0] == '\0')
+        memcpy(id_key, id, sizeof(id)); /* whoever made the key could not name it any more */
+    if (key->purpose == KEY_PURPOSE_ID && strcmp(id, id_key) == 0)
         repo->keyring.id_key = *key;
     if (key->purpose != KEY_PURPOSE_DATA)
         return;
@@ -174,21 +178,53 @@ static void adopt(struct repo *repo, const struct key *key, int64_t modified_ms,
     }
 }
 
+/* Whether the key that an object holds, by its name, could be opened. */
+static bool is_open(const struct repo *repo, const struct repo_name *object)
+{
+    char id[KEY_ID_TEXT_BYTES];
+    uint8_t bytes[KEY_ID_BYTES];
+    snprintf(id, sizeof(id), "%s", object->name + strlen("keys/"));
+    return strcmp(id, repo->document.id_key) == 0
+               ? repo->keyring.id_key.purpose == KEY_PURPOSE_ID
+               : text_parse_hex(id, bytes, sizeof(bytes)) && keyring_find(&repo->keyring, bytes);
+}
+
+/* What is damaged matters only if the same key is in no other object. */
+static int check_damages(const struct repo *repo, const struct repo_names *objects,
+                         const struct error *damages, struct error *err)
+{
+    for (size_t i = 0; i < objects->count; i++) {
+        if (damages[i].kind == ERROR_NONE)
+            continue;
+        if (!is_open(repo, &objects->names[i])) {
+            *err = damages[i];
+            return -1;
+        }
+        log_error(&damages[i], "Found a damaged key object, took another that holds the key",
+                  S("object", objects->names[i].name));
+    }
+    return 0;
+}
+
 static int load_keys(struct repo *repo, const struct user_keys *users,
                      const struct repo_names *objects, struct error *err)
 {
     struct newest newest = {.modified_ms = -1};
+    CLEANUP(own_freep) struct error *damages = own_alloc((objects->count + 1) * sizeof(*damages));
     for (size_t i = 0; i < objects->count; i++) {
         CLEANUP(key_done) struct key key = {0};
         const struct key *user;
         if (!find_user_key(users, objects->names[i].name, &user))
             continue;
-        if (load_key(repo, &objects->names[i], user, &key, err) < 0)
+        if (load_key(repo, &objects->names[i], user, &key, err) == 0)
+            adopt(repo, &key, objects->names[i].modified_ms, &newest);
+        else if (err->kind == ERROR_CORRUPT)
+            damages[i] = *err;
+        else
             return -1;
-        adopt(repo, &key, objects->names[i].modified_ms, &newest);
     }
     repo->keyring.active = keyring_find(&repo->keyring, newest.id);
-    return 0;
+    return check_damages(repo, objects, damages, err);
 }
 
 int repo_keys_load(struct repo *repo, const struct user_keys *users, struct error *err)
@@ -196,7 +232,8 @@ int repo_keys_load(struct repo *repo, const struct user_keys *users, struct erro
     CLEANUP(repo_names_done) struct repo_names objects = {0};
     if (repo_list(repo, "keys/", &objects, err) < 0 || load_keys(repo, users, &objects, err) < 0)
         return -1;
-    if (repo->keyring.id_key.purpose != KEY_PURPOSE_ID)
+    bool wanted = repo->document.id_key[0] != '\0';
+    if (wanted && repo->keyring.id_key.purpose != KEY_PURPOSE_ID)
         return explain_no_id_key(repo, users, &objects, err);
     return 0;
 }
@@ -206,6 +243,27 @@ int repo_keys_make_id(struct repo *repo, struct error *err)
     if (key_generate(KEY_PURPOSE_ID, &repo->keyring.id_key, err) < 0)
         return -1;
     key_id_text(&repo->keyring.id_key, repo->document.id_key);
+    return 0;
+}
+
+/* What was there already must be sound in every region: a backup is put there next. */
+static int check_copies(struct repo *repo, const char *name, const struct key *user,
+                        struct error *err)
+{
+    CLEANUP(own_freep) char *full = repo_full_name(repo, name);
+    for (size_t i = 0; i < regions_count(repo->regions); i++) {
+        CLEANUP(key_done) struct key key = {0};
+        CLEANUP(buf_done) struct buf text = BUF_SECRET(KEY_OBJECT_MAX);
+        const struct region *region = regions_at(repo->regions, i);
+        if (!region->writable || !regions_usable(repo->regions, i))
+            continue;
+        if (store_get_all(region->store, full, &text, err) == 0 &&
+            key_parse_object(text.data, text.size, user, &key, err) == 0)
+            continue;
+        error_wrap(err, "key object '%s' in region '%s'", name, region->name);
+        if (regions_lose(repo->regions, i, err) < 0)
+            return -1;
+    }
     return 0;
 }
 
@@ -223,7 +281,9 @@ static int put_key(struct repo *repo, const struct key *key, const struct key *u
         return -1;
     struct store_bytes bytes = {.data = text, .size = strlen(text)};
     digest_sha256(bytes.data, bytes.size, bytes.sha256);
-    return repo_put(repo, name, &bytes, PUT_SAME, err);
+    if (repo_put(repo, name, &bytes, PUT_SAME, err) < 0)
+        return -1;
+    return check_copies(repo, name, user, err);
 }
 
 int repo_keys_spread(struct repo *repo, const struct user_keys *users, struct error *err)

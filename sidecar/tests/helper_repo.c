@@ -44,10 +44,10 @@ static void make_directory(const struct helper_repo *helper, const char *name)
     assert_return_code(mkdir(path, 0700), 0);
 }
 
-static void write_key(const struct helper_repo *helper, const char *key)
+static void write_key(const struct helper_repo *helper, const char *name, const char *key)
 {
     struct error err;
-    CLEANUP(own_freep) char *path = own_format("%s/secrets/k1", helper->directory);
+    CLEANUP(own_freep) char *path = own_format("%s/secrets/%s", helper->directory, name);
     CLEANUP(own_closep) int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     assert_return_code(fd, 0);
     assert_int_equal(buf_pwrite(fd, key, strlen(key), 0, &err), 0);
@@ -57,14 +57,21 @@ static void make_secrets(struct helper_repo *helper)
 {
     struct error err;
     make_directory(helper, "secrets");
-    write_key(helper, user_key);
+    write_key(helper, "k1", user_key);
     CLEANUP(own_freep) char *directory = own_format("%s/secrets", helper->directory);
     assert_int_equal(secrets_open(&helper->secrets, directory, &err), 0);
 }
 
 void helper_repo_change_key(const struct helper_repo *helper)
 {
-    write_key(helper, other_key);
+    write_key(helper, "k1", other_key);
+}
+
+void helper_repo_rotate_key(struct helper_repo *helper)
+{
+    struct policy_encryption *encryption = &helper->policy->encryption;
+    write_key(helper, "k2", other_key);
+    encryption->keys[encryption->key_count++] = encryption->active_key = "k2";
 }
 
 static void make_policy(struct helper_repo *helper, size_t regions, unsigned quorum)

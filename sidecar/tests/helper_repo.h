@@ -36,6 +36,8 @@ MUST_CHECK int helper_repo_reopen(struct helper_repo *helper, bool write,
 void helper_repo_close(struct helper_repo *helper);
 /* Puts another user key in the place of k1. */
 void helper_repo_change_key(const struct helper_repo *helper);
+/* Adds another user key, k2, and makes it the active one. */
+void helper_repo_rotate_key(struct helper_repo *helper);
 
 /* The file of an object; name is below the repository. The caller's (own_freep). */
 char *helper_repo_path(const struct helper_repo *helper, size_t region, const char *name);

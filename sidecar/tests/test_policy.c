@@ -218,12 +218,12 @@ static void without_writable_regions_there_is_no_quorum(void **state)
                                   "spec:\n"
                                   "  regions:\n"
                                   "  - {name: x, access: ReadOnly, file: {path: /b}}\n"
-                                  "  encryption: {mode: None, keys: [old]}\n");
+                                  "  encryption: {mode: None}\n");
     assert_int_equal(policy->quorum, 0);
     assert_true(policy->regions[0].read_only);
     assert_false(policy->encryption.enabled);
     assert_null(policy->encryption.active_key);
-    assert_int_equal(policy->encryption.key_count, 1);
+    assert_int_equal(policy->encryption.key_count, 0);
 }
 
 static void a_region_is_found_by_its_name(void **state)
@@ -447,6 +447,9 @@ static void bad_encryption_is_named(void **state)
         {"activeKey: k2", "activeKey: k2\n    mode: None",
          "p.yaml:26: spec.encryption.activeKey: 'k2' would not be used with mode: None: remove it, "
          "or set mode: AES256GCM"},
+        {"activeKey: k2", "mode: None",
+         "p.yaml:27: spec.encryption.keys: would not be used with mode: None: remove them, or set "
+         "mode: AES256GCM"},
         {"activeKey: k2", "mode: AES",
          "p.yaml:26: spec.encryption.mode: expected AES256GCM or None, not \"AES\""},
         {"[k1, k2]", "[k1, k1]", "p.yaml:27: spec.encryption.keys[1]: 'k1' is there twice"},

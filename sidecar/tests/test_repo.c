@@ -290,6 +290,56 @@ static void a_damaged_key_object_is_corrupt(void **state)
     assert_non_null(strstr(err.text, keys.names[0].name));
 }
 
+static void a_region_with_a_damaged_key_gets_no_backup(void **state)
+{
+    (void)state;
+    CLEANUP(helper_repo_close) struct helper_repo helper;
+    CLEANUP(repo_names_done) struct repo_names keys = {0};
+    struct error err;
+    helper_repo_open(&helper, 2, 0);
+    assert_int_equal(repo_list(helper.repo, "keys/", &keys, &err), 0);
+    assert_int_equal(keys.count, 2);
+    for (size_t i = 0; i < keys.count; i++)
+        helper_repo_damage(&helper, i, keys.names[i].name);
+    assert_int_equal(helper_repo_reopen(&helper, false, HELPER_REPO_SYSTEM, &err), 0);
+    helper.policy->quorum = 2;
+    assert_int_equal(helper_repo_reopen(&helper, true, HELPER_REPO_SYSTEM, &err), -1);
+    assert_int_equal(err.kind, ERROR_CORRUPT);
+    assert_non_null(strstr(err.text, "key object 'keys/"));
+    assert_non_null(strstr(err.text, "in region 'r"));
+}
+
+static void a_damaged_key_object_does_no_harm_where_another_holds_the_key(void **state)
+{
+    (void)state;
+    CLEANUP(helper_repo_close) struct helper_repo helper;
+    CLEANUP(repo_names_done) struct repo_names keys = {0};
+    struct error err;
+    helper_repo_open(&helper, 1, 0);
+    assert_int_equal(repo_list(helper.repo, "keys/", &keys, &err), 0);
+    helper_repo_rotate_key(&helper);
+    assert_int_equal(helper_repo_reopen(&helper, true, HELPER_REPO_SYSTEM, &err), 0);
+    for (size_t i = 0; i < keys.count; i++)
+        helper_repo_damage(&helper, 0, keys.names[i].name);
+    assert_int_equal(helper_repo_reopen(&helper, false, HELPER_REPO_SYSTEM, &err), 0);
+    assert_int_equal(helper_repo_reopen(&helper, true, HELPER_REPO_SYSTEM, &err), 0);
+}
+
+static void a_lost_repository_document_is_made_anew_for_the_same_keys(void **state)
+{
+    (void)state;
+    CLEANUP(helper_repo_close) struct helper_repo helper;
+    CLEANUP(repo_names_done) struct repo_names before = {0}, after = {0};
+    struct error err;
+    helper_repo_open(&helper, 1, 0);
+    assert_int_equal(repo_list(helper.repo, "keys/", &before, &err), 0);
+    remove_object(&helper, 0, "repository.json");
+    assert_int_equal(helper_repo_reopen(&helper, true, HELPER_REPO_SYSTEM, &err), 0);
+    assert_int_equal(repo_list(helper.repo, "keys/", &after, &err), 0);
+    assert_int_equal(after.count, before.count);
+    assert_int_equal(helper_repo_reopen(&helper, false, HELPER_REPO_SYSTEM, &err), 0);
+}
+
 static void write_document(const struct helper_repo *helper, const char *text)
 {
     CLEANUP(own_freep) char *path = helper_repo_path(helper, 0, "repository.json");
@@ -429,6 +479,9 @@ int main(void)
         cmocka_unit_test(keys_in_clear_are_refused_where_encryption_is_on),
         cmocka_unit_test(a_lost_key_object_is_damage_not_a_wrong_key),
         cmocka_unit_test(a_damaged_key_object_is_corrupt),
+        cmocka_unit_test(a_region_with_a_damaged_key_gets_no_backup),
+        cmocka_unit_test(a_damaged_key_object_does_no_harm_where_another_holds_the_key),
+        cmocka_unit_test(a_lost_repository_document_is_made_anew_for_the_same_keys),
         cmocka_unit_test(a_repository_of_another_system_is_refused_with_both_names),
         cmocka_unit_test(a_newer_format_asks_for_a_newer_program),
         cmocka_unit_test(a_repository_document_with_a_forged_id_is_corrupt),
