@@ -11,7 +11,7 @@
 struct store_faulty {
     struct store store;
     struct store *inner;
-    atomic_uint calls;
+    atomic_uint own_calls, *calls;
     unsigned first, count;
     enum store_fault fault;
 };
@@ -24,7 +24,7 @@ static struct store_faulty *downcast(struct store *store)
 /* Counts a call; whether it is to fail. */
 static bool is_due(struct store_faulty *faulty)
 {
-    unsigned call = ++faulty->calls;
+    unsigned call = atomic_fetch_add(faulty->calls, 1) + 1;
     return call >= faulty->first && call - faulty->first < faulty->count;
 }
 
@@ -99,6 +99,7 @@ struct store *store_fault_wrap(struct store *inner)
     store_init(&faulty->store, &driver, inner->region, inner->cancel);
     faulty->store.backoff_ms = 0;
     faulty->inner = inner;
+    faulty->calls = &faulty->own_calls;
     return &faulty->store;
 }
 
@@ -110,7 +111,12 @@ void store_fault_set(struct store *store, unsigned first, unsigned count, enum s
     faulty->fault = fault;
 }
 
+void store_fault_count(struct store *store, atomic_uint *calls)
+{
+    downcast(store)->calls = calls;
+}
+
 unsigned store_fault_calls(const struct store *store)
 {
-    return ((const struct store_faulty *)store)->calls;
+    return atomic_load(((const struct store_faulty *)store)->calls);
 }

@@ -5,6 +5,8 @@
  */
 #pragma once
 
+#include <stdatomic.h>
+
 #include "sidecar/store.h"
 
 enum store_fault {
@@ -18,5 +20,7 @@ enum store_fault {
 struct store *store_fault_wrap(struct store *inner);
 /* Calls first to first + count - 1 (from 1) fail so. */
 void store_fault_set(struct store *store, unsigned first, unsigned count, enum store_fault fault);
+/* Counts them in *calls from now on, which is there longer than the store. */
+void store_fault_count(struct store *store, atomic_uint *calls);
 /* How many there were. */
 unsigned store_fault_calls(const struct store *store);
