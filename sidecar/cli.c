@@ -7,8 +7,9 @@
 #include <string.h>
 
 #include "common/own.h"
+#include "common/text.h"
 
-enum { FOR_BACKUP = 1, FOR_LIST = 2, FOR_SHOW = 4, FOR_RESTORE = 8, FOR_ALL = 15 };
+enum { FOR_BACKUP = 1, FOR_LIST = 2, FOR_SHOW = 4, FOR_RESTORE = 8, FOR_VERIFY = 16, FOR_ALL = 31 };
 
 enum {
     OPTION_SECRETS = 256,
@@ -23,6 +24,9 @@ enum {
     OPTION_TO,
     OPTION_TABLESPACE,
     OPTION_WORKERS,
+    OPTION_SAMPLE,
+    OPTION_SEED,
+    OPTION_EXPECT,
 };
 
 /* clang-format off */
@@ -42,6 +46,9 @@ static const struct option long_options[] = {
     {"to", required_argument, NULL, OPTION_TO},
     {"tablespace", required_argument, NULL, OPTION_TABLESPACE},
     {"workers", required_argument, NULL, OPTION_WORKERS},
+    {"sample", required_argument, NULL, OPTION_SAMPLE},
+    {"seed", required_argument, NULL, OPTION_SEED},
+    {"expect", required_argument, NULL, OPTION_EXPECT},
     {0},
 };
 /* clang-format on */
@@ -58,17 +65,21 @@ static const struct {
     {OPTION_PORT, FOR_BACKUP},
     {OPTION_USER, FOR_BACKUP},
     {OPTION_TYPE, FOR_BACKUP},
-    {OPTION_REGION, FOR_LIST | FOR_SHOW | FOR_RESTORE},
-    {OPTION_SYSTEM, FOR_LIST | FOR_SHOW | FOR_RESTORE},
-    {OPTION_BACKUP, FOR_RESTORE},
+    {OPTION_REGION, FOR_LIST | FOR_SHOW | FOR_RESTORE | FOR_VERIFY},
+    {OPTION_SYSTEM, FOR_LIST | FOR_SHOW | FOR_RESTORE | FOR_VERIFY},
+    {OPTION_BACKUP, FOR_RESTORE | FOR_VERIFY},
     {OPTION_TO, FOR_RESTORE},
     {OPTION_TABLESPACE, FOR_RESTORE},
-    {OPTION_WORKERS, FOR_RESTORE},
+    {OPTION_WORKERS, FOR_RESTORE | FOR_VERIFY},
+    {OPTION_SAMPLE, FOR_VERIFY},
+    {OPTION_SEED, FOR_VERIFY},
+    {OPTION_EXPECT, FOR_VERIFY},
 };
 
 static const char *const command_names[] = {
-    [CLI_BACKUP] = "backup",   [CLI_LIST] = "list", [CLI_SHOW] = "show",
-    [CLI_RESTORE] = "restore", [CLI_HELP] = "help", [CLI_VERSION] = "version",
+    [CLI_BACKUP] = "backup",   [CLI_LIST] = "list",     [CLI_SHOW] = "show",
+    [CLI_RESTORE] = "restore", [CLI_VERIFY] = "verify", [CLI_HELP] = "help",
+    [CLI_VERSION] = "version",
 };
 
 #define COMMON_HELP                                                                                \
@@ -104,6 +115,20 @@ static const char *const help_texts[] = {
         "  --backup ID              which one; the newest without it\n" READ_HELP
         "  --tablespace OLD=NEW     put the tablespace from OLD into NEW; may be repeated\n"
         "  --workers N              parallel workers; else spec.parallelism.workers\n",
+    [CLI_VERIFY] =
+        "usage: lifeboat-sidecar verify -f FILE [options]\n"
+        "\n"
+        "Reads what the backups consist of, in every region, and lists all that is wrong.\n"
+        "\n" COMMON_HELP
+        "  --backup ID              this one and its WAL only, or Latest\n" READ_HELP
+        "  --sample PERCENT         read that share of the packs and of the WAL that no\n"
+        "                           backup needs, chosen at random\n"
+        "  --seed N                 choose the same ones again\n"
+        "  --expect ID:HASH         this backup is there, its manifest has this SHA-256 (see\n"
+        "                           show); may be repeated\n"
+        "  --workers N              parallel workers; else spec.parallelism.workers\n"
+        "\n"
+        "Exit status 1 if anything is wrong; notes are no harm to any restore.\n",
     [CLI_HELP] = "usage: lifeboat-sidecar COMMAND -f FILE [options]\n"
                  "\n"
                  "Backs up PostgreSQL: parallel, compressed, encrypted, to S3 or a directory.\n"
@@ -112,6 +137,7 @@ static const char *const help_texts[] = {
                  "  list       list the backups in the repository\n"
                  "  show       show one backup\n"
                  "  restore    restore a backup into an empty directory\n"
+                 "  verify     read the backups and list all that is wrong\n"
                  "\n"
                  "'lifeboat-sidecar COMMAND --help' tells more. Exit status: 0 done, 1 failed,\n"
                  "2 wrong usage.\n",
@@ -185,6 +211,27 @@ static int parse_tablespace(struct cli_options *options, const char *text, struc
     return 0;
 }
 
+/* "ID:HASH" */
+static int parse_expected(struct cli_options *options, const char *text, struct error *err)
+{
+    const char *colon = strchr(text, ':');
+    struct manifest_witness witness = {0};
+    enum backup_type type;
+    int64_t start_ms;
+    if (colon && (size_t)(colon - text) < sizeof(witness.backup))
+        memcpy(witness.backup, text, (size_t)(colon - text));
+    if (!backup_id_parse(witness.backup, &type, &start_ms) ||
+        !text_parse_hex(colon + 1, witness.sha256, sizeof(witness.sha256)))
+        return error_set(err, ERROR_PERMANENT,
+                         "--expect '%s': expected ID:HASH, a backup and the SHA-256 that 'show' "
+                         "prints (64 hexadecimal digits)",
+                         text);
+    if (options->expected_count == CLI_EXPECTED_MAX)
+        return error_set(err, ERROR_PERMANENT, "--expect: more than %d", CLI_EXPECTED_MAX);
+    options->expected[options->expected_count++] = witness;
+    return 0;
+}
+
 static int parse_output(struct cli_options *options, const char *text, struct error *err)
 {
     if (strcmp(text, "json") != 0)
@@ -237,6 +284,15 @@ static int set_option(struct cli_options *options, int option, const char *value
         return 0;
     case OPTION_TABLESPACE:
         return parse_tablespace(options, value, err);
+    case OPTION_SEED:
+        return parse_number("seed", value, UINT64_MAX, &options->seed, err);
+    case OPTION_EXPECT:
+        return parse_expected(options, value, err);
+    case OPTION_SAMPLE:
+        if (parse_number("sample", value, 100, &number, err) < 0)
+            return -1;
+        options->sample_percent = (unsigned)number;
+        return 0;
     default: /* OPTION_WORKERS */
         if (parse_number("workers", value, CLI_WORKERS_MAX, &number, err) < 0)
             return -1;
@@ -305,7 +361,7 @@ static int find_command(const char *name, enum cli_command *ret_command, struct 
 
 int cli_parse(struct cli_options *ret_options, int argc, char **argv, struct error *err)
 {
-    struct cli_options options = {.help_for = CLI_HELP};
+    struct cli_options options = {.help_for = CLI_HELP, .sample_percent = 100};
     if (argc < 2)
         return error_set(err, ERROR_PERMANENT, "no command: see 'lifeboat-sidecar --help'");
     if (find_command(argv[1], &options.command, err) < 0)

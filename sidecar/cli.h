@@ -11,11 +11,12 @@
 
 #include "common/error.h"
 #include "sidecar/backup_id.h"
+#include "sidecar/manifest.h"
 #include "sidecar/target.h"
 
-enum cli_command { CLI_BACKUP, CLI_LIST, CLI_SHOW, CLI_RESTORE, CLI_HELP, CLI_VERSION };
+enum cli_command { CLI_BACKUP, CLI_LIST, CLI_SHOW, CLI_RESTORE, CLI_VERIFY, CLI_HELP, CLI_VERSION };
 
-enum { CLI_TABLESPACES_MAX = 256, CLI_WORKERS_MAX = 64 };
+enum { CLI_TABLESPACES_MAX = 256, CLI_WORKERS_MAX = 64, CLI_EXPECTED_MAX = 256 };
 
 struct cli_options {
     enum cli_command command;
@@ -27,11 +28,15 @@ struct cli_options {
     enum backup_type type;
     const char *region;
     uint64_t system_identifier; /* 0: the only one */
-    const char *backup;         /* of show and restore; NULL: the newest */
+    const char *backup;         /* of show and restore; NULL: the newest. Of verify; NULL: all */
     const char *to;
     struct target_tablespace tablespaces[CLI_TABLESPACES_MAX];
     size_t tablespace_count;
-    size_t workers;                   /* 0: the policy's */
+    size_t workers;                                     /* 0: the policy's */
+    unsigned sample_percent;                            /* 1 to 100 */
+    uint64_t seed;                                      /* 0: a random one */
+    struct manifest_witness expected[CLI_EXPECTED_MAX]; /* of verify */
+    size_t expected_count;
     char *texts[CLI_TABLESPACES_MAX]; /* owned halves of OLD=NEW */
 };
 

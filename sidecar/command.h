@@ -14,6 +14,9 @@ MUST_CHECK int command_backup(const struct cli_options *options, struct cancel *
                               struct error *err);
 MUST_CHECK int command_restore(const struct cli_options *options, struct cancel *cancel,
                                struct error *err);
+/* Fails after printing what it found if anything is wrong. */
+MUST_CHECK int command_verify(const struct cli_options *options, struct cancel *cancel,
+                              struct error *err);
 /* Damaged manifests are rows of the list; the command fails after printing it. */
 MUST_CHECK int command_list(const struct cli_options *options, struct cancel *cancel,
                             struct error *err);

@@ -43,6 +43,8 @@ static int run(const struct cli_options *options, struct error *err)
         return command_show(options, &stop, err);
     case CLI_RESTORE:
         return command_restore(options, &stop, err);
+    case CLI_VERIFY:
+        return command_verify(options, &stop, err);
     case CLI_VERSION:
         return output_text("lifeboat-sidecar " LIFEBOAT_VERSION "\n", err);
     case CLI_HELP:

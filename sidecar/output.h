@@ -10,7 +10,9 @@
 #include "common/error.h"
 #include "sidecar/manifest.h"
 
+struct findings;
 struct restore_result;
+struct verify_result;
 
 /* A backup in a list. */
 struct output_row {
@@ -35,3 +37,6 @@ MUST_CHECK int output_show(const struct manifest *manifest, struct error *err);
 MUST_CHECK int output_backup_done(const struct manifest *manifest, struct error *err);
 MUST_CHECK int output_restore_done(const struct restore_result *result, const char *to, bool json,
                                    struct error *err);
+/* The findings, in output_verify.c. */
+MUST_CHECK int output_verify_done(const struct verify_result *result,
+                                  const struct findings *findings, bool json, struct error *err);

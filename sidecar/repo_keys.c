@@ -82,6 +82,16 @@ static bool find_user_key(const struct user_keys *users, const char *name,
     return *ret_user;
 }
 
+/* A key object cannot stand in for another. */
+static int check_key_name(const struct key *key, const char *name, struct error *err)
+{
+    char id[KEY_ID_TEXT_BYTES];
+    key_id_text(key, id);
+    if (strncmp(name + strlen("keys/"), id, strlen(id)) == 0)
+        return 0;
+    return error_set(err, ERROR_CORRUPT, "it holds key %s", id);
+}
+
 /* The first region whose copy of a key object is sound gives the key. */
 static int load_key(struct repo *repo, const struct repo_name *object, const struct key *user,
                     struct key *ret_key, struct error *err)
@@ -92,7 +102,8 @@ static int load_key(struct repo *repo, const struct repo_name *object, const str
         CLEANUP(buf_done) struct buf text = BUF_SECRET(KEY_OBJECT_MAX);
         if ((object->regions & 1u << i) &&
             store_get_all(regions_at(repo->regions, i)->store, name, &text, err) == 0 &&
-            key_parse_object(text.data, text.size, user, ret_key, err) == 0)
+            key_parse_object(text.data, text.size, user, ret_key, err) == 0 &&
+            check_key_name(ret_key, object->name, err) == 0)
             return 0;
     }
     return error_wrap(err, "key object '%s'", object->name);
@@ -135,7 +146,8 @@ static int explain_no_id_key(const struct repo *repo, const struct user_keys *us
     CLEANUP(own_freep) char *wrappers = buf_string(&theirs);
     if (theirs.size == 0)
         return error_set(err, ERROR_CORRUPT,
-                         "the repository's id key '%s' is missing below 'keys/' in every region",
+                         "the id key '%s' that repository.json names is missing below 'keys/' in "
+                         "every region",
                          repo->document.id_key);
     if (!users->active)
         return error_set(err, ERROR_PERMANENT,

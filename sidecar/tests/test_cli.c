@@ -69,6 +69,26 @@ static void show_takes_an_id(void **state)
     assert_string_equal(options.backup, "20261121T082118Z-full-3fa2");
 }
 
+static void verify_takes_a_sample_and_what_is_expected(void **state)
+{
+    (void)state;
+    CLEANUP(cli_options_done) struct cli_options options;
+    struct error err;
+    char line[] = "verify -f p --sample 10 --seed 7 --expect 20261121T082118Z-full-3fa2:"
+                  "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+    assert_int_equal(parse(line, &options, &err), 0);
+    assert_int_equal(options.command, CLI_VERIFY);
+    assert_null(options.backup);
+    assert_int_equal(options.sample_percent, 10);
+    assert_int_equal(options.seed, 7);
+    assert_int_equal(options.expected_count, 1);
+    assert_string_equal(options.expected[0].backup, "20261121T082118Z-full-3fa2");
+    assert_int_equal(options.expected[0].sha256[31], 0xff);
+    char all[] = "verify -f p";
+    assert_int_equal(parse(all, &options, &err), 0);
+    assert_int_equal(options.sample_percent, 100);
+}
+
 static void help_is_for_the_command(void **state)
 {
     (void)state;
@@ -101,6 +121,10 @@ static void wrong_usage_is_told_with_what_was_typed(void **state)
         {"restore -f p --to /x --workers -1", "--workers '-1': expected a number"},
         {"restore -f p --to /x --tablespace /a", "--tablespace '/a': expected OLD=NEW"},
         {"restore -f p --to /x --tablespace a=/b", "--tablespace 'a=/b': expected OLD=NEW"},
+        {"verify -f p --sample 101", "--sample '101': expected a number from 1 to 100"},
+        {"verify -f p --expect abc", "--expect 'abc': expected ID:HASH"},
+        {"verify -f p --expect 20261121T082118Z-full-3fa2:00", "expected ID:HASH"},
+        {"verify -f p --to /x", "verify does not know --to"},
         {"list -f p -o xml", "-o 'xml': expected json"},
         {"list -f p --system-identifier x", "--system-identifier 'x': expected a number"},
     };
@@ -120,6 +144,7 @@ int main(void)
         cmocka_unit_test(options_reach_their_command),
         cmocka_unit_test(backup_takes_connection_and_type),
         cmocka_unit_test(show_takes_an_id),
+        cmocka_unit_test(verify_takes_a_sample_and_what_is_expected),
         cmocka_unit_test(help_is_for_the_command),
         cmocka_unit_test(wrong_usage_is_told_with_what_was_typed),
     };

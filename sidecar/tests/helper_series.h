@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * A repository with a series of backups, made without a server, each as small as can be: for tests
+ * that read all of it hundreds of times. What goes wrong fails the test.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct helper_repo;
+
+enum {
+    HELPER_SERIES_SYSTEM = 12345 /* that of helper_tree's pg_control */,
+    HELPER_SERIES_TIMELINE = 2
+};
+
+/* Where a relation lies, and one of its pages that is damaged where asked for. */
+#define HELPER_SERIES_RELATION "base/5/16384"
+enum { HELPER_SERIES_PAGES = 40, HELPER_SERIES_BAD_BLOCK = 7 };
+
+struct helper_series {
+    const char *id;
+    uint64_t start_lsn; /* WAL is stored from its segment's start to stop_lsn */
+    uint64_t stop_lsn;
+    bool bad_page; /* HELPER_SERIES_BAD_BLOCK has a wrong checksum … */
+    bool unseen;   /* … which the backup did not see */
+    uint64_t lie;  /* files that the manifest says too many */
+    bool without_wal;
+};
+
+void helper_series_add(struct helper_repo *repo, const struct helper_series *backup);

@@ -1,0 +1,625 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <dirent.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "common/buf.h"
+#include "common/bytes.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/own.h"
+#include "common/text.h"
+#include "sidecar/manifest.h"
+#include "sidecar/repo.h"
+#include "sidecar/tests/helper_series.h"
+#include "sidecar/tests/helper_backup.h"
+#include "sidecar/tests/helper_repo.h"
+#include "sidecar/verify.h"
+
+#define FIRST "20261119T000000Z-full-0001"
+#define SECOND "20261120T000000Z-full-0002"
+#define THIRD "20261121T000000Z-full-0003"
+#define FIRST_PACK "packs/" FIRST "/000001"
+#define SECOND_PACK "packs/" SECOND "/000001"
+
+enum { REGIONS = 2, OBJECT_MAX = 1 << 20, FLIPS = 16 };
+
+static const struct helper_series first = {
+    .id = FIRST, .start_lsn = 0x1000028, .stop_lsn = 0x1003000};
+static const struct helper_series second = {
+    .id = SECOND, .start_lsn = 0x3000028, .stop_lsn = 0x3002000};
+
+struct fixture {
+    struct helper_repo helper;
+    struct findings *findings;
+    struct verify_result result;
+    struct verify_options options;
+};
+
+static int set_up(void **state)
+{
+    struct fixture *f = own_alloc(sizeof(*f));
+    *state = f;
+    log_set_level(LOG_LEVEL_ERROR); /* warnings of what is damaged on purpose */
+    helper_repo_open(&f->helper, REGIONS, HELPER_SERIES_SYSTEM);
+    helper_series_add(&f->helper, &first);
+    helper_series_add(&f->helper, &second);
+    f->options = (struct verify_options){
+        .policy = f->helper.policy,
+        .secrets = f->helper.secrets,
+        .sample = {.percent = 100, .seed = 1},
+        .cancel = &f->helper.cancel,
+    };
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    CLEANUP(own_freep) struct fixture *f = *state;
+    findings_freep(&f->findings);
+    helper_repo_close(&f->helper);
+    log_set_level(LOG_LEVEL_INFO);
+    return 0;
+}
+
+static void run(struct fixture *f)
+{
+    struct error err;
+    findings_freep(&f->findings);
+    f->findings = findings_new();
+    if (verify_run(&f->options, f->findings, &f->result, &err) < 0)
+        fail_msg("%s", err.text);
+}
+
+static void print_all(const struct findings *findings, bool notes)
+{
+    const struct finding *kept;
+    size_t count;
+    findings_get(findings, notes, &kept, &count);
+    for (size_t i = 0; i < count; i++)
+        print_error("%s %s: region %s, backup %s, object %s, frame %" PRId64 ", file %s, block "
+                    "%" PRId64 ": %s\n",
+                    notes ? "note" : "wrong", finding_kind_name(kept[i].kind), kept[i].region,
+                    kept[i].backup, kept[i].object, kept[i].frame, kept[i].file, kept[i].block,
+                    kept[i].text);
+}
+
+static bool same(const char *wanted, const char *found)
+{
+    return !wanted || (found && strcmp(wanted, found) == 0);
+}
+
+/* Whether there is a finding that has all that is set in wanted; text: a part of its text. */
+static bool has(const struct fixture *f, const struct finding *wanted)
+{
+    const struct finding *kept;
+    size_t count;
+    findings_get(f->findings, wanted->note, &kept, &count);
+    for (size_t i = 0; i < count; i++)
+        if (kept[i].kind == wanted->kind && same(wanted->region, kept[i].region) &&
+            same(wanted->backup, kept[i].backup) && same(wanted->object, kept[i].object) &&
+            same(wanted->file, kept[i].file) &&
+            (wanted->frame < 0 || wanted->frame == kept[i].frame) &&
+            (wanted->block < 0 || wanted->block == kept[i].block) &&
+            (!wanted->text || strstr(kept[i].text, wanted->text)))
+            return true;
+    return false;
+}
+
+static void expect(const struct fixture *f, const struct finding *wanted)
+{
+    if (has(f, wanted))
+        return;
+    print_all(f->findings, false);
+    print_all(f->findings, true);
+    fail_msg("no %s finding of '%s', '%s' among these", finding_kind_name(wanted->kind),
+             wanted->object ? wanted->object : wanted->backup, wanted->text ? wanted->text : "");
+}
+
+static void expect_counts(const struct fixture *f, uint64_t wrong, uint64_t notes)
+{
+    const struct finding *kept;
+    size_t count;
+    if (findings_get(f->findings, false, &kept, &count) == wrong &&
+        findings_get(f->findings, true, &kept, &count) == notes)
+        return;
+    print_all(f->findings, false);
+    print_all(f->findings, true);
+    fail_msg("other findings than %" PRIu64 " and %" PRIu64 " notes", wrong, notes);
+}
+
+/* Objects as files */
+
+static void load(const struct fixture *f, size_t region, const char *name, struct buf *content)
+{
+    struct error err;
+    CLEANUP(own_freep) char *path = helper_repo_path(&f->helper, region, name);
+    if (buf_read_file(content, AT_FDCWD, path, &err) < 0)
+        fail_msg("%s", err.text);
+}
+
+static void save(const struct fixture *f, size_t region, const char *name,
+                 const struct buf *content)
+{
+    struct error err;
+    CLEANUP(own_freep) char *path = helper_repo_path(&f->helper, region, name);
+    CLEANUP(own_closep) int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    assert_return_code(fd, 0);
+    assert_int_equal(buf_pwrite(fd, content->data, content->size, 0, &err), 0);
+}
+
+static void flip(const struct fixture *f, size_t region, const char *name, uint64_t offset)
+{
+    CLEANUP(buf_done) struct buf content = BUF(OBJECT_MAX);
+    load(f, region, name, &content);
+    content.data[offset] ^= 1;
+    save(f, region, name, &content);
+}
+
+static void drop(const struct fixture *f, size_t region, const char *name)
+{
+    CLEANUP(own_freep) char *path = helper_repo_path(&f->helper, region, name);
+    assert_int_equal(unlink(path), 0);
+}
+
+static void move(const struct fixture *f, size_t region, const char *from, const char *to)
+{
+    CLEANUP(buf_done) struct buf content = BUF(OBJECT_MAX);
+    load(f, region, from, &content);
+    save(f, region, to, &content);
+    drop(f, region, from);
+}
+
+static char *wal_name(const struct fixture *f, const char *segment)
+{
+    CLEANUP(own_freep) char *prefix = own_format("wal/00000002/00000000/%s", segment);
+    return helper_repo_name(&f->helper, prefix);
+}
+
+/* What is right */
+
+static void a_sound_repository_has_nothing_wrong(void **state)
+{
+    struct fixture *f = *state;
+    run(f);
+    /* in each region: two manifests, four packs, two pieces of WAL, one history; the gap between
+     * the backups is told */
+    expect(f, FINDING(.kind = FINDING_GAP, .note = true, .region = "r1",
+                      .text = "no WAL from 0/1003000 to 0/3000000 on timeline 2"));
+    expect_counts(f, 0, REGIONS);
+    assert_int_equal(f->result.regions, REGIONS);
+    assert_int_equal(f->result.backups, 2);
+    assert_int_equal(f->result.objects, REGIONS * 9);
+}
+
+/* Maps in map frames, holes, several packs, a tablespace, WAL on two timelines. */
+static void a_backup_with_all_that_is_hard_has_nothing_wrong(void **state)
+{
+    (void)state;
+    struct fixture f = {0};
+    CLEANUP(own_freep) struct helper_backup *backup = own_alloc(sizeof(*backup));
+    helper_backup_open(backup, 1);
+    helper_backup_commit(backup);
+    f.options = (struct verify_options){
+        .policy = backup->repo.policy,
+        .secrets = backup->repo.secrets,
+        .sample = {.percent = 100, .seed = 1},
+        .cancel = &backup->repo.cancel,
+    };
+    run(&f);
+    const struct finding *kept;
+    size_t count;
+    if (findings_get(f.findings, false, &kept, &count) > 0) {
+        print_all(f.findings, false);
+        fail();
+    }
+    findings_freep(&f.findings);
+    helper_backup_close(backup);
+}
+
+static void one_backup_is_verified_without_the_others(void **state)
+{
+    struct fixture *f = *state;
+    flip(f, 0, FIRST_PACK, 40);
+    f->options.backup = SECOND;
+    run(f);
+    expect_counts(f, 0, 0);
+    assert_int_equal(f->result.backups, 1);
+    f->options.backup = FIRST;
+    run(f);
+    expect(f, FINDING(.kind = FINDING_DAMAGED, .region = "r0", .object = FIRST_PACK));
+}
+
+static void one_region_is_verified_without_the_others(void **state)
+{
+    struct fixture *f = *state;
+    flip(f, 0, FIRST_PACK, 40);
+    f->options.region = "r1";
+    run(f);
+    expect_counts(f, 0, 1);
+    assert_int_equal(f->result.regions, 1);
+}
+
+static void a_sample_reads_less_and_the_same_again(void **state)
+{
+    struct fixture *f = *state;
+    f->options.sample = (struct verify_sample){.percent = 1, .seed = 5};
+    run(f);
+    const uint64_t objects = f->result.objects;
+    assert_true(objects < REGIONS * 9);
+    run(f);
+    assert_int_equal(f->result.objects, objects);
+}
+
+static void samples_take_their_share(void **state)
+{
+    (void)state;
+    enum { NAMES = 10000 };
+    static const unsigned percents[] = {1, 10, 50, 99, 100};
+    for (size_t i = 0; i < ARRAY_SIZE(percents); i++) {
+        const struct verify_sample sample = {.percent = percents[i], .seed = 42};
+        unsigned taken = 0;
+        for (int j = 0; j < NAMES; j++) {
+            char name[32];
+            snprintf(name, sizeof(name), "packs/x/%06d", j);
+            taken += verify_sample_takes(&sample, name);
+        }
+        assert_in_range(taken + 150, percents[i] * NAMES / 100, percents[i] * NAMES / 100 + 300);
+    }
+}
+
+/* Damage, named */
+
+static void damage_in_one_region_names_frame_file_and_block(void **state)
+{
+    struct fixture *f = *state;
+    flip(f, 1, SECOND_PACK, 40);
+    run(f);
+    expect(f, FINDING(.kind = FINDING_DAMAGED, .region = "r1", .backup = SECOND,
+                      .object = SECOND_PACK, .text = "frame 0"));
+    const struct finding *kept;
+    size_t count;
+    assert_int_equal(findings_get(f->findings, false, &kept, &count), 1);
+    assert_int_equal(kept[0].frame, 0);
+    assert_non_null(kept[0].file);
+    assert_int_equal(kept[0].block, 0);
+}
+
+static void a_missing_pack_is_named_with_what_it_hits(void **state)
+{
+    struct fixture *f = *state;
+    drop(f, 0, FIRST_PACK);
+    run(f);
+    expect(f,
+           FINDING(.kind = FINDING_MISSING, .region = "r0", .backup = FIRST, .object = FIRST_PACK));
+}
+
+static void missing_wal_of_a_backup_is_a_gap(void **state)
+{
+    struct fixture *f = *state;
+    CLEANUP(own_freep) char *name = wal_name(f, "000000020000000000000003");
+    drop(f, 1, name);
+    run(f);
+    expect(f, FINDING(.kind = FINDING_GAP, .region = "r1", .backup = SECOND,
+                      .text = "no WAL from 0/3000000 to 0/3002000"));
+    expect_counts(f, 1, 1);
+}
+
+static void a_missing_history_is_named(void **state)
+{
+    struct fixture *f = *state;
+    CLEANUP(own_freep) char *name = helper_repo_name(&f->helper, "wal/00000002.history");
+    drop(f, 1, name);
+    run(f);
+    expect(f, FINDING(.kind = FINDING_MISSING, .region = "r1", .text = "timeline 2"));
+}
+
+static void a_manifest_that_lies_is_inconsistent(void **state)
+{
+    struct fixture *f = *state;
+    helper_series_add(&f->helper,
+                      &(struct helper_series){
+                          .id = THIRD, .start_lsn = 0x4000028, .stop_lsn = 0x4002000, .lie = 1});
+    run(f);
+    expect(f, FINDING(.kind = FINDING_INCONSISTENT, .backup = THIRD, .object = "manifests/" THIRD,
+                      .text = "files"));
+    expect_counts(f, REGIONS, 2 * REGIONS);
+}
+
+static void damaged_pages_are_known_or_found(void **state)
+{
+    static const struct {
+        bool unseen;
+        uint64_t start_lsn;
+        uint64_t wrong, known;
+    } cases[] = {
+        {.start_lsn = 0x4000028, .known = REGIONS},
+        {.unseen = true, .start_lsn = 0x4000028, .wrong = REGIONS},
+        /* pages of the tree have LSN 0x1000: newer than this start, so WAL replaces them */
+        {.unseen = true, .start_lsn = 0x800},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct fixture f = {0};
+        helper_repo_open(&f.helper, REGIONS, HELPER_SERIES_SYSTEM);
+        helper_series_add(&f.helper, &(struct helper_series){.id = THIRD,
+                                                             .start_lsn = cases[i].start_lsn,
+                                                             .stop_lsn = 0x4002000,
+                                                             .bad_page = true,
+                                                             .unseen = cases[i].unseen,
+                                                             .without_wal = true});
+        f.options = ((struct fixture *)*state)->options;
+        f.options.policy = f.helper.policy;
+        f.options.secrets = f.helper.secrets;
+        run(&f);
+        const bool found = has(&f, FINDING(.kind = FINDING_PAGE, .file = HELPER_SERIES_RELATION,
+                                           .text = "block 7 of the relation"));
+        const bool known =
+            has(&f, FINDING(.kind = FINDING_PAGE, .note = true, .file = HELPER_SERIES_RELATION,
+                            .text = "in the source already"));
+        assert_int_equal(found, cases[i].wrong > 0);
+        assert_int_equal(known, cases[i].known > 0);
+        findings_freep(&f.findings);
+        helper_repo_close(&f.helper);
+    }
+}
+
+static void an_orphaned_pack_is_a_note(void **state)
+{
+    struct fixture *f = *state;
+    CLEANUP(buf_done) struct buf content = BUF(OBJECT_MAX);
+    load(f, 0, FIRST_PACK, &content);
+    save(f, 0, "packs/" FIRST "/000009", &content);
+    save(f, 0, "stray", &content);
+    run(f);
+    expect(f, FINDING(.kind = FINDING_ORPHAN, .note = true, .region = "r0",
+                      .object = "packs/" FIRST "/000009"));
+    expect(f, FINDING(.kind = FINDING_ORPHAN, .note = true, .region = "r0", .object = "stray"));
+    expect_counts(f, 0, REGIONS + 2);
+}
+
+/* Witnesses */
+
+static void a_backup_that_a_later_one_saw_is_missed(void **state)
+{
+    struct fixture *f = *state;
+    drop(f, 0, "manifests/" FIRST);
+    run(f);
+    expect(f, FINDING(.kind = FINDING_MISSING, .region = "r0", .backup = FIRST, .text = "'r1'"));
+    drop(f, 1, "manifests/" FIRST);
+    run(f);
+    expect(f, FINDING(.kind = FINDING_ROLLBACK, .backup = FIRST, .text = "it is gone"));
+}
+
+static void a_backup_that_was_retired_is_not_missed(void **state)
+{
+    struct fixture *f = *state;
+    CLEANUP(buf_done) struct buf empty = BUF(1);
+    for (size_t region = 0; region < REGIONS; region++) {
+        CLEANUP(own_freep) char *directory = helper_repo_path(&f->helper, region, "retired");
+        assert_return_code(mkdir(directory, 0700), 0);
+        save(f, region, "retired/" FIRST, &empty);
+        drop(f, region, "manifests/" FIRST);
+    }
+    run(f);
+    const struct finding *kept;
+    size_t count;
+    assert_int_equal(findings_get(f->findings, false, &kept, &count), 0);
+}
+
+static void what_is_expected_must_be_there_and_the_same(void **state)
+{
+    struct fixture *f = *state;
+    struct error err;
+    CLEANUP(manifest_done) struct manifest manifest = {0};
+    assert_int_equal(repo_load_manifest(f->helper.repo, SECOND, &manifest, &err), 0);
+    struct manifest_witness expected[] = {{.backup = SECOND}, {.backup = THIRD}};
+    memcpy(expected[0].sha256, manifest.sha256, sizeof(manifest.sha256));
+    f->options.expected = expected;
+    f->options.expected_count = 1;
+    run(f);
+    expect_counts(f, 0, REGIONS);
+    expected[0].sha256[0] ^= 1;
+    f->options.expected_count = 2;
+    run(f);
+    expect(f, FINDING(.kind = FINDING_ROLLBACK, .region = "r1", .backup = SECOND,
+                      .text = "instead of"));
+    expect(f, FINDING(.kind = FINDING_ROLLBACK, .region = "r0", .backup = THIRD));
+    expect_counts(f, 2 * REGIONS, REGIONS);
+}
+
+/* The sweep */
+
+/* Whether region r0 has a finding, or it failed as a whole, and names the object. */
+static bool is_found(struct fixture *f, const char *name)
+{
+    struct error err;
+    findings_freep(&f->findings);
+    f->findings = findings_new();
+    if (verify_run(&f->options, f->findings, &f->result, &err) < 0)
+        return strstr(err.text, name);
+    const struct finding *kept;
+    size_t count;
+    const char *base = strrchr(name, '/') ? strrchr(name, '/') + 1 : name;
+    findings_get(f->findings, false, &kept, &count);
+    for (size_t i = 0; i < count; i++)
+        if (kept[i].region && strcmp(kept[i].region, "r0") == 0 &&
+            ((kept[i].object && strcmp(kept[i].object, name) == 0) || strstr(kept[i].text, base) ||
+             (kept[i].backup && strcmp(kept[i].backup, base) == 0)))
+            return true;
+    return false;
+}
+
+static void demand_found(struct fixture *f, const char *name, const char *what, uint64_t at)
+{
+    if (is_found(f, name))
+        return;
+    print_all(f->findings, false);
+    fail_msg("%s of '%s' at %" PRIu64 " was not found", what, name, at);
+}
+
+static uint64_t next_random(uint64_t *seed)
+{
+    *seed = *seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    return *seed >> 33;
+}
+
+/* A region beside the damaged one would only cost time. */
+static struct repo_names sweep_names(struct fixture *f)
+{
+    struct error err;
+    struct repo_names names;
+    f->options.region = "r0";
+    if (repo_list(f->helper.repo, "", &names, &err) < 0)
+        fail_msg("%s", err.text);
+    return names;
+}
+
+static bool is_heartbeat(const char *name)
+{
+    return text_starts_with(name, "running/");
+}
+
+static void any_flipped_bit_is_found(void **state)
+{
+    struct fixture *f = *state;
+    const char *given = getenv("LIFEBOAT_SEED");
+    const bool all = getenv("LIFEBOAT_SWEEP_ALL") != NULL;
+    uint64_t seed = given ? strtoull(given, NULL, 10) : (uint64_t)clock_now_ms();
+    print_message("LIFEBOAT_SEED=%" PRIu64 "\n", seed);
+    CLEANUP(repo_names_done) struct repo_names names = sweep_names(f);
+    for (size_t i = 0; i < names.count; i++) {
+        const char *name = names.names[i].name;
+        const uint64_t size = names.names[i].size, flips = all ? size : FLIPS;
+        for (uint64_t j = 0; j < flips && !is_heartbeat(name); j++) {
+            uint64_t at = all ? j : next_random(&seed) % size;
+            flip(f, 0, name, at);
+            demand_found(f, name, "a flipped bit", at);
+            flip(f, 0, name, at);
+        }
+    }
+}
+
+/* At the edges of what an object consists of: for every object its start, its end, and the edges of
+ * the frames of a pack. */
+static void any_truncated_object_is_found(void **state)
+{
+    struct fixture *f = *state;
+    CLEANUP(repo_names_done) struct repo_names names = sweep_names(f);
+    for (size_t i = 0; i < names.count; i++) {
+        struct error err;
+        const char *name = names.names[i].name;
+        CLEANUP(buf_done) struct buf whole = BUF(OBJECT_MAX);
+        CLEANUP(buf_done) struct buf scratch = BUF(OBJECT_MAX);
+        CLEANUP(container_done) struct container container = {0};
+        load(f, 0, name, &whole);
+        if (text_starts_with(name, "packs/"))
+            assert_int_equal(
+                repo_fetch(f->helper.repo, CONTAINER_PACK, name, &scratch, &container, &err), 0);
+        for (uint32_t cut = 0; cut < container.frame_count + 3; cut++) {
+            const size_t size = whole.size;
+            whole.size = cut == 0   ? 0
+                         : cut == 1 ? 1
+                         : cut == 2 ? size - 1
+                                    : (size_t)container.frames[cut - 3].offset;
+            save(f, 0, name, &whole);
+            demand_found(f, name, "a truncation", whole.size);
+            whole.size = size;
+        }
+        save(f, 0, name, &whole);
+    }
+}
+
+static void any_removed_or_renamed_object_is_found(void **state)
+{
+    struct fixture *f = *state;
+    f->options.region = NULL; /* a backup that is gone is seen in the other region */
+    CLEANUP(repo_names_done) struct repo_names names = {0};
+    struct error err;
+    assert_int_equal(repo_list(f->helper.repo, "", &names, &err), 0);
+    for (size_t i = 0; i < names.count; i++) {
+        const char *name = names.names[i].name;
+        CLEANUP(own_freep) char *other = own_format("%sx", name);
+        CLEANUP(buf_done) struct buf whole = BUF(OBJECT_MAX);
+        load(f, 0, name, &whole);
+        move(f, 0, name, other);
+        run(f);
+        const struct finding *kept;
+        size_t count, in_region = 0;
+        findings_get(f->findings, false, &kept, &count);
+        for (size_t j = 0; j < count; j++)
+            in_region += kept[j].region && strcmp(kept[j].region, "r0") == 0;
+        if (in_region == 0)
+            fail_msg("that '%s' was renamed was not found", name);
+        drop(f, 0, other);
+        run(f);
+        if (findings_get(f->findings, false, &kept, &count) == 0)
+            fail_msg("that '%s' was removed was not found", name);
+        save(f, 0, name, &whole);
+    }
+    run(f);
+    expect_counts(f, 0, REGIONS);
+}
+
+/* Also an old object in the place of a newer one. */
+static void any_two_swapped_objects_are_found(void **state)
+{
+    struct fixture *f = *state;
+    CLEANUP(repo_names_done) struct repo_names names = sweep_names(f);
+    for (size_t i = 1; i < names.count; i++) {
+        const char *a = names.names[i - 1].name, *b = names.names[i].name;
+        CLEANUP(buf_done) struct buf of_a = BUF(OBJECT_MAX);
+        CLEANUP(buf_done) struct buf of_b = BUF(OBJECT_MAX);
+        load(f, 0, a, &of_a);
+        load(f, 0, b, &of_b);
+        save(f, 0, a, &of_b);
+        save(f, 0, b, &of_a);
+        if (!is_found(f, a))
+            demand_found(f, b, "a swap with the object before", 0);
+        save(f, 0, a, &of_a);
+        demand_found(f, b, "another object in the place", 0);
+        save(f, 0, b, &of_b);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_sound_repository_has_nothing_wrong, set_up, tear_down),
+        cmocka_unit_test(a_backup_with_all_that_is_hard_has_nothing_wrong),
+        cmocka_unit_test_setup_teardown(one_backup_is_verified_without_the_others, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(one_region_is_verified_without_the_others, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_sample_reads_less_and_the_same_again, set_up, tear_down),
+        cmocka_unit_test(samples_take_their_share),
+        cmocka_unit_test_setup_teardown(damage_in_one_region_names_frame_file_and_block, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_missing_pack_is_named_with_what_it_hits, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(missing_wal_of_a_backup_is_a_gap, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_missing_history_is_named, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_manifest_that_lies_is_inconsistent, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(damaged_pages_are_known_or_found, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(an_orphaned_pack_is_a_note, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_backup_that_a_later_one_saw_is_missed, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_backup_that_was_retired_is_not_missed, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_is_expected_must_be_there_and_the_same, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(any_flipped_bit_is_found, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(any_truncated_object_is_found, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(any_removed_or_renamed_object_is_found, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(any_two_swapped_objects_are_found, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

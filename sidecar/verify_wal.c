@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sidecar/verify_wal.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/cancel.h"
+#include "common/crew.h"
+#include "common/own.h"
+#include "sidecar/lsn.h"
+#include "sidecar/manifest.h"
+#include "sidecar/verify_region.h"
+#include "sidecar/wal_archive.h"
+#include "sidecar/wal_gap.h"
+
+/* An object of the archive. */
+struct item {
+    const struct repo_name *name;
+    struct wal_piece piece; /* of a history only the timeline */
+    bool is_history, usable, wanted;
+};
+
+struct work {
+    struct verify_region *region;
+    uint32_t segment_bytes;
+    struct item *items;
+    size_t count;
+    atomic_size_t next;
+    struct wal_span *spans; /* of usable items, sorted */
+    size_t span_count;
+};
+
+static bool is_selected(const struct verify_region *region, const struct manifest *manifest)
+{
+    return !region->only || strcmp(region->only, manifest->id) == 0;
+}
+
+static struct wal_span span_of(const struct item *item)
+{
+    const struct wal_piece *piece = &item->piece;
+    return (struct wal_span){piece->timeline, piece->segment_lsn + piece->from,
+                             piece->segment_lsn + piece->to};
+}
+
+/* The WAL of a range of a backup: whole segments from the first on, as a restore takes it. */
+static struct wal_span needed(const struct manifest *manifest, size_t index)
+{
+    const struct manifest_wal_range *range = &manifest->wal[index];
+    const uint64_t mask = manifest->wal_segment_bytes - 1;
+    return (struct wal_span){range->timeline, range->start_lsn & ~mask, range->stop_lsn};
+}
+
+static bool overlap(const struct wal_span *a, const struct wal_span *b)
+{
+    return a->timeline == b->timeline && a->from < b->to && b->from < a->to;
+}
+
+/* Whether any selected backup needs WAL of this span, or this timeline's history. */
+static bool is_needed(const struct verify_region *region, const struct item *item)
+{
+    const struct wal_span span = span_of(item);
+    for (size_t i = 0; i < region->manifest_count; i++) {
+        const struct manifest *manifest = &region->manifests[i];
+        for (size_t j = 0; is_selected(region, manifest) && j < manifest->wal_count; j++) {
+            const struct wal_span range = needed(manifest, j);
+            if (item->is_history ? range.timeline == span.timeline : overlap(&range, &span))
+                return true;
+        }
+    }
+    return false;
+}
+
+/* Reading */
+
+static void add_item(struct work *work, const struct repo_name *name)
+{
+    struct verify_region *region = work->region;
+    struct item item = {.name = name, .usable = true};
+    item.is_history = wal_archive_parse_history_name(name->name, &item.piece.timeline);
+    if (!item.is_history &&
+        wal_archive_parse_name(name->name, work->segment_bytes, &item.piece) < 0) {
+        findings_add(region->findings,
+                     FINDING(.kind = FINDING_DAMAGED, .region = region->name, .object = name->name),
+                     "no name of WAL in segments of %" PRIu32 " bytes", work->segment_bytes);
+        return;
+    }
+    item.wanted = is_needed(region, &item) ||
+                  (!region->only && verify_sample_takes(&region->sample, name->name));
+    work->items[work->count++] = item;
+}
+
+static int read_item(struct work *work, struct item *item, struct error *err)
+{
+    struct verify_region *region = work->region;
+    const char *name = item->name->name;
+    if (wal_archive_check(region->repo, name, work->segment_bytes, err) == 0) {
+        verify_region_count(region, item->name->size);
+        return 0;
+    }
+    if (err->kind == ERROR_CANCELED)
+        return -1;
+    item->usable = err->kind == ERROR_TRANSIENT; /* nothing is known against it */
+    findings_add(region->findings,
+                 FINDING(.kind = item->usable ? FINDING_UNREADABLE : FINDING_DAMAGED,
+                         .region = region->name, .object = name),
+                 "%s", err->text);
+    return 0;
+}
+
+static int work_main(void *arg, struct error *err)
+{
+    struct work *work = arg;
+    for (size_t i; (i = atomic_fetch_add(&work->next, 1)) < work->count;)
+        if (cancel_check(work->region->cancel, err) < 0 ||
+            (work->items[i].wanted && read_item(work, &work->items[i], err) < 0))
+            return -1;
+    return 0;
+}
+
+static int read_items(struct work *work, struct error *err)
+{
+    CLEANUP(crew_freep) struct crew *crew = crew_new(work->region->cancel);
+    for (size_t i = 0; i < work->region->workers; i++)
+        if (crew_start(crew, "verify", work_main, work, err) < 0)
+            return -1;
+    return crew_join(crew, err);
+}
+
+/* Contradictions: names come sorted, so objects for the same bytes stand side by side. */
+static void compare_items(const struct work *work)
+{
+    for (size_t i = 1; i < work->count; i++) {
+        const struct item *a = &work->items[i - 1], *b = &work->items[i];
+        const struct wal_span x = span_of(a), y = span_of(b);
+        if (!a->usable || !b->usable || a->is_history != b->is_history ||
+            x.timeline != y.timeline || x.from != y.from || x.to != y.to)
+            continue;
+        findings_add(work->region->findings,
+                     FINDING(.kind = FINDING_INCONSISTENT, .region = work->region->name,
+                             .object = b->name->name),
+                     "it contradicts '%s': two servers wrote on the same timeline", a->name->name);
+    }
+}
+
+/* Gaps */
+
+static void collect_spans(struct work *work)
+{
+    work->spans = own_alloc((work->count + 1) * sizeof(work->spans[0]));
+    for (size_t i = 0; i < work->count; i++)
+        if (work->items[i].usable && !work->items[i].is_history)
+            work->spans[work->span_count++] = span_of(&work->items[i]);
+    wal_gap_sort(work->spans, work->span_count);
+}
+
+static void check_backup(const struct work *work, const struct manifest *manifest)
+{
+    for (size_t i = 0; i < manifest->wal_count; i++) {
+        struct wal_span wanted = needed(manifest, i), gap;
+        while (wal_gap_find(work->spans, work->span_count, &wanted, &gap)) {
+            char from[LSN_TEXT_BYTES], to[LSN_TEXT_BYTES], name[WAL_SEGMENT_NAME_BYTES];
+            lsn_format(gap.from, from);
+            lsn_format(gap.to, to);
+            wal_segment_name(gap.timeline, gap.from, manifest->wal_segment_bytes, name);
+            findings_add(
+                work->region->findings,
+                FINDING(.kind = FINDING_GAP, .region = work->region->name, .backup = manifest->id),
+                "no WAL from %s to %s on timeline %" PRIu32
+                " (segment %s): the backup cannot become consistent",
+                from, to, gap.timeline, name);
+            wanted.from = gap.to;
+        }
+    }
+}
+
+/* A gap that a backup needs was told with that backup. */
+static bool is_told(const struct work *work, const struct wal_span *gap)
+{
+    for (size_t i = 0; i < work->region->manifest_count; i++) {
+        const struct manifest *manifest = &work->region->manifests[i];
+        for (size_t j = 0; j < manifest->wal_count; j++) {
+            const struct wal_span range = needed(manifest, j);
+            if (overlap(&range, gap))
+                return true;
+        }
+    }
+    return false;
+}
+
+/* From where on the WAL of a timeline matters: the first backup on it, else its first byte. */
+static uint64_t first_lsn(const struct work *work, uint32_t timeline, uint64_t first_there)
+{
+    uint64_t first = UINT64_MAX;
+    for (size_t i = 0; i < work->region->manifest_count; i++) {
+        const struct manifest *manifest = &work->region->manifests[i];
+        for (size_t j = 0; j < manifest->wal_count; j++) {
+            const struct wal_span range = needed(manifest, j);
+            if (range.timeline == timeline && range.from < first)
+                first = range.from;
+        }
+    }
+    return first == UINT64_MAX ? first_there : first;
+}
+
+/* The spans of one timeline, from its first backup on to the newest WAL there is. */
+static void check_timeline(const struct work *work, const struct wal_span *spans, size_t count)
+{
+    struct wal_span wanted = {.timeline = spans[0].timeline}, gap;
+    wanted.from = first_lsn(work, wanted.timeline, spans[0].from);
+    for (size_t i = 0; i < count; i++)
+        wanted.to = spans[i].to > wanted.to ? spans[i].to : wanted.to;
+    for (; wal_gap_find(work->spans, work->span_count, &wanted, &gap); wanted.from = gap.to) {
+        char from[LSN_TEXT_BYTES], to[LSN_TEXT_BYTES];
+        if (is_told(work, &gap))
+            continue;
+        lsn_format(gap.from, from);
+        lsn_format(gap.to, to);
+        findings_add(work->region->findings,
+                     FINDING(.kind = FINDING_GAP, .note = true, .region = work->region->name),
+                     "no WAL from %s to %s on timeline %" PRIu32
+                     ": recovery from the backups before ends at %s",
+                     from, to, gap.timeline, from);
+    }
+}
+
+static void check_history(const struct work *work, uint32_t timeline, const char *backup)
+{
+    for (size_t i = 0; i < work->count; i++)
+        if (work->items[i].is_history && work->items[i].usable &&
+            work->items[i].piece.timeline == timeline)
+            return;
+    if (timeline > 1)
+        findings_add(
+            work->region->findings,
+            FINDING(.kind = FINDING_MISSING, .region = work->region->name, .backup = backup),
+            "no history of timeline %" PRIu32 " (wal/%08" PRIX32 ".history-…)", timeline, timeline);
+}
+
+static void check_timelines(const struct work *work)
+{
+    for (size_t first = 0, end; first < work->span_count; first = end) {
+        for (end = first;
+             end < work->span_count && work->spans[end].timeline == work->spans[first].timeline;)
+            end++;
+        check_timeline(work, work->spans + first, end - first);
+        check_history(work, work->spans[first].timeline, NULL);
+    }
+}
+
+static void check_continuity(const struct work *work)
+{
+    const struct verify_region *region = work->region;
+    for (size_t i = 0; i < region->manifest_count; i++) {
+        const struct manifest *manifest = &region->manifests[i];
+        if (!is_selected(region, manifest))
+            continue;
+        check_backup(work, manifest);
+        for (size_t j = 0; j < manifest->wal_count; j++)
+            check_history(work, manifest->wal[j].timeline, manifest->id);
+    }
+    if (!region->only)
+        check_timelines(work);
+}
+
+int verify_wal_run(struct verify_region *region, struct error *err)
+{
+    const struct verify_names names = verify_region_names(region, "wal/");
+    struct work work = {.region = region};
+    if (region->manifest_count == 0)
+        return 0; /* nobody needs it, and nothing says how large its segments are */
+    work.segment_bytes = region->manifests[region->manifest_count - 1].wal_segment_bytes;
+    work.items = own_alloc((names.count + 1) * sizeof(work.items[0]));
+    for (size_t i = 0; i < names.count; i++)
+        add_item(&work, &names.names[i]);
+    int result = read_items(&work, err);
+    if (result == 0) {
+        compare_items(&work);
+        collect_spans(&work);
+        check_continuity(&work);
+    }
+    free(work.items);
+    free(work.spans);
+    return result;
+}
