@@ -339,8 +339,21 @@ def test_a_key_that_does_not_fit_is_told_and_nothing_is_written(backed_up, serve
 
 
 def test_a_repository_that_is_encrypted_is_not_opened_without_encryption(backed_up, server):
+    before = backed_up.objects()
     backed_up.spec["encryption"] = {"mode": "None"}
-    backed_up.failure("list").names("wrong key", "spec.encryption.keys has none")
+    for command in (["list"], ["backup", *at(server)]):
+        backed_up.failure(*command).names("spec.encryption.mode 'None'", "is encrypted", "set mode: AES256GCM")
+    assert backed_up.objects() == before
+
+
+def test_a_repository_without_encryption_is_not_taken_for_an_encrypted_one(lifeboat, server):
+    encrypted, lifeboat.spec["encryption"] = lifeboat.spec["encryption"], {"mode": "None"}
+    lifeboat.backup(server)
+    before = lifeboat.objects()
+    lifeboat.spec["encryption"] = encrypted
+    for command in (["list"], ["backup", *at(server)]):
+        lifeboat.failure(*command).names("spec.encryption.mode 'AES256GCM'", "is not encrypted", "another prefix")
+    assert lifeboat.objects() == before
 
 
 # Repositories

@@ -24,6 +24,15 @@ static size_t usable_writable(const struct regions *regions)
     return usable;
 }
 
+/* Says why the loss of a region is too much, where that is not plain. */
+static int explain_quorum(const struct regions *regions, struct error *err)
+{
+    return regions->quorum > 1
+               ? error_wrap(err, "fewer than the %zu regions of spec.quorum are left",
+                            regions->quorum)
+               : -1;
+}
+
 int regions_lose(struct regions *regions, size_t index, struct error *err)
 {
     struct region *region = &regions->regions[index];
@@ -34,8 +43,10 @@ int regions_lose(struct regions *regions, size_t index, struct error *err)
     region->lost = true;
     bool enough = usable_writable(regions) >= regions->quorum;
     pthread_mutex_unlock(&regions->lock);
-    if (!enough || err->kind == ERROR_CANCELED)
+    if (err->kind == ERROR_CANCELED)
         return -1;
+    if (!enough)
+        return explain_quorum(regions, err);
     if (news)
         log_error(err, "Lost a region for the rest of the job", S("region", region->name));
     return 0;
@@ -49,7 +60,7 @@ int regions_check_quorum(struct regions *regions, struct error *err)
         if (regions->regions[i].writable && regions->regions[i].lost)
             *err = regions->regions[i].error;
     pthread_mutex_unlock(&regions->lock);
-    return enough ? 0 : -1;
+    return enough ? 0 : explain_quorum(regions, err);
 }
 
 bool regions_first_loss(struct regions *regions, struct error *err)

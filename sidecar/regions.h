@@ -41,7 +41,7 @@ void regions_closep(struct regions **regions);
 size_t regions_count(const struct regions *regions);
 struct region *regions_at(struct regions *regions, size_t index);
 bool regions_usable(struct regions *regions, size_t index);
-/* Marks a region as lost and logs it with err, once; -1 and err as it is when fewer writable ones
+/* Marks a region as lost and logs it with err, once; -1, with err's kind, when fewer writable ones
  * than the quorum remain. */
 MUST_CHECK int regions_lose(struct regions *regions, size_t index, struct error *err);
 /* -1 and why the last one was lost when fewer writable regions than the quorum are left. */

@@ -106,6 +106,16 @@ static int fetch_from(struct repo *repo, const struct region *region, const stru
     return 0;
 }
 
+/* Regions need not all have the same objects, so a missing one is no reason to worry. */
+static void note_failover(const char *name, bool more, const struct error *err)
+{
+    static const char message[] = "Asked the next region for an object";
+    if (more && err->kind == ERROR_NOT_FOUND)
+        log_info(message, S("object", name), S("error", err->text));
+    else if (more)
+        log_warn(message, S("object", name), S("error", err->text));
+}
+
 /* From the first region that has the object intact; else the first error that says more than that
  * it is not there. */
 static int fetch_from_any(struct repo *repo, const struct fetch *fetch, struct error *err)
@@ -121,9 +131,7 @@ static int fetch_from_any(struct repo *repo, const struct fetch *fetch, struct e
             return -1;
         if (first.kind == ERROR_NONE || first.kind == ERROR_NOT_FOUND)
             first = *err;
-        if (i + 1 < count)
-            log_warn("Asked the next region for an object", S("object", fetch->identity.name),
-                     S("error", err->text));
+        note_failover(fetch->identity.name, i + 1 < count, err);
     }
     *err = first;
     return -1;

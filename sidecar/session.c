@@ -29,8 +29,9 @@ int session_open_repo(struct session *session, const struct cli_options *options
 int session_init(struct session *ret_session, const struct cli_options *options, struct error *err)
 {
     CLEANUP(session_done) struct session session = {0};
-    if (policy_load(&session.policy, options->policy, err) < 0 ||
-        secrets_open(&session.secrets, options->secrets, err) < 0)
+    if (policy_load(&session.policy, options->policy, err) < 0)
+        return err->kind == ERROR_NOT_FOUND ? error_wrap(err, "the policy (-f)") : -1;
+    if (secrets_open(&session.secrets, options->secrets, err) < 0)
         return -1;
     *ret_session = session;
     session = (struct session){0};
