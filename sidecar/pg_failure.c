@@ -119,6 +119,12 @@ static char *check_address(const struct pg_failure *failure)
     return own_strdup("is PostgreSQL running there? (connection.port, or --host and --port)");
 }
 
+static char *look_at_log(const struct pg_failure *failure)
+{
+    (void)failure;
+    return own_strdup("it crashed or was ended, or a proxy cut the connection: see its log");
+}
+
 static const struct rule rules[] = {
     {"28P01", NULL, ERROR_PERMANENT, check_password},
     {"28", "pg_hba.conf", ERROR_PERMANENT, add_hba_line},
@@ -134,6 +140,7 @@ static const struct rule rules[] = {
     {"08P01", "startup parameter", ERROR_PERMANENT, avoid_pooler},
     {"08", NULL, ERROR_TRANSIENT, NULL},
     {"40", NULL, ERROR_TRANSIENT, NULL},
+    {"", "server closed the connection", ERROR_TRANSIENT, look_at_log},
     {"", "no password supplied", ERROR_PERMANENT, give_password},
     {"", "certificate", ERROR_PERMANENT, check_certificates},
     {"", "does not support SSL", ERROR_PERMANENT, check_certificates},

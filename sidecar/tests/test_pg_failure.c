@@ -83,7 +83,7 @@ static const struct expectation expectations[] = {
      "port 1 failed: Connection refused; is PostgreSQL running there?"},
     {{.sqlstate = "", .message = "server closed the connection unexpectedly\n", .connected = true},
      ERROR_TRANSIENT,
-     "server closed the connection unexpectedly"},
+     "server closed the connection unexpectedly; it crashed or was ended"},
     {{.sqlstate = "",
       .message = "connection to server failed: fe_sendauth: no password supplied\n"},
      ERROR_PERMANENT,
