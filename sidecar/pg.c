@@ -7,6 +7,7 @@
 #include <libpq-fe.h>
 
 #include "common/own.h"
+#include "sidecar/lsn.h"
 #include "sidecar/pg_failure.h"
 #include "sidecar/pg_page.h"
 #include "sidecar/pg_session.h"
@@ -15,7 +16,8 @@ enum { VERSION_MIN = 150000, VERSION_END = 190000, VERSION_TRANSACTION_TIMEOUT =
 
 struct pg {
     struct pg_session *session;
-    bool started_in_recovery; /* the backup of this session */
+    uint64_t start_lsn; /* of the backup of this session, as is what follows */
+    bool started_in_recovery;
 };
 
 /* What the session's role may do; session_user, as nothing here changes roles. */
@@ -191,6 +193,9 @@ int pg_backup_stop(struct pg *pg, struct pg_backup_end *ret_end, struct error *e
     const char *label = pg_row_text(&row), *map = pg_row_text(&row);
     if (pg_row_end(&row, "end the backup", err) < 0)
         return -1;
+    if (stop_lsn <= pg->start_lsn)
+        return error_set(err, ERROR_PERMANENT,
+                         "end the backup: the server says that it stopped before it started");
     *ret_end = (struct pg_backup_end){
         .stop_lsn = stop_lsn,
         .backup_label = own_strdup(label),
@@ -211,7 +216,7 @@ int pg_backup_start(struct pg *pg, const char *label, uint64_t *ret_start_lsn, s
     pg->started_in_recovery = pg_row_bool(&row);
     if (pg_row_end(&row, "start the backup", err) < 0)
         return -1;
-    *ret_start_lsn = start_lsn;
+    *ret_start_lsn = pg->start_lsn = start_lsn;
     return 0;
 }
 
@@ -225,6 +230,11 @@ int pg_inspect(struct pg *pg, struct pg_server *ret_server, struct error *err)
         return error_set(err, ERROR_PERMANENT,
                          "PostgreSQL was built with a block size of %u: only %d is supported",
                          server.block_bytes, PG_PAGE_BYTES);
+    if (!wal_segment_bytes_valid(server.wal_segment_bytes) || server.segment_blocks == 0)
+        return error_set(err, ERROR_PERMANENT,
+                         "the server says that its WAL segments have %u bytes and its files %u "
+                         "blocks, which no PostgreSQL has",
+                         server.wal_segment_bytes, server.segment_blocks);
     *ret_server = server;
     return 0;
 }
