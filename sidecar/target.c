@@ -179,6 +179,12 @@ static int check_mode(const struct location *location, struct error *err)
     return 0;
 }
 
+/* Whoever could write there before may have done so since it was found empty, and cannot now. */
+static int make_private(const struct location *location, struct error *err)
+{
+    return check_mode(location, err) < 0 ? -1 : check_empty(location, err);
+}
+
 static bool is_within(const char *path, const char *directory)
 {
     size_t length = strlen(directory);
@@ -263,7 +269,7 @@ static int open_tablespace(const struct target *target, const char *path, struct
         open_location(path, location, err) < 0 || check_empty(location, err) < 0 ||
         check_apart(target, location->real_path, err) < 0)
         return -1;
-    return check_mode(location, err);
+    return make_private(location, err);
 }
 
 int target_place_tablespace(struct target *target, const struct entry *entry, const char *location,
@@ -394,7 +400,7 @@ int target_open(struct target **ret_target, const char *path, struct error *err)
     CLEANUP(target_closep) struct target *target = own_alloc(sizeof(*target));
     target->root.directory = -1;
     if (open_location(path, &target->root, err) < 0 || check_not_running(&target->root, err) < 0 ||
-        check_empty(&target->root, err) < 0 || check_mode(&target->root, err) < 0)
+        check_empty(&target->root, err) < 0 || make_private(&target->root, err) < 0)
         return -1;
     *ret_target = TAKE(target);
     return 0;
