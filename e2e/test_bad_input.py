@@ -111,10 +111,6 @@ def test_what_would_change_the_backup_but_is_not_supported_yet_is_refused(lifebo
     lifeboat.failure("backup").names("spec.limits", "not supported")
 
 
-def test_only_full_backups_are_made_by_this_version(lifeboat, server):
-    lifeboat.failure("backup", "--type", "incremental", *at(server)).names("--type 'incremental'", "use full")
-
-
 # PostgreSQL
 
 

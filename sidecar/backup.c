@@ -14,23 +14,33 @@
 #include "common/log.h"
 #include "common/own.h"
 #include "sidecar/backup_index.h"
+#include "sidecar/captured.h"
 #include "sidecar/heartbeat.h"
 #include "sidecar/manifest.h"
 #include "sidecar/packer.h"
+#include "sidecar/parent.h"
+#include "sidecar/parent_search.h"
 #include "sidecar/pg.h"
 #include "sidecar/pg_control.h"
 #include "sidecar/policy.h"
 #include "sidecar/preflight.h"
+#include "sidecar/prior.h"
 #include "sidecar/progress.h"
 #include "sidecar/regions.h"
 #include "sidecar/repo.h"
 #include "sidecar/scan.h"
 #include "sidecar/source.h"
+#include "sidecar/timeline.h"
 #include "sidecar/upload.h"
 #include "sidecar/wal_receiver.h"
 #include "sidecar/witness.h"
 
-enum { CONTENT_MAX = 3 }; /* backup_label, pg_control, tablespace_map */
+enum {
+    CONTENT_MAX = 3, /* backup_label, pg_control, tablespace_map */
+    /* how long a standby may take to replay what its parent holds */
+    REPLAY_WAIT_MS = 60 * 1000,
+    REPLAY_TICK_MS = 200,
+};
 
 struct job {
     const struct backup_options *options;
@@ -43,6 +53,12 @@ struct job {
     struct repo *repo;
     struct heartbeat *heartbeat;
     struct wal_receiver *wal;
+    struct timeline timeline;
+    struct parent_search search;
+    struct parent_child child; /* the facts about this backup */
+    struct prior *prior;       /* the parent; NULL: the backup is full */
+    struct captured *known;    /* what it has of each file; the scan's as soon as that starts */
+    char *fallback;
     struct upload *upload;
     struct scan *scan;
     struct packer *packer; /* for what is not a file of the walk */
@@ -54,6 +70,14 @@ struct job {
     struct manifest manifest;
 };
 
+static void drop_parent(struct job *job)
+{
+    for (size_t i = 0; job->known && i < job->source.file_count; i++)
+        captured_done(&job->known[i]);
+    own_freep(&job->known);
+    prior_closep(&job->prior);
+}
+
 static void job_done(struct job *job)
 {
     pg_closep(&job->pg); /* ends a backup that was not stopped */
@@ -63,6 +87,10 @@ static void job_done(struct job *job)
     upload_freep(&job->upload);
     wal_receiver_closep(&job->wal);
     heartbeat_freep(&job->heartbeat);
+    drop_parent(job);
+    parent_search_done(&job->search);
+    timeline_done(&job->timeline);
+    own_freep(&job->fallback);
     repo_closep(&job->repo);
     regions_closep(&job->regions);
     source_done(&job->source);
@@ -95,25 +123,9 @@ static int open_repository(struct job *job, struct error *err)
                            job->server.system_identifier, err);
 }
 
-/* The backup gets its id, and a heartbeat that says so to whoever prunes. */
-static int announce(struct job *job, struct error *err)
-{
-    struct manifest *manifest = &job->manifest;
-    manifest->type = BACKUP_FULL;
-    manifest->started_ms = clock_now_ms();
-    if (backup_id_new(manifest->type, manifest->started_ms, manifest->id, err) < 0)
-        return -1;
-    log_info("Started backup", S("backup", manifest->id), S("pgdata", job->pgdata),
-             U("systemIdentifier", job->server.system_identifier),
-             B("standby", job->server.in_recovery));
-    return heartbeat_start(&job->heartbeat, job->repo, manifest->id, job->crew,
-                           job->options->cancel, err);
-}
-
 /* The slot comes before the start, so that the server keeps all WAL from the start LSN on. */
-static int start_backup(struct job *job, struct error *err)
+static int open_wal(struct job *job, struct error *err)
 {
-    struct manifest *manifest = &job->manifest;
     struct wal_receiver_options options = {
         .pg = job->options->pg,
         .segment_bytes = job->server.wal_segment_bytes,
@@ -122,11 +134,147 @@ static int start_backup(struct job *job, struct error *err)
         .crew = job->crew,
         .cancel = job->options->cancel,
     };
-    CLEANUP(own_freep) char *label = own_format("lifeboat %s", manifest->id);
-    if (wal_receiver_open(&job->wal, &options, err) < 0 ||
-        pg_backup_start(job->pg, label, &manifest->start_lsn, err) < 0)
+    if (wal_receiver_open(&job->wal, &options, err) < 0)
         return -1;
-    return wal_receiver_start(job->wal, manifest->start_lsn, err);
+    return wal_receiver_history(job->wal, &job->timeline, err);
+}
+
+/* What is known of the backup before it starts; LSNs are still to come. */
+static int look_for_parents(struct job *job, struct error *err)
+{
+    job->child = (struct parent_child){
+        .type = job->options->type,
+        .system_identifier = job->server.system_identifier,
+        .checksums = job->server.checksums,
+        .start_lsn = UINT64_MAX,
+        .stop_lsn = UINT64_MAX,
+        .regions = parent_search_regions(job->repo),
+        .timeline = &job->timeline,
+    };
+    return job->child.type == BACKUP_FULL ? 0 : parent_search_load(&job->search, job->repo, err);
+}
+
+static uint64_t stop_of(const struct parent_candidate *candidate)
+{
+    return candidate->wal[candidate->wal_count - 1].stop_lsn;
+}
+
+/* A standby must have replayed what the parent holds. One that does not come so far in time takes
+ * another parent. Gives the LSN that was waited for, 0: none. */
+static int wait_until_replayed(struct job *job, uint64_t *ret_lsn, struct error *err)
+{
+    const struct parent_search *search = &job->search;
+    struct parent_choice choice = parent_choose(&job->child, search->candidates, search->count);
+    int64_t deadline_ms = clock_monotonic_ms() + REPLAY_WAIT_MS;
+    uint64_t replayed_lsn = 0;
+    *ret_lsn = choice.index == SIZE_MAX ? 0 : stop_of(&search->candidates[choice.index]);
+    if (!job->server.in_recovery || *ret_lsn == 0)
+        return 0;
+    for (;;) {
+        if (pg_replayed_lsn(job->pg, &replayed_lsn, err) < 0)
+            return -1;
+        if (replayed_lsn >= *ret_lsn || clock_monotonic_ms() >= deadline_ms)
+            return 0;
+        if (cancel_sleep(job->options->cancel, REPLAY_TICK_MS, err) < 0)
+            return -1;
+    }
+}
+
+static int start_once(struct job *job, struct error *err)
+{
+    struct parent_child *child = &job->child;
+    const struct policy *policy = job->options->policy;
+    struct pg_control control;
+    CLEANUP(own_freep)
+    char *label = own_format("lifeboat %s/%s", policy->namespace, policy->name);
+    if (pg_backup_start(job->pg, label, &child->start_lsn, err) < 0)
+        return -1;
+    child->stop_lsn = child->start_lsn;
+    if (!job->server.in_recovery)
+        return 0;
+    if (source_read_control(&job->source, job->options->cancel, &job->control, &control, err) < 0)
+        return -1;
+    child->stop_lsn = control.min_recovery_lsn;
+    return 0;
+}
+
+/* The stop of a backup from a standby is the minRecoveryPoint, which an idle one may keep behind
+ * what it has replayed until it is asked for a restart point that it has made already
+ * (CreateRestartPoint in access/transam/xlog.c): then it is asked a second time. */
+static int start_backup(struct job *job, struct error *err)
+{
+    uint64_t wanted_lsn;
+    if (wait_until_replayed(job, &wanted_lsn, err) < 0 || start_once(job, err) < 0)
+        return -1;
+    if (job->server.in_recovery && job->child.stop_lsn < wanted_lsn) {
+        CLEANUP(pg_backup_end_done) struct pg_backup_end unused = {0};
+        if (pg_backup_stop(job->pg, &unused, err) < 0 || start_once(job, err) < 0)
+            return -1;
+    }
+    job->manifest.start_lsn = job->child.start_lsn;
+    return source_walk(&job->source, job->options->cancel, err);
+}
+
+/* The backup gets its id, and a heartbeat that says so to whoever prunes. */
+static int announce(struct job *job, const struct parent_candidate *parent, struct error *err)
+{
+    struct manifest *manifest = &job->manifest;
+    manifest->type = parent ? job->child.type : BACKUP_FULL;
+    manifest->started_ms = clock_now_ms();
+    memset(manifest->parent, 0, sizeof(manifest->parent));
+    if (parent)
+        memcpy(manifest->parent, parent->id, sizeof(parent->id));
+    if (backup_id_new(manifest->type, manifest->started_ms, manifest->id, err) < 0)
+        return -1;
+    log_info("Started backup", S("backup", manifest->id), S("parent", manifest->parent),
+             S("pgdata", job->pgdata), U("systemIdentifier", job->server.system_identifier),
+             B("standby", job->server.in_recovery));
+    return heartbeat_new(&job->heartbeat, job->repo, manifest->id, manifest->parent, err);
+}
+
+/* Whoever prunes either has seen our heartbeat, or we see that the parent is retired. */
+static int open_parent(struct job *job, const struct parent_candidate *parent, struct error *err)
+{
+    const struct parent_child *child = &job->child;
+    if (parent_search_check(job->repo, parent->id, child->regions, err) < 0 ||
+        parent_search_check_wal(job->repo, parent, child, job->server.wal_segment_bytes, err) < 0 ||
+        prior_open(&job->prior, job->repo, parent->id, job->manifest.id, child->regions, err) < 0)
+        return -1;
+    return prior_join(job->prior, &job->source, &job->known, err);
+}
+
+static void retract(struct job *job)
+{
+    heartbeat_remove(job->heartbeat);
+    heartbeat_freep(&job->heartbeat);
+    drop_parent(job);
+}
+
+/* Announces the backup with the best parent that turns out to be whole. */
+static int choose_parent(struct job *job, struct error *err)
+{
+    struct parent_search *search = &job->search;
+    for (;;) {
+        struct parent_choice choice = parent_choose(&job->child, search->candidates, search->count);
+        struct parent_candidate *parent =
+            choice.index == SIZE_MAX ? NULL : &search->candidates[choice.index];
+        own_freep(&job->fallback);
+        if (choice.reason[0] != '\0')
+            job->fallback = own_strdup(choice.reason);
+        if (announce(job, parent, err) < 0)
+            return -1;
+        if (!parent || open_parent(job, parent, err) == 0)
+            break;
+        if (err->kind != ERROR_CONFLICT && err->kind != ERROR_CORRUPT &&
+            err->kind != ERROR_NOT_FOUND)
+            return -1;
+        parent_search_refuse(search, choice.index, err);
+        retract(job);
+    }
+    if (job->fallback)
+        log_warn("Fell back to another parent or a full backup", S("backup", job->manifest.id),
+                 S("reason", job->fallback));
+    return heartbeat_start(job->heartbeat, job->crew, job->options->cancel, err);
 }
 
 static void count_progress(void *arg, uint64_t bytes)
@@ -134,10 +282,18 @@ static void count_progress(void *arg, uint64_t bytes)
     progress_add(arg, bytes);
 }
 
+/* A page's LSN tells that it is the parent's only where all changes to it are logged: without
+ * checksums, setting a page all-visible is not. */
+static bool page_lsn_tells(const struct job *job)
+{
+    return job->prior && job->server.checksums &&
+           job->prior->manifest.wal[0].timeline == wal_receiver_timeline(job->wal);
+}
+
 static int copy_files(struct job *job, struct error *err)
 {
     const struct policy *policy = job->options->policy;
-    if (source_walk(&job->source, job->options->cancel, err) < 0)
+    if (wal_receiver_start(job->wal, job->manifest.start_lsn, err) < 0)
         return -1;
     if (job->options->progress)
         progress_set_total(job->options->progress, job->source.bytes);
@@ -156,14 +312,19 @@ static int copy_files(struct job *job, struct error *err)
                 .next_pack = &job->next_pack,
                 .level = policy->compression_level,
             },
+        .prior = job->prior,
+        .known = job->known,
+        .page_lsn = page_lsn_tells(job),
         .cancel = job->options->cancel,
         .crew = job->crew,
         .progress = job->options->progress ? count_progress : NULL,
         .progress_arg = job->options->progress,
     };
     job->packer = packer_new(&options.packer);
-    if (upload_start(job->upload, job->crew, policy->uploads, err) < 0 ||
-        scan_start(&job->scan, &options, err) < 0)
+    if (upload_start(job->upload, job->crew, policy->uploads, err) < 0)
+        return -1;
+    job->known = NULL;
+    if (scan_start(&job->scan, &options, err) < 0)
         return -1;
     return scan_wait(job->scan, err);
 }
@@ -175,7 +336,13 @@ static int stop_backup(struct job *job, struct error *err)
     struct pg_control control;
     if (source_read_control(&job->source, job->options->cancel, &job->control, &control, err) < 0)
         return -1;
-    return pg_backup_stop(job->pg, &job->end, err);
+    if (pg_backup_stop(job->pg, &job->end, err) < 0)
+        return -1;
+    if (job->prior && job->end.stop_lsn < job->prior->manifest.stop_lsn)
+        return error_set(err, ERROR_TRANSIENT,
+                         "the backup stops before its parent '%s': run it again",
+                         job->manifest.parent);
+    return 0;
 }
 
 static int add_content(struct job *job, const char *path, const void *content, size_t size,
@@ -274,11 +441,17 @@ static void describe(struct job *job)
     };
     manifest->bytes_read = scan_bytes_read(job->scan);
     manifest->bytes_stored = upload_stored_bytes(job->upload) + wal_receiver_stored_bytes(job->wal);
-    manifest->change_source = own_strdup("all");
+    manifest->bytes_reused = scan_bytes_reused(job->scan);
+    manifest->change_source = own_strdup(!job->prior           ? "all"
+                                         : page_lsn_tells(job) ? "pageLsn"
+                                                               : "pageHash");
+    manifest->fallback = TAKE(job->fallback);
     manifest->packs = own_alloc(sizeof(manifest->packs[0]));
     manifest->packs[manifest->pack_count] =
         (struct manifest_packs){.first = 1, .last = atomic_load(&job->next_pack) - 1};
     memcpy(manifest->packs[manifest->pack_count++].backup, manifest->id, BACKUP_ID_BYTES);
+    if (job->prior)
+        prior_list_packs(job->prior, manifest);
     note_page_errors(job);
 }
 
@@ -288,6 +461,9 @@ static int commit(struct job *job, struct error *err)
     char name[REPO_NAME_MAX];
     CLEANUP(own_freep) char *text = NULL;
     describe(job);
+    if (job->prior && parent_search_check(job->repo, job->manifest.parent,
+                                          parent_search_regions(job->repo), err) < 0)
+        return error_wrap(err, "parent '%s'", job->manifest.parent);
     if (witness_collect(job->repo, &job->manifest, err) < 0 ||
         manifest_format(&job->manifest, &text, err) < 0)
         return -1;
@@ -311,9 +487,11 @@ static int commit(struct job *job, struct error *err)
 
 static int run_steps(struct job *job, struct error *err)
 {
-    if (connect_source(job, err) < 0 || open_repository(job, err) < 0 || announce(job, err) < 0)
+    if (connect_source(job, err) < 0 || open_repository(job, err) < 0 || open_wal(job, err) < 0)
         return -1;
-    if (start_backup(job, err) < 0 || copy_files(job, err) < 0 || stop_backup(job, err) < 0)
+    if (look_for_parents(job, err) < 0 || start_backup(job, err) < 0 || choose_parent(job, err) < 0)
+        return -1;
+    if (copy_files(job, err) < 0 || stop_backup(job, err) < 0)
         return -1;
     if (write_index(job, err) < 0 || wait_until_stored(job, err) < 0)
         return -1;
@@ -326,10 +504,6 @@ int backup_run(const struct backup_options *options, struct manifest *ret_manife
     CLEANUP(job_done) struct job job = {.options = options, .source = {.pgdata = -1}};
     job.control = BUF(PG_CONTROL_BYTES);
     atomic_init(&job.next_pack, 1);
-    if (options->type != BACKUP_FULL)
-        return error_set(err, ERROR_PERMANENT,
-                         "--type '%s': this version makes full backups only: use full",
-                         backup_type_names[options->type]);
     job.crew = crew_new(options->cancel);
     if (run_steps(&job, err) < 0) {
         /* what a thread failed of comes before what its failure made fail here */

@@ -79,9 +79,8 @@ static int write_frame(struct index_writer *writer, struct packer *packer,
 int backup_index_write(const struct backup_index *index, struct packer *packer,
                        struct manifest *manifest, struct error *err)
 {
-    CLEANUP(backup_table_done) struct backup_table table = {0};
-    backup_table_add(&table, manifest->id);
-    CLEANUP(index_writer_freep) struct index_writer *writer = index_writer_new(&table);
+    CLEANUP(index_writer_freep)
+    struct index_writer *writer = index_writer_new(scan_table(index->scan));
     struct merge merge = {.index = index};
     next_file(&merge);
     for (const struct entry *entry; (entry = peek(&merge)); advance(&merge, entry)) {

@@ -14,10 +14,13 @@
 #include "common/log.h"
 #include "common/own.h"
 #include "sidecar/backup_table.h"
+#include "sidecar/entry.h"
 #include "sidecar/frame.h"
 #include "sidecar/packer.h"
 #include "sidecar/page_check.h"
 #include "sidecar/pg_page.h"
+#include "sidecar/prior.h"
+#include "sidecar/prior_reader.h"
 #include "sidecar/source.h"
 
 enum {
@@ -25,18 +28,21 @@ enum {
     READ_AHEAD_BYTES = 4 << 20, /* so that the disk works while we compress */
 };
 
-struct captured_rarity {
-    struct entry_map_ref *map_refs;
-    size_t map_ref_count;
-    uint32_t *bad_blocks; /* ascending; the first ENTRY_BAD_BLOCKS_MAX */
-    uint32_t bad_block_count;
-};
-
 /* A place in the file that is being read. */
 struct position {
     const struct capture *capture;
     uint64_t offset;
+    size_t part;
 };
+
+/* What was read for a piece. */
+struct piece {
+    const uint8_t *data;
+    bool whole; /* here and in the parent */
+};
+
+/* How a page of a file can be told to be the parent's. */
+enum evidence { EVIDENCE_NONE, EVIDENCE_HASH, EVIDENCE_LSN };
 
 static bool has_pages(enum source_class class)
 {
@@ -94,12 +100,98 @@ static int check_pages(struct position *at, uint8_t *pages, size_t size, struct 
     return 0;
 }
 
+/* LSNs say nothing of what became of a file that was made since, or elsewhere. */
+static bool is_same_file(const struct capture *capture)
+{
+    return capture->file.birth_ns != 0 && capture->file.birth_ns == capture->prior.birth_ns &&
+           capture->file.inode == capture->prior.inode;
+}
+
+static enum evidence evidence_of(const struct capture *capture)
+{
+    if (!capture->prior.exists)
+        return EVIDENCE_NONE;
+    bool by_lsn = capture->options->page_lsn && capture->source->class == SOURCE_RELATION;
+    return by_lsn && is_same_file(capture) ? EVIDENCE_LSN : EVIDENCE_HASH;
+}
+
+/* What the parent has of a part of the file. */
+static int load_prior(struct capture *capture, size_t part, struct capture_worker *worker,
+                      struct error *err)
+{
+    uint64_t first_piece = (uint64_t)part * (PART_BYTES / PIECE_BYTES);
+    enum evidence evidence = evidence_of(capture);
+    if (evidence == EVIDENCE_NONE)
+        return 0;
+    if (prior_reader_part(worker->reader, &capture->prior, first_piece, worker->part, err) < 0)
+        return -1;
+    return evidence == EVIDENCE_HASH ? prior_reader_hashes(worker->reader, worker->part, err) : 0;
+}
+
+/* Whether a piece, with index in the part, is that of the parent. */
+static bool is_known(const struct capture *capture, const struct prior_part *part, size_t index,
+                     const struct piece *piece)
+{
+    if (index >= part->count || part->states[index] != PRIOR_STORED)
+        return false;
+    if (evidence_of(capture) == EVIDENCE_HASH)
+        return piece_hash(&capture->options->hash, piece->data) == part->hashes[index];
+    return piece->whole && !pg_page_is_new(piece->data) &&
+           pg_page_lsn(piece->data) < capture->options->prior_start_lsn;
+}
+
+static bool is_bad(const struct capture_part *part, uint64_t block)
+{
+    uint32_t count = part->bad_block_count < ENTRY_BAD_BLOCKS_MAX ? part->bad_block_count : 0;
+    for (uint32_t i = 0; i < count; i++)
+        if (part->bad_blocks[i] == block)
+            return true;
+    return part->bad_block_count > count;
+}
+
+/* Finds the pieces of what was read that the parent has already. */
+static void find_known(const struct position *at, uint8_t *space, size_t size,
+                       const struct prior_part *prior, struct place known[FRAME_PIECES])
+{
+    struct capture_part *part = &at->capture->parts[at->part];
+    uint64_t block = at->offset / PIECE_BYTES;
+    size_t first = (size_t)(block - (uint64_t)at->part * (PART_BYTES / PIECE_BYTES));
+    size_t pieces = (size + PIECE_BYTES - 1) / PIECE_BYTES;
+    memset(space + size, 0, pieces * PIECE_BYTES - size);
+    for (size_t i = 0; i < pieces; i++) {
+        struct piece piece = {
+            .data = space + i * PIECE_BYTES,
+            .whole = (i + 1) * PIECE_BYTES <= size &&
+                     (block + i + 1) * PIECE_BYTES <= at->capture->prior.size,
+        };
+        known[i] = (struct place){0};
+        if (is_bad(part, block + i))
+            part->changed = true;
+        else if (is_known(at->capture, prior, first + i, &piece))
+            known[i] = prior->places[first + i];
+        else if (first + i >= prior->count || prior->states[first + i] != PRIOR_ZERO ||
+                 !pg_page_is_zero(piece.data))
+            part->changed = true;
+    }
+}
+
+static int add_pieces(struct position *at, uint8_t *space, size_t size,
+                      struct capture_worker *worker, struct error *err)
+{
+    struct capture_part *part = &at->capture->parts[at->part];
+    struct place known[FRAME_PIECES];
+    if (!at->capture->prior.exists)
+        return packer_add(worker->packer, size, &part->map, err);
+    find_known(at, space, size, worker->part, known);
+    return packer_add_known(worker->packer, size, known, &part->map, err);
+}
+
 /* Reads up to left bytes straight into the packer's frame; 0 at the end of the file. */
-static ssize_t read_some(struct position *at, uint64_t left, struct packer *packer,
-                         struct capture_part *part, struct error *err)
+static ssize_t read_some(struct position *at, uint64_t left, struct capture_worker *worker,
+                         struct error *err)
 {
     size_t size;
-    uint8_t *space = packer_space(packer, &size);
+    uint8_t *space = packer_space(worker->packer, &size);
     if (size < left)
         posix_fadvise(at->capture->file.fd, (off_t)(at->offset + size), READ_AHEAD_BYTES,
                       POSIX_FADV_WILLNEED);
@@ -108,8 +200,8 @@ static ssize_t read_some(struct position *at, uint64_t left, struct packer *pack
     ssize_t got = read_at(at, space, size, err);
     if (got <= 0)
         return got;
-    if (check_pages(at, space, (size_t)got, part, err) < 0 ||
-        packer_add(packer, (size_t)got, &part->map, err) < 0)
+    if (check_pages(at, space, (size_t)got, &at->capture->parts[at->part], err) < 0 ||
+        add_pieces(at, space, (size_t)got, worker, err) < 0)
         return -1;
     return got;
 }
@@ -128,158 +220,135 @@ static void join_parts(const struct capture *capture, struct map *whole)
     }
 }
 
-static struct captured_rarity *rarity_of(struct captured *captured)
+static int put_map_frames(const struct capture *capture, const struct map *map,
+                          struct packer *packer, struct entry *entry, struct error *err)
 {
-    if (!captured->rarity)
-        captured->rarity = own_alloc(sizeof(*captured->rarity));
-    return captured->rarity;
-}
-
-static int put_map_frames(const struct map *map, const char *backup_id, struct packer *packer,
-                          struct captured_rarity *rarity, struct error *err)
-{
-    CLEANUP(backup_table_done) struct backup_table table = {0};
-    backup_table_add(&table, backup_id);
     for (size_t first = 0; first < map->count;) {
         CLEANUP(map_done) struct map part = {0};
         CLEANUP(buf_done) struct buf plain = BUF(FRAME_PLAIN_MAX);
         first = map_part(map, first, &part);
-        map_frame_format(&table, &part, &plain);
+        map_frame_format(capture->options->table, &part, &plain);
         struct entry_map_ref ref = {.covers = part.size};
         if (packer_add_frame(packer, FRAME_MAP, &plain, &ref.place, err) < 0)
             return -1;
-        rarity->map_refs =
-            own_resize(rarity->map_refs, rarity->map_ref_count + 1, sizeof(rarity->map_refs[0]));
-        rarity->map_refs[rarity->map_ref_count++] = ref;
+        entry->map_refs =
+            own_resize(entry->map_refs, entry->map_ref_count + 1, sizeof(entry->map_refs[0]));
+        entry->map_refs[entry->map_ref_count++] = ref;
     }
     return 0;
 }
 
-static int keep_map(const struct capture *capture, const struct map *map, struct packer *packer,
-                    struct captured *captured, struct error *err)
+/* Whether the map is that of the parent from the first byte to the last. */
+static bool is_unchanged(const struct capture *capture, const struct map *map)
+{
+    for (size_t i = 0; i < capture->part_count; i++)
+        if (capture->parts[i].changed)
+            return false;
+    return capture->prior.exists && map->size == capture->prior.size;
+}
+
+/* The parent's map frames serve a file that did not change. */
+static bool take_map_refs(const struct capture *capture, const struct map *map, struct entry *entry)
+{
+    struct entry prior;
+    if (!is_unchanged(capture, map))
+        return false;
+    captured_entry(&capture->prior, &prior);
+    map_done(&prior.map);
+    if (prior.map_ref_count == 0)
+        return false;
+    size_t bytes = prior.map_ref_count * sizeof(prior.map_refs[0]);
+    entry->map_refs = own_alloc(bytes);
+    memcpy(entry->map_refs, prior.map_refs, bytes);
+    entry->map_ref_count = prior.map_ref_count;
+    for (size_t i = 0; i < prior.map_ref_count; i++)
+        prior_use(capture->options->prior, &prior.map_refs[i].place);
+    return true;
+}
+
+/* A long map goes into map frames; a short one becomes that of the entry. */
+static int settle_map(const struct capture *capture, struct map *map, struct packer *packer,
+                      struct entry *entry, struct error *err)
 {
     CLEANUP(buf_done) struct buf coded = BUF(FRAME_PLAIN_MAX);
+    if (take_map_refs(capture, map, entry))
+        return 0;
     bool is_short = map->count <= ENTRY_MAP_INLINE_MAX; /* a run takes a byte at least */
     if (is_short)
         map_format(map, &coded);
     if (!is_short || coded.size > ENTRY_MAP_INLINE_MAX)
-        return put_map_frames(map, capture->options->backup_id, packer, rarity_of(captured), err);
-    uint8_t *to = captured->map.here;
-    if (coded.size > CAPTURE_MAP_BYTES)
-        to = captured->map.there = own_alloc(coded.size);
-    if (coded.size > 0)
-        memcpy(to, coded.data, coded.size);
-    captured->map_bytes = (uint32_t)coded.size;
+        return put_map_frames(capture, map, packer, entry, err);
+    entry->map = *map;
+    *map = (struct map){0};
     return 0;
 }
 
-static void append_bad_blocks(struct captured_rarity *rarity, const struct capture_part *part)
+static void join_bad_blocks(const struct capture *capture, struct entry *entry)
 {
-    for (uint32_t i = 0; i < part->bad_block_count && i < ENTRY_BAD_BLOCKS_MAX; i++) {
-        uint32_t at = rarity->bad_block_count + i;
-        if (at >= ENTRY_BAD_BLOCKS_MAX)
-            break;
-        rarity->bad_blocks = own_resize(rarity->bad_blocks, at + 1, sizeof(rarity->bad_blocks[0]));
-        rarity->bad_blocks[at] = part->bad_blocks[i];
+    for (size_t i = 0; i < capture->part_count; i++) {
+        const struct capture_part *part = &capture->parts[i];
+        for (uint32_t j = 0; j < part->bad_block_count && j < ENTRY_BAD_BLOCKS_MAX; j++) {
+            uint32_t at = entry->bad_block_count + j;
+            if (at >= ENTRY_BAD_BLOCKS_MAX)
+                break;
+            entry->bad_blocks = own_resize(entry->bad_blocks, at + 1, sizeof(entry->bad_blocks[0]));
+            entry->bad_blocks[at] = part->bad_blocks[j];
+        }
+        entry->bad_block_count += part->bad_block_count;
     }
-    rarity->bad_block_count += part->bad_block_count;
-}
-
-static void keep_bad_blocks(const struct capture *capture, struct captured *captured)
-{
-    for (size_t i = 0; i < capture->part_count; i++)
-        if (capture->parts[i].bad_block_count > 0)
-            append_bad_blocks(rarity_of(captured), &capture->parts[i]);
-    const uint32_t *blocks;
-    uint32_t count = captured_bad_blocks(captured, &blocks);
-    if (count > 0)
+    if (entry->bad_block_count > 0)
         log_warn("Found pages with a wrong checksum", S("path", capture->source->path),
-                 U("pages", count), U("first_block", blocks[0]));
-}
-
-uint32_t captured_bad_blocks(const struct captured *captured, const uint32_t **ret_blocks)
-{
-    *ret_blocks = captured->rarity ? captured->rarity->bad_blocks : NULL;
-    return captured->rarity ? captured->rarity->bad_block_count : 0;
-}
-
-void captured_entry(const struct captured *captured, struct entry *ret_entry)
-{
-    const struct captured_rarity *rarity = captured->rarity;
-    *ret_entry = (struct entry){
-        .type = ENTRY_FILE,
-        .mode = captured->mode,
-        .uid = captured->uid,
-        .gid = captured->gid,
-        .mtime_s = captured->mtime_s,
-        .size = captured->size,
-        .inode = captured->inode,
-        .birth_ns = captured->birth_ns,
-        .bad_blocks = rarity ? rarity->bad_blocks : NULL,
-        .bad_block_count = rarity ? rarity->bad_block_count : 0,
-        .map_refs = rarity ? rarity->map_refs : NULL,
-        .map_ref_count = rarity ? rarity->map_ref_count : 0,
-    };
-    if (captured->map_bytes == 0)
-        return;
-    bool is_here = captured->map_bytes <= CAPTURE_MAP_BYTES;
-    struct reader reader =
-        READER(is_here ? captured->map.here : captured->map.there, captured->map_bytes);
-    map_parse(&reader, captured->size, 1, &ret_entry->map);
-    assert(!reader.bad && reader_left(&reader) == 0);
-}
-
-void captured_done(struct captured *captured)
-{
-    if (captured->map_bytes > CAPTURE_MAP_BYTES)
-        free(captured->map.there);
-    if (captured->rarity) {
-        free(captured->rarity->map_refs);
-        free(captured->rarity->bad_blocks);
-        free(captured->rarity);
-    }
-    *captured = (struct captured){0};
+                 U("pages", entry->bad_block_count), U("first_block", entry->bad_blocks[0]));
 }
 
 int capture_finish(struct capture *capture, struct packer *packer, struct captured *ret_captured,
-                   struct error *err)
+                   uint64_t *reused_bytes, struct error *err)
 {
     const struct capture_file *file = &capture->file;
     if (file->fd < 0)
         return 0;
     CLEANUP(map_done) struct map whole = {0};
     join_parts(capture, &whole);
-    *ret_captured = (struct captured){
+    CLEANUP(entry_done)
+    struct entry entry = {
+        .type = ENTRY_FILE,
         .size = whole.size,
         .inode = file->inode,
         .birth_ns = file->birth_ns,
         .mtime_s = file->mtime_s,
         .uid = file->uid,
         .gid = file->gid,
-        .mode = (uint16_t)file->mode,
-        .exists = true,
+        .mode = file->mode,
     };
-    keep_bad_blocks(capture, ret_captured);
-    return keep_map(capture, &whole, packer, ret_captured, err);
+    if (capture->options->prior)
+        *reused_bytes += prior_use_map(capture->options->prior, &whole);
+    join_bad_blocks(capture, &entry);
+    if (settle_map(capture, &whole, packer, &entry, err) < 0)
+        return -1;
+    captured_keep(&entry, ret_captured);
+    return 0;
 }
 
-int capture_read(struct capture *capture, size_t part, struct packer *packer, struct error *err)
+int capture_read(struct capture *capture, size_t part, struct capture_worker *worker,
+                 struct error *err)
 {
     if (capture->file.fd < 0)
         return 0;
     const struct capture_options *options = capture->options;
-    struct position at = {.capture = capture, .offset = (uint64_t)part * PART_BYTES};
+    struct position at = {.capture = capture, .offset = (uint64_t)part * PART_BYTES, .part = part};
     /* what it grows after it was opened is the WAL's business */
     uint64_t end = capture->file.size;
     if (part + 1 < capture->part_count && end > at.offset + PART_BYTES)
         end = at.offset + PART_BYTES;
+    if (load_prior(capture, part, worker, err) < 0)
+        return -1;
     while (at.offset < end) {
         if (cancel_check(options->cancel, err) < 0)
             return -1;
-        ssize_t got = read_some(&at, end - at.offset, packer, &capture->parts[part], err);
+        ssize_t got = read_some(&at, end - at.offset, worker, err);
         if (got < 0)
             return -1;
-        options->progress(options->progress_arg, (uint64_t)got);
+        options->progress(options->progress_arg, (uint64_t)got, true);
         at.offset += (uint64_t)got;
         if (got == 0 || at.offset % PIECE_BYTES != 0)
             return 0; /* it shrank */
@@ -319,6 +388,7 @@ void capture_done(struct capture *capture)
         free(capture->parts[i].bad_blocks);
     }
     free(capture->parts);
+    captured_done(&capture->prior);
     own_closep(&capture->file.fd);
 }
 
@@ -328,14 +398,16 @@ size_t capture_part_count(uint64_t size)
 }
 
 void capture_init(struct capture *capture, const struct capture_options *options,
-                  const struct source_file *source)
+                  const struct source_file *source, struct captured *prior)
 {
     size_t parts = capture_part_count(source->size);
     *capture = (struct capture){
         .options = options,
         .source = source,
         .file = {.fd = -1},
+        .prior = *prior,
         .part_count = parts,
         .parts = own_alloc(parts * sizeof(capture->parts[0])),
     };
+    *prior = (struct captured){0};
 }

@@ -91,14 +91,17 @@ static const char *const command_names[] = {
     "  --system-identifier N    the database system, if the bucket has several\n"
 
 static const char *const help_texts[] = {
-    [CLI_BACKUP] = "usage: lifeboat-sidecar backup -f FILE [options]\n"
-                   "\n"
-                   "Backs up a running PostgreSQL server, primary or standby.\n"
-                   "\n" COMMON_HELP "  --type full              what to back up; the default\n"
-                   "  --pgdata DIR             the data directory (else PGDATA, else what the\n"
-                   "                           server says)\n"
-                   "  --host HOST              server, or directory of its Unix socket\n"
-                   "  --port PORT --user USER  override spec.connection, as PGPORT and PGUSER do\n",
+    [CLI_BACKUP] =
+        "usage: lifeboat-sidecar backup -f FILE [options]\n"
+        "\n"
+        "Backs up a running PostgreSQL server, primary or standby.\n"
+        "\n" COMMON_HELP "  --type TYPE              full (the default): everything; differential: "
+        "what changed since\n"
+        "                           the newest full backup; incremental: since the newest\n"
+        "  --pgdata DIR             the data directory (else PGDATA, else what the\n"
+        "                           server says)\n"
+        "  --host HOST              server, or directory of its Unix socket\n"
+        "  --port PORT --user USER  override spec.connection, as PGPORT and PGUSER do\n",
     [CLI_LIST] = "usage: lifeboat-sidecar list -f FILE [options]\n"
                  "\n"
                  "Lists the backups in the repository, newest first.\n"

@@ -17,7 +17,7 @@ enum { INTERVAL_MS = 5 * 60 * 1000, DEAD_AFTER_MS = 60 * 60 * 1000 };
 
 struct heartbeat {
     struct repo *repo;
-    const char *backup_id;
+    const char *backup_id, *parent;
     const struct cancel *cancel; /* of the job */
     struct cancel stop;          /* of the thread alone */
     unsigned written;
@@ -33,8 +33,10 @@ static int put_heartbeat(struct heartbeat *heartbeat, struct error *err)
 {
     char now[CLOCK_TEXT_BYTES];
     clock_format(clock_now_ms(), now);
+    const char *quote = heartbeat->parent[0] != '\0' ? "\"" : "";
     CLEANUP(own_freep)
-    char *text = own_format("{\"format\": 1, \"parent\": null, \"time\": \"%s\"}\n", now);
+    char *text = own_format("{\"format\": 1, \"parent\": %s%s%s, \"time\": \"%s\"}\n", quote,
+                            quote[0] != '\0' ? heartbeat->parent : "null", quote, now);
     CLEANUP(own_freep) char *name = object_name(heartbeat, heartbeat->written);
     struct store_bytes bytes = {.data = text, .size = strlen(text)};
     digest_sha256(bytes.data, bytes.size, bytes.sha256);
@@ -98,17 +100,23 @@ void heartbeat_freep(struct heartbeat **heartbeat)
     free(h);
 }
 
-int heartbeat_start(struct heartbeat **ret_heartbeat, struct repo *repo, const char *backup_id,
-                    struct crew *crew, const struct cancel *cancel, struct error *err)
+int heartbeat_start(struct heartbeat *heartbeat, struct crew *crew, const struct cancel *cancel,
+                    struct error *err)
+{
+    heartbeat->cancel = cancel;
+    return crew_start(crew, "heartbeat", heartbeat_main, heartbeat, err);
+}
+
+int heartbeat_new(struct heartbeat **ret_heartbeat, struct repo *repo, const char *backup_id,
+                  const char *parent, struct error *err)
 {
     CLEANUP(own_freep) struct heartbeat *heartbeat = own_alloc(sizeof(*heartbeat));
     heartbeat->repo = repo;
     heartbeat->backup_id = backup_id;
-    heartbeat->cancel = cancel;
+    heartbeat->parent = parent;
     if (cancel_init(&heartbeat->stop, err) < 0)
         return -1;
-    if (put_heartbeat(heartbeat, err) < 0 ||
-        crew_start(crew, "heartbeat", heartbeat_main, heartbeat, err) < 0) {
+    if (put_heartbeat(heartbeat, err) < 0) {
         cancel_done(&heartbeat->stop);
         return -1;
     }

@@ -13,13 +13,15 @@ struct crew;
 struct heartbeat;
 struct repo;
 
-/* Puts the first heartbeat and starts a thread on the crew that puts one every five minutes. Lends
- * everything. */
-MUST_CHECK int heartbeat_start(struct heartbeat **ret_heartbeat, struct repo *repo,
-                               const char *backup_id, struct crew *crew,
+/* Puts the first heartbeat, which names the parent ("": none). Lends everything. */
+MUST_CHECK int heartbeat_new(struct heartbeat **ret_heartbeat, struct repo *repo,
+                             const char *backup_id, const char *parent, struct error *err);
+/* Starts a thread on the crew that puts one every five minutes. */
+MUST_CHECK int heartbeat_start(struct heartbeat *heartbeat, struct crew *crew,
                                const struct cancel *cancel, struct error *err);
 /* Ends the thread; join the crew then. */
 void heartbeat_stop(struct heartbeat *heartbeat);
-/* Removes the objects, after the commit. What cannot be removed is logged: prune does it later. */
+/* Removes the objects, after the commit or when the backup will not be made. What cannot be removed
+ * is logged: prune does it later. */
 void heartbeat_remove(struct heartbeat *heartbeat);
-void heartbeat_freep(struct heartbeat **heartbeat); /* after the crew was joined */
+void heartbeat_freep(struct heartbeat **heartbeat); /* after the crew was joined, if started */

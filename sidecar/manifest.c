@@ -14,7 +14,7 @@
 #include "sidecar/lsn.h"
 
 static const char *const roles[] = {"primary", "standby", NULL};
-static const char *const change_sources[] = {"all", "walSummaries", "pageLsn", NULL};
+static const char *const change_sources[] = {"all", "walSummaries", "pageLsn", "pageHash", NULL};
 
 /* Takes both; NULL if one is, so that a text that is no JSON shows at the end. */
 static json_t *append(json_t *array, json_t *item)

@@ -134,13 +134,16 @@ __attribute__((format(printf, 2, 3))) static void print_field(const char *name, 
 
 static void print_sizes(const struct manifest *manifest)
 {
-    char total[SIZE_TEXT], stored[SIZE_TEXT], read[SIZE_TEXT], ratio[SIZE_TEXT];
+    char total[SIZE_TEXT], stored[SIZE_TEXT], read[SIZE_TEXT], ratio[SIZE_TEXT], reused[SIZE_TEXT];
     text_size(manifest->bytes_total, total);
     text_size(manifest->bytes_stored, stored);
     text_size(manifest->bytes_read, read);
+    text_size(manifest->bytes_reused, reused);
     format_ratio(manifest, ratio);
     print_field("Files", "%" PRIu64 ", %s", manifest->files, total);
     print_field("Read", "%s", read);
+    if (manifest->bytes_reused > 0)
+        print_field("Taken over", "%s", reused);
     print_field("Stored", "%s, WAL included (ratio %s)", stored, ratio);
 }
 
@@ -181,6 +184,10 @@ int output_show(const struct manifest *manifest, struct error *err)
     text_duration(manifest->finished_ms - manifest->started_ms, took);
     print_field("Backup", "%s", manifest->id);
     print_field("Type", "%s", backup_type_names[manifest->type]);
+    if (manifest->parent[0] != '\0')
+        print_field("Parent", "%s, changes by %s", manifest->parent, manifest->change_source);
+    if (manifest->fallback)
+        print_field("Fell back", "%s", manifest->fallback);
     print_field("Policy", "%s/%s", manifest->policy_namespace, manifest->policy_name);
     print_field("Database system", "%" PRIu64 ", PostgreSQL %" PRIu32 ".%" PRIu32,
                 manifest->system_identifier, manifest->version_num / 10000,
@@ -204,6 +211,8 @@ int output_backup_done(const struct manifest *manifest, struct error *err)
     text_duration(manifest->finished_ms - manifest->started_ms, took);
     printf("Backup %s: %" PRIu64 " files, %s, stored as %s, in %s\n", manifest->id, manifest->files,
            total, stored, took);
+    if (manifest->fallback)
+        printf("Note: %s\n", manifest->fallback);
     if (manifest->page_error_count > 0)
         printf("Warning: %" PRIu64 " pages of the database are damaged: see 'show %s'\n",
                manifest->page_error_count, manifest->id);

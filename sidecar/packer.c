@@ -100,14 +100,20 @@ static int store(struct packer *packer, size_t pieces, struct place *ret_place, 
     return packer->pieces == FRAME_PIECES ? close_frame(packer, err) : 0;
 }
 
-/* Moves the pieces that are not zero to the start; says which were. Gives the number of them. */
-static size_t close_ranks(uint8_t *space, size_t pieces, bool ret_zero[FRAME_PIECES])
+/* What becomes of a piece. */
+enum fate { FATE_STORED, FATE_ZERO, FATE_KNOWN };
+
+/* Moves the pieces that are to be stored to the start; says which are. Gives the number of them. */
+static size_t close_ranks(uint8_t *space, size_t pieces, const struct place known[],
+                          enum fate ret_fates[FRAME_PIECES])
 {
     size_t kept = 0;
     for (size_t i = 0; i < pieces; i++) {
         const uint8_t *piece = space + i * PIECE_BYTES;
-        ret_zero[i] = pg_page_is_zero(piece);
-        if (ret_zero[i])
+        ret_fates[i] = known && known[i].pack != 0 ? FATE_KNOWN
+                       : pg_page_is_zero(piece)    ? FATE_ZERO
+                                                   : FATE_STORED;
+        if (ret_fates[i] != FATE_STORED)
             continue;
         if (kept != i)
             memcpy(space + kept * PIECE_BYTES, piece, PIECE_BYTES);
@@ -116,21 +122,23 @@ static size_t close_ranks(uint8_t *space, size_t pieces, bool ret_zero[FRAME_PIE
     return kept;
 }
 
-/* place is that of the first piece that is not zero. */
-static void add_runs(struct map *map, size_t size, const bool zero[FRAME_PIECES],
-                     struct place place)
+/* place is that of the first piece that is stored. */
+static void add_runs(struct map *map, size_t size, const enum fate fates[FRAME_PIECES],
+                     struct place place, const struct place known[])
 {
     size_t pieces = (size + PIECE_BYTES - 1) / PIECE_BYTES;
     for (size_t i = 0, end; i < pieces; i = end) {
-        for (end = i + 1; end < pieces && zero[end] == zero[i];)
+        for (end = i + 1; fates[i] != FATE_KNOWN && end < pieces && fates[end] == fates[i];)
             end++;
         size_t length = (end == pieces ? size : end * PIECE_BYTES) - i * PIECE_BYTES;
-        if (zero[i]) {
+        if (fates[i] == FATE_ZERO) {
             map_add_zero(map, length);
-            continue;
+        } else if (fates[i] == FATE_KNOWN) {
+            map_add(map, (uint32_t)length, &known[i]);
+        } else {
+            map_add(map, (uint32_t)length, &place);
+            place.piece += (uint32_t)(end - i);
         }
-        map_add(map, (uint32_t)length, &place);
-        place.piece += (uint32_t)(end - i);
     }
 }
 
@@ -140,19 +148,25 @@ uint8_t *packer_space(struct packer *packer, size_t *ret_bytes)
     return packer->frame + packer->pieces * PIECE_BYTES;
 }
 
-int packer_add(struct packer *packer, size_t size, struct map *map, struct error *err)
+int packer_add_known(struct packer *packer, size_t size, const struct place known[],
+                     struct map *map, struct error *err)
 {
-    bool zero[FRAME_PIECES];
+    enum fate fates[FRAME_PIECES];
     struct place place = {0};
     size_t room, pieces = (size + PIECE_BYTES - 1) / PIECE_BYTES;
     uint8_t *space = packer_space(packer, &room);
     assert(size > 0 && size <= room);
     memset(space + size, 0, pieces * PIECE_BYTES - size);
-    size_t kept = close_ranks(space, pieces, zero);
+    size_t kept = close_ranks(space, pieces, known, fates);
     if (kept > 0 && store(packer, kept, &place, err) < 0)
         return -1;
-    add_runs(map, size, zero, place);
+    add_runs(map, size, fates, place, known);
     return 0;
+}
+
+int packer_add(struct packer *packer, size_t size, struct map *map, struct error *err)
+{
+    return packer_add_known(packer, size, NULL, map, err);
 }
 
 int packer_add_frame(struct packer *packer, enum frame_type type, const struct buf *plain,

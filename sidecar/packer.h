@@ -39,6 +39,10 @@ uint8_t *packer_space(struct packer *packer, size_t *ret_bytes);
  * end of a file: the rest of the piece becomes zero. Places are in backup 0: the backup itself is
  * the first in its table. Waits for a pack buffer when a pack begins. */
 MUST_CHECK int packer_add(struct packer *packer, size_t size, struct map *map, struct error *err);
+/* The same, but pieces that lie in an earlier backup already are not stored again: known has a
+ * place for each piece of size, with pack 0 where there is none. */
+MUST_CHECK int packer_add_known(struct packer *packer, size_t size, const struct place known[],
+                                struct map *map, struct error *err);
 /* A map or index frame; the place's piece is 0. */
 MUST_CHECK int packer_add_frame(struct packer *packer, enum frame_type type,
                                 const struct buf *plain, struct place *ret_place,

@@ -56,6 +56,9 @@ static const char sql_stop[] = "SELECT b.lsn, b.labelfile, b.spcmapfile"
 
 static const char sql_in_recovery[] = "SELECT pg_catalog.pg_is_in_recovery()";
 
+static const char sql_replayed[] =
+    "SELECT coalesce(pg_catalog.pg_last_wal_replay_lsn(), '0/0'::pg_catalog.pg_lsn)";
+
 /* Unknown to PostgreSQL before 17, so it cannot be in the startup packet. */
 static const char sql_no_transaction_timeout[] =
     "SELECT pg_catalog.set_config('transaction_timeout', '0', false)";
@@ -161,6 +164,19 @@ int pg_in_recovery(struct pg *pg, bool *ret_in_recovery, struct error *err)
     if (pg_row_end(&row, "ask whether the server is in recovery", err) < 0)
         return -1;
     *ret_in_recovery = in_recovery;
+    return 0;
+}
+
+int pg_replayed_lsn(struct pg *pg, uint64_t *ret_lsn, struct error *err)
+{
+    CLEANUP(pg_result_clearp) PGresult *result = NULL;
+    if (run(pg, sql_replayed, 1, &result, err) < 0)
+        return error_wrap(err, "ask how far the standby has replayed");
+    struct pg_row row = {.result = result};
+    uint64_t lsn = pg_row_lsn(&row);
+    if (pg_row_end(&row, "ask how far the standby has replayed", err) < 0)
+        return -1;
+    *ret_lsn = lsn;
     return 0;
 }
 

@@ -64,5 +64,7 @@ struct pg_backup_end {
 MUST_CHECK int pg_backup_stop(struct pg *pg, struct pg_backup_end *ret_end, struct error *err);
 void pg_backup_end_done(struct pg_backup_end *end);
 
+/* How far a standby has replayed; 0 if it has not begun. */
+MUST_CHECK int pg_replayed_lsn(struct pg *pg, uint64_t *ret_lsn, struct error *err);
 /* Whether the server is in recovery now; also tells that the session is alive. */
 MUST_CHECK int pg_in_recovery(struct pg *pg, bool *ret_in_recovery, struct error *err);

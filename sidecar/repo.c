@@ -71,13 +71,17 @@ int repo_put_sealed(struct repo *repo, const struct repo_blob *blob, uint64_t *r
 
 /* Fetching */
 
-/* What is wanted of an object: it opened, or else its plaintext. */
+/* What is wanted of an object: it opened, or one frame of it, or else its plaintext. */
 struct fetch {
     struct container_identity identity;
-    struct buf *object;
-    struct container *container; /* NULL: unpack into plain and footer */
-    struct error *damage;        /* not NULL: take what is left of a damaged one */
-    struct buf *plain, *footer;
+    struct buf *object; /* the bytes that are got */
+    uint64_t size;      /* of the object where only its tail is got; 0: all is */
+    struct container *container;
+    struct frame_codec *codec; /* of a frame: container is open, and here is more about it */
+    uint32_t frame;
+    void *frame_plain;
+    struct error *damage;       /* not NULL: take what is left of a damaged one */
+    struct buf *plain, *footer; /* with container NULL: unpack into these */
 };
 
 static int open_object(struct repo *repo, const struct fetch *fetch, struct error *err)
@@ -86,12 +90,36 @@ static int open_object(struct repo *repo, const struct fetch *fetch, struct erro
     if (fetch->damage)
         return container_salvage(fetch->container, &fetch->identity, &repo->keyring, object,
                                  fetch->damage, err);
+    if (fetch->codec)
+        return container_read(fetch->container, fetch->codec, fetch->frame, object->data,
+                              fetch->frame_plain, err);
     if (fetch->container)
         return container_open(fetch->container, &fetch->identity, &repo->keyring, object->data,
-                              object->size, object->size, err);
+                              object->size, fetch->size > 0 ? fetch->size : object->size, err);
     buf_clear(fetch->plain);
     return container_unpack(&fetch->identity, &repo->keyring, object->data, object->size,
                             fetch->plain, fetch->footer, err);
+}
+
+static int get_object(struct store *store, const char *full, const struct fetch *fetch,
+                      struct error *err)
+{
+    uint64_t offset = 0, size = fetch->size;
+    if (fetch->codec) {
+        offset = fetch->container->frames[fetch->frame].offset;
+        size = fetch->container->frames[fetch->frame].sealed_bytes;
+    } else if (fetch->size == 0) {
+        return store_get_all(store, full, fetch->object, err);
+    } else if (size > CONTAINER_TAIL_MAX) {
+        offset = size - CONTAINER_TAIL_MAX;
+        size = CONTAINER_TAIL_MAX;
+    }
+    if (store_get(store, full, offset, size, fetch->object, err) < 0)
+        return -1;
+    if (fetch->object->size < size)
+        return error_set(err, ERROR_CORRUPT, "'%s' ends before byte %ju", full,
+                         (uintmax_t)(offset + size));
+    return 0;
 }
 
 static int fetch_from(struct repo *repo, const struct region *region, const struct fetch *fetch,
@@ -99,7 +127,7 @@ static int fetch_from(struct repo *repo, const struct region *region, const stru
 {
     CLEANUP(own_freep) char *full = repo_full_name(repo, fetch->identity.name);
     buf_clear(fetch->object);
-    if (store_get_all(region->store, full, fetch->object, err) < 0)
+    if (get_object(region->store, full, fetch, err) < 0)
         return -1;
     if (open_object(repo, fetch, err) < 0)
         return error_wrap(err, "region '%s'", region->name);
@@ -156,6 +184,32 @@ int repo_salvage(struct repo *repo, enum container_kind kind, const char *name, 
         .object = object,
         .container = ret_container,
         .damage = ret_damage,
+    };
+    return fetch_from_any(repo, &fetch, err);
+}
+
+int repo_fetch_tail(struct repo *repo, enum container_kind kind, const char *name, uint64_t size,
+                    struct buf *tail, struct container *ret_container, struct error *err)
+{
+    struct fetch fetch = {
+        .identity = repo_identity(repo, kind, name),
+        .object = tail,
+        .size = size,
+        .container = ret_container,
+    };
+    return fetch_from_any(repo, &fetch, err);
+}
+
+int repo_fetch_frame(struct repo *repo, struct container *container, struct frame_codec *codec,
+                     uint32_t frame, struct buf *sealed, void *plain, struct error *err)
+{
+    struct fetch fetch = {
+        .identity = {.name = container->name},
+        .object = sealed,
+        .container = container,
+        .codec = codec,
+        .frame = frame,
+        .frame_plain = plain,
     };
     return fetch_from_any(repo, &fetch, err);
 }

@@ -18,6 +18,7 @@
 #include "sidecar/repo_document.h"
 
 struct buf;
+struct frame_codec;
 struct manifest;
 struct policy;
 struct secrets;
@@ -71,6 +72,16 @@ MUST_CHECK int repo_put_sealed(struct repo *repo, const struct repo_blob *blob,
  * NOT_FOUND only if every region said so. */
 MUST_CHECK int repo_fetch(struct repo *repo, enum container_kind kind, const char *name,
                           struct buf *object, struct container *ret_container, struct error *err);
+/* Opens an object of a known size (from a listing) by its tail alone: one request of at most
+ * CONTAINER_TAIL_MAX bytes. tail is scratch. Regions and errors as in repo_fetch. */
+MUST_CHECK int repo_fetch_tail(struct repo *repo, enum container_kind kind, const char *name,
+                               uint64_t size, struct buf *tail, struct container *ret_container,
+                               struct error *err);
+/* One frame of an object that was opened so, into plain (room for its plain_bytes); sealed is
+ * scratch. */
+MUST_CHECK int repo_fetch_frame(struct repo *repo, struct container *container,
+                                struct frame_codec *codec, uint32_t frame, struct buf *sealed,
+                                void *plain, struct error *err);
 /* The same, unpacked: plaintext and the footer's own data (may be NULL); plain is cleared first. */
 MUST_CHECK int repo_fetch_plain(struct repo *repo, enum container_kind kind, const char *name,
                                 struct buf *plain, struct buf *footer, struct error *err);

@@ -12,8 +12,12 @@
 #include "common/fifo.h"
 #include "common/log.h"
 #include "common/own.h"
+#include "sidecar/backup_table.h"
 #include "sidecar/capture.h"
 #include "sidecar/manifest.h"
+#include "sidecar/prior.h"
+#include "sidecar/prior_reader.h"
+#include "sidecar/repo.h"
 
 /* From here on a file is taken by its size, below in order of paths. */
 enum { LARGE_BYTES = 1 << 20 };
@@ -39,8 +43,9 @@ struct scan {
     atomic_size_t cursor; /* over the units, then over the files for the small ones */
     pthread_mutex_t lock;
     struct shared *shared;    /* guarded by lock */
-    struct captured *results; /* one per file of the source */
-    _Atomic uint64_t bytes_read;
+    struct captured *results; /* one per file of the source; until it is read, that of the parent */
+    struct backup_table table; /* without a parent */
+    _Atomic uint64_t bytes_read, bytes_reused;
     struct fifo *finished; /* gets an item of each worker that is done */
     size_t running;
     struct entry entry; /* what scan_entry gave last */
@@ -49,22 +54,35 @@ struct scan {
     uint64_t page_error_count;
 };
 
-static void count_read(void *arg, uint64_t bytes)
+static void count_read(void *arg, uint64_t bytes, bool was_read)
 {
     struct scan *scan = arg;
-    atomic_fetch_add(&scan->bytes_read, bytes);
+    if (was_read)
+        atomic_fetch_add(&scan->bytes_read, bytes);
     if (scan->options.progress)
         scan->options.progress(scan->options.progress_arg, bytes);
 }
 
-static int read_whole(struct scan *scan, size_t file, struct packer *packer, struct error *err)
+static int finish(struct scan *scan, struct capture *capture, size_t file, struct packer *packer,
+                  struct error *err)
+{
+    uint64_t reused_bytes = 0;
+    if (capture_finish(capture, packer, &scan->results[file], &reused_bytes, err) < 0)
+        return -1;
+    atomic_fetch_add(&scan->bytes_reused, reused_bytes);
+    return 0;
+}
+
+static int read_whole(struct scan *scan, size_t file, struct capture_worker *worker,
+                      struct error *err)
 {
     CLEANUP(capture_done) struct capture capture;
-    capture_init(&capture, &scan->capture, &scan->options.source->files[file]);
+    capture_init(&capture, &scan->capture, &scan->options.source->files[file],
+                 &scan->results[file]);
     if (capture_open(&capture, &capture.file, err) < 0 ||
-        capture_read(&capture, 0, packer, err) < 0)
+        capture_read(&capture, 0, worker, err) < 0)
         return -1;
-    return capture_finish(&capture, packer, &scan->results[file], err);
+    return finish(scan, &capture, file, worker->packer, err);
 }
 
 static void shared_free(struct shared *shared)
@@ -83,7 +101,8 @@ static struct shared *find_shared(struct scan *scan, const struct source_file *f
     if (!shared) {
         shared = own_alloc(sizeof(*shared));
         shared->next = scan->shared;
-        capture_init(&shared->capture, &scan->capture, file);
+        capture_init(&shared->capture, &scan->capture, file,
+                     &scan->results[file - scan->options.source->files]);
         atomic_init(&shared->parts_left, shared->capture.part_count);
         scan->shared = shared;
     }
@@ -123,27 +142,27 @@ static int open_shared(struct scan *scan, struct shared *shared, struct error *e
     return 0;
 }
 
-static int read_shared(struct scan *scan, const struct unit *unit, struct packer *packer,
+static int read_shared(struct scan *scan, const struct unit *unit, struct capture_worker *worker,
                        struct error *err)
 {
     struct shared *shared = find_shared(scan, &scan->options.source->files[unit->file]);
     if (open_shared(scan, shared, err) < 0 ||
-        capture_read(&shared->capture, unit->part, packer, err) < 0)
+        capture_read(&shared->capture, unit->part, worker, err) < 0)
         return -1;
     if (atomic_fetch_sub(&shared->parts_left, 1) > 1)
         return 0;
     drop_shared(scan, shared);
-    int result = capture_finish(&shared->capture, packer, &scan->results[unit->file], err);
+    int result = finish(scan, &shared->capture, unit->file, worker->packer, err);
     shared_free(shared);
     return result;
 }
 
-static int read_unit(struct scan *scan, const struct unit *unit, struct packer *packer,
+static int read_unit(struct scan *scan, const struct unit *unit, struct capture_worker *worker,
                      struct error *err)
 {
     uint64_t size = scan->options.source->files[unit->file].size;
-    return capture_part_count(size) > 1 ? read_shared(scan, unit, packer, err)
-                                        : read_whole(scan, unit->file, packer, err);
+    return capture_part_count(size) > 1 ? read_shared(scan, unit, worker, err)
+                                        : read_whole(scan, unit->file, worker, err);
 }
 
 /* false: nothing is left. */
@@ -166,15 +185,27 @@ static bool next_unit(struct scan *scan, struct unit *ret_unit)
     }
 }
 
+static void worker_done(struct capture_worker *worker)
+{
+    packer_freep(&worker->packer);
+    prior_reader_freep(&worker->reader);
+    own_freep(&worker->part);
+}
+
 static int run_worker(void *arg, struct error *err)
 {
     struct scan *scan = arg;
-    CLEANUP(packer_freep) struct packer *packer = packer_new(&scan->options.packer);
+    CLEANUP(worker_done)
+    struct capture_worker worker = {.packer = packer_new(&scan->options.packer)};
     struct unit unit;
+    if (scan->options.prior) {
+        worker.reader = prior_reader_new(scan->options.prior);
+        worker.part = own_alloc(sizeof(*worker.part));
+    }
     while (next_unit(scan, &unit))
-        if (cancel_check(scan->options.cancel, err) < 0 || read_unit(scan, &unit, packer, err) < 0)
+        if (cancel_check(scan->options.cancel, err) < 0 || read_unit(scan, &unit, &worker, err) < 0)
             return -1;
-    if (packer_flush(packer, err) < 0)
+    if (packer_flush(worker.packer, err) < 0)
         return -1;
     return fifo_push(scan->finished, scan, err);
 }
@@ -237,6 +268,16 @@ uint64_t scan_bytes_read(const struct scan *scan)
     return atomic_load(&scan->bytes_read);
 }
 
+uint64_t scan_bytes_reused(const struct scan *scan)
+{
+    return atomic_load(&scan->bytes_reused);
+}
+
+const struct backup_table *scan_table(const struct scan *scan)
+{
+    return scan->options.prior ? &scan->options.prior->table : &scan->table;
+}
+
 bool scan_entry(struct scan *scan, size_t index, struct entry *ret_entry)
 {
     assert(index < scan->options.source->file_count);
@@ -291,6 +332,7 @@ void scan_freep(struct scan **scan)
     for (size_t i = 0; i < s->options.source->file_count; i++)
         captured_done(&s->results[i]);
     map_done(&s->entry.map);
+    backup_table_done(&s->table);
     fifo_freep(&s->finished);
     pthread_mutex_destroy(&s->lock);
     free(s->results);
@@ -302,9 +344,13 @@ static struct scan *new_scan(const struct scan_options *options)
 {
     struct scan *scan = own_alloc(sizeof(*scan));
     scan->options = *options;
+    backup_table_add(&scan->table, options->packer.backup_id);
     scan->capture = (struct capture_options){
         .source = options->source,
-        .backup_id = options->packer.backup_id,
+        .table = scan_table(scan),
+        .prior = options->prior,
+        .page_lsn = options->page_lsn,
+        .prior_start_lsn = options->prior ? options->prior->manifest.start_lsn : 0,
         .checksums = options->checksums,
         .segment_blocks = options->segment_blocks,
         .start_lsn = options->start_lsn,
@@ -312,8 +358,11 @@ static struct scan *new_scan(const struct scan_options *options)
         .progress = count_read,
         .progress_arg = scan,
     };
+    piece_hash_init(&scan->capture.hash, &options->packer.repo->keyring.id_key);
     pthread_mutex_init(&scan->lock, NULL);
-    scan->results = own_alloc((options->source->file_count + 1) * sizeof(scan->results[0]));
+    scan->results = options->known
+                        ? options->known
+                        : own_alloc((options->source->file_count + 1) * sizeof(scan->results[0]));
     scan->finished = fifo_new(options->workers, options->cancel);
     return scan;
 }

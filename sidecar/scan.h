@@ -15,8 +15,11 @@
 #include "sidecar/packer.h"
 #include "sidecar/source.h"
 
+struct backup_table;
 struct cancel;
+struct captured;
 struct crew;
+struct prior;
 struct scan;
 
 struct scan_options {
@@ -26,6 +29,9 @@ struct scan_options {
     uint64_t start_lsn;
     size_t workers;
     struct packer_options packer;
+    struct prior *prior;    /* the parent; NULL: everything is read and stored */
+    struct captured *known; /* of prior_join; taken by scan_start, also if it fails */
+    bool page_lsn;          /* a page's LSN can tell that it is the parent's (capture.h) */
     const struct cancel *cancel;
     struct crew *crew;
     void (*progress)(void *arg, uint64_t bytes); /* called by workers after a read; may be NULL */
@@ -56,5 +62,8 @@ MUST_CHECK int scan_add_content(struct packer *packer, const struct entry *metad
  * maps are in map frames already. */
 bool scan_entry(struct scan *scan, size_t index, struct entry *ret_entry);
 uint64_t scan_bytes_read(const struct scan *scan);
+uint64_t scan_bytes_reused(const struct scan *scan); /* taken over from earlier backups */
+/* The backups that places of entries refer to, the backup itself first. */
+const struct backup_table *scan_table(const struct scan *scan);
 uint64_t scan_page_errors(const struct scan *scan, const struct scan_page_error **ret_first,
                           size_t *ret_shown);

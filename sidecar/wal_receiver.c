@@ -28,6 +28,7 @@
 #include "sidecar/keys.h"
 #include "sidecar/lsn.h"
 #include "sidecar/pg_replication.h"
+#include "sidecar/timeline.h"
 #include "sidecar/wal_archive.h"
 #include "sidecar/wal_message.h"
 
@@ -351,6 +352,17 @@ uint64_t wal_receiver_stored_bytes(const struct wal_receiver *receiver)
 uint32_t wal_receiver_timeline(const struct wal_receiver *receiver)
 {
     return receiver->timeline;
+}
+
+int wal_receiver_history(struct wal_receiver *receiver, struct timeline *ret_timeline,
+                         struct error *err)
+{
+    CLEANUP(buf_done) struct buf history = BUF(HISTORY_BYTES_MAX);
+    assert(!receiver->memory);
+    if (receiver->timeline > 1 &&
+        pg_replication_history(receiver->replication, receiver->timeline, &history, err) < 0)
+        return -1;
+    return timeline_parse(receiver->timeline, history.data, history.size, ret_timeline, err);
 }
 
 int wal_receiver_finish(struct wal_receiver *receiver, uint64_t stop_lsn, struct error *err)

@@ -15,6 +15,7 @@ struct cancel;
 struct crew;
 struct pg_options;
 struct repo;
+struct timeline;
 struct wal_receiver;
 
 struct wal_receiver_options {
@@ -31,6 +32,9 @@ MUST_CHECK int wal_receiver_open(struct wal_receiver **ret_receiver,
                                  const struct wal_receiver_options *options, struct error *err);
 void wal_receiver_closep(struct wal_receiver **receiver); /* after its crew was joined */
 uint32_t wal_receiver_timeline(const struct wal_receiver *receiver);
+/* The history of that timeline; before the start. The caller's (timeline_done). */
+MUST_CHECK int wal_receiver_history(struct wal_receiver *receiver, struct timeline *ret_timeline,
+                                    struct error *err);
 /* Puts the timeline's history (timelines above 1) and starts streaming on the crew. */
 MUST_CHECK int wal_receiver_start(struct wal_receiver *receiver, uint64_t start_lsn,
                                   struct error *err);

@@ -509,7 +509,7 @@ static void an_unreadable_file_names_the_remedy(void **state)
     struct capture_options capture_options = {.source = &source, .cancel = &repo.cancel};
     struct capture_file file;
     CLEANUP(capture_done) struct capture capture;
-    capture_init(&capture, &capture_options, &source.files[1]);
+    capture_init(&capture, &capture_options, &source.files[1], &(struct captured){0});
     assert_int_equal(seteuid(NOBODY), 0);
     int result = capture_open(&capture, &file, &err);
     assert_int_equal(seteuid(0), 0);
@@ -526,14 +526,15 @@ static void an_io_error_names_the_file(void **state)
     CLEANUP(packer_freep) struct packer *packer = packer_new(&options.packer);
     struct capture_options capture_options = {.source = &source, .cancel = &repo.cancel};
     struct source_file file = {.path = (char[]){"base/5/16384"}, .size = PAGE};
+    struct capture_worker worker = {.packer = packer};
     CLEANUP(capture_done) struct capture capture;
-    capture_init(&capture, &capture_options, &file);
+    capture_init(&capture, &capture_options, &file, &(struct captured){0});
     /* nothing is mapped at address 0, and that is EIO */
     capture.file =
         (struct capture_file){.fd = open("/proc/self/mem", O_RDONLY | O_CLOEXEC), .size = PAGE};
     source.pgdata = -1;
     assert_true(capture.file.fd >= 0);
-    assert_int_equal(capture_read(&capture, 0, packer, &err), -1);
+    assert_int_equal(capture_read(&capture, 0, &worker, &err), -1);
     assert_int_equal(err.kind, ERROR_PERMANENT);
     assert_non_null(strstr(err.text, "read 'base/5/16384'"));
     assert_non_null(strstr(err.text, "Input/output error"));

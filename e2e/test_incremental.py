@@ -1,0 +1,316 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Differential and incremental backups: each restores to the same database as its source, from one description without
+a chain, and stores little more than what has changed."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import host
+from lifeboat import PASSWORD, Lifeboat
+from postgres import Postgres, assert_same_data, assert_sound, assert_verified
+
+PAGE = 8192
+FILLED = """
+    CREATE EXTENSION pg_visibility;
+    CREATE TABLE large (id int PRIMARY KEY, data text);
+    ALTER TABLE large ALTER data SET STORAGE PLAIN;
+    INSERT INTO large SELECT i, (SELECT string_agg(md5(i * 100 + j || ''), '') FROM generate_series(1, 60) j)
+    FROM generate_series(1, 4000) i;
+    CREATE TABLE dropped AS TABLE large;
+    CREATE TABLE truncated AS TABLE large;
+    CREATE TABLE shortened AS TABLE large;
+    CREATE TABLE extended (id int, data text);
+    INSERT INTO extended SELECT i, md5(i || '') FROM generate_series(1, 5000) i;
+    CREATE TABLE rewritten AS TABLE extended;
+    CREATE TABLE moved AS TABLE extended;
+    CREATE TABLE seen AS TABLE extended;
+    CREATE INDEX ON seen (id);
+"""
+
+
+def make(cluster, major: int, checksums: bool = True, name: str = "primary", **settings) -> Postgres:
+    server = cluster(major, name=name, checksums=checksums, autovacuum="off", **settings)
+    server.add_role(PASSWORD)
+    return server
+
+
+def filled(cluster, major: int, **options) -> Postgres:
+    server = make(cluster, major, **options)
+    server.sql(FILLED)
+    server.sql("VACUUM")
+    server.sql("CHECKPOINT")
+    return server
+
+
+def change(server: Postgres, *arguments: str) -> None:
+    for statement in arguments:
+        server.sql(statement)
+
+
+@pytest.fixture
+def bring_back(lifeboat, cluster, workspace) -> Callable[..., Postgres]:
+    """Restores a backup, has PostgreSQL's own programs check it, and starts it."""
+    count = 0
+
+    def restore(source: Postgres, backup: dict) -> Postgres:
+        nonlocal count
+        count += 1
+        copy = cluster.adopt(Postgres(source.major, workspace / f"copy{count}"))
+        moved = []
+        for location in source.tablespaces():
+            moved += ["--tablespace", f"{location}={copy.home / location.name}"]
+        lifeboat.restore(copy.data, "--backup", backup["id"], *moved)
+        assert_verified(source.major, copy.data)
+        return copy.start()
+
+    return restore
+
+
+@pytest.fixture
+def same_again(bring_back) -> Callable[..., None]:
+    """What a backup restores to is the source as it is now, to the last index entry and visibility bit."""
+    def compare(source: Postgres, backup: dict) -> None:
+        copy = bring_back(source, backup)
+        assert_same_data(source, copy)
+        assert_sound(copy)
+        if copy.sql("SELECT count(*) FROM pg_extension WHERE extname = 'pg_visibility'") == "1":
+            assert copy.sql("SELECT count(*) FROM pg_class, pg_check_visible(oid) WHERE relkind = 'r'") == "0"
+        copy.stop("immediate")
+
+    return compare
+
+
+def incremental(lifeboat: Lifeboat, server: Postgres, parent: dict | None, kind: str = "incremental") -> dict:
+    """The manifest of a backup that must have become what was asked for."""
+    manifest = lifeboat.backup(server, "--type", kind)
+    assert manifest["type"] == kind
+    assert manifest["parent"] == parent["id"]
+    assert manifest["fallback"] is None
+    assert manifest["id"].split("-")[1] == kind[:4]
+    return manifest
+
+
+def fell_back(lifeboat: Lifeboat, server: Postgres, *reasons: str) -> dict:
+    """The manifest of a backup that had to become a full one."""
+    manifest = lifeboat.backup(server, "--type", "incremental")
+    assert (manifest["type"], manifest["parent"], manifest["changeSource"]) == ("full", None, "all")
+    for reason in reasons:
+        assert reason in manifest["fallback"]
+    return manifest
+
+
+def packed(lifeboat: Lifeboat, manifest: dict) -> int:
+    """Bytes of a backup's own packs: what it stored but for WAL."""
+    return sum(path.stat().st_size for path in (lifeboat.repository() / "packs" / manifest["id"]).iterdir())
+
+
+def test_an_incremental_stores_what_changed_and_restores_alone(cluster, lifeboat, same_again, major):
+    server = filled(cluster, major)
+    full = lifeboat.backup(server)
+    assert full["changeSource"] == "all"
+    change(server, "UPDATE large SET data = reverse(data) WHERE id IN (7, 2000, 3999)", "CHECKPOINT")
+    first = incremental(lifeboat, server, full)
+    assert packed(lifeboat, first) < packed(lifeboat, full) / 10
+    assert first["bytes"]["reused"] > first["bytes"]["total"] * 0.8
+    same_again(server, first)
+
+    change(server, "DELETE FROM large WHERE id = 8", "INSERT INTO extended VALUES (0, 'x')")
+    second = incremental(lifeboat, server, first)
+    referred = {packs["backup"] for packs in second["packs"]}
+    assert {full["id"], second["id"]} <= referred
+    same_again(server, second)
+
+    third = incremental(lifeboat, server, full, "differential")
+    assert first["id"] not in {packs["backup"] for packs in third["packs"]}
+    same_again(server, third)
+    listed = {row["id"]: row for row in lifeboat.list()}
+    assert [listed[m["id"]]["parent"] for m in (full, first, second, third)] == \
+        [None, full["id"], first["id"], full["id"]]
+
+
+def test_nothing_changed_is_nothing_stored(cluster, lifeboat, same_again, newest):
+    server = filled(cluster, newest)
+    full = lifeboat.backup(server)
+    again = incremental(lifeboat, server, full)
+    assert packed(lifeboat, again) < 200_000
+    same_again(server, again)
+
+
+def test_relations_that_are_truncated_dropped_recreated_extended_and_moved(cluster, lifeboat, same_again, major):
+    server = filled(cluster, major)
+    server.add_tablespace("other")
+    server.sql("CREATE DATABASE travelling")
+    server.sql("CREATE TABLE t AS SELECT i, md5(i || '') FROM generate_series(1, 20000) i", database="travelling")
+    full = lifeboat.backup(server)
+    change(server, "DROP TABLE dropped", "TRUNCATE truncated", "DELETE FROM shortened WHERE id > 100",
+           "VACUUM shortened", "INSERT INTO shortened SELECT i, 'new' FROM generate_series(1, 3000) i",
+           "INSERT INTO extended SELECT i, md5(i || '') FROM generate_series(1, 40000) i", "VACUUM FULL rewritten",
+           "CREATE TABLE dropped AS SELECT i FROM generate_series(1, 1000) i",
+           "ALTER TABLE moved SET TABLESPACE other", "UPDATE large SET data = 'short' WHERE id % 50 = 0",
+           "CREATE DATABASE copied TEMPLATE travelling STRATEGY FILE_COPY",
+           "CREATE DATABASE logged TEMPLATE travelling STRATEGY WAL_LOG",
+           "ALTER DATABASE travelling SET TABLESPACE other")
+    first = incremental(lifeboat, server, full)
+    same_again(server, first)
+    change(server, "DROP DATABASE copied", "ALTER DATABASE travelling SET TABLESPACE pg_default", "VACUUM FULL large",
+           "CREATE DATABASE copied TEMPLATE logged STRATEGY FILE_COPY", "TRUNCATE shortened")
+    server.sql("DELETE FROM t WHERE i % 3 = 0", database="copied")
+    same_again(server, incremental(lifeboat, server, first))
+
+
+@pytest.mark.parametrize("checksums", [True, False], ids=["checksums", "no-checksums"])
+def test_visibility_that_changes_alone_is_not_lost(cluster, lifeboat, bring_back, newest, checksums):
+    """VACUUM marks pages all-visible; a DELETE in the copy must find that mark on the page to clear it in the map."""
+    server = filled(cluster, newest, checksums=checksums)
+    server.sql("UPDATE seen SET data = data WHERE id % 7 = 0")
+    server.sql("SELECT count(*) FROM seen")
+    server.sql("CHECKPOINT")
+    full = lifeboat.backup(server)
+    change(server, "VACUUM seen", "CHECKPOINT")
+    copy = bring_back(server, incremental(lifeboat, server, full))
+    assert copy.sql("SELECT count(*) FROM pg_check_visible('seen')") == "0"
+    assert copy.sql("SELECT all_visible > 0 FROM pg_visibility_map_summary('seen')") == "t"
+    unmarked = "SELECT count(*) FROM pg_visibility('seen') WHERE all_visible AND NOT pd_all_visible"
+    assert copy.sql(unmarked) == "0"
+    copy.sql("DELETE FROM seen WHERE id <= 1000")
+    index_only = "SET enable_seqscan = off; SET enable_bitmapscan = off; SELECT count(id) FROM seen WHERE id <= 1000"
+    assert copy.sql(index_only).splitlines()[-1] == "0"
+    assert_sound(copy)
+
+
+def test_checksums_that_were_switched_on_need_a_full(cluster, lifeboat, same_again, newest):
+    server = filled(cluster, newest, checksums=False)
+    lifeboat.backup(server)
+    server.stop()
+    server.tool("pg_checksums", "--enable", "--pgdata", server.data)
+    server.start()
+    manifest = fell_back(lifeboat, server, "data checksums were switched on")
+    same_again(server, incremental(lifeboat, server, manifest))
+
+
+def test_the_first_backup_is_full_whatever_is_asked_for(cluster, lifeboat, newest):
+    server = make(cluster, newest)
+    fell_back(lifeboat, server, "there is no earlier backup")
+
+
+def test_an_idle_standby_is_backed_up_three_times(cluster, lifeboat, same_again, major):
+    primary = filled(cluster, major)
+    standby = cluster.standby(primary)
+    standby.wait_for_replay(primary)
+    full = lifeboat.backup(standby)
+    first = incremental(lifeboat, standby, full)
+    second = incremental(lifeboat, standby, first)
+    assert full["startLSN"] == first["startLSN"] == second["startLSN"]
+    assert packed(lifeboat, second) < 200_000
+    for manifest in (full, first, second):
+        same_again(standby, manifest)
+
+
+def test_primary_and_standby_take_turns(cluster, lifeboat, same_again, newest):
+    primary = filled(cluster, newest)
+    standby = cluster.standby(primary)
+    parent = lifeboat.backup(primary)
+    largest = packed(lifeboat, parent)
+    for turn in range(4):
+        source = (standby, primary)[turn % 2]
+        if turn < 2:  # later ones find an idle server
+            primary.sql(f"UPDATE large SET data = 'turn {turn}' WHERE id % 1000 = {turn}")
+        parent = incremental(lifeboat, source, parent)
+        assert packed(lifeboat, parent) < largest / 5
+        standby.wait_for_replay(primary)
+        same_again(source, parent)
+
+
+def test_a_promoted_standby_goes_on_from_its_own_past(cluster, lifeboat, same_again, newest):
+    primary = filled(cluster, newest)
+    standby = cluster.standby(primary)
+    full = lifeboat.backup(primary)
+    standby.wait_for_replay(primary)
+    standby.promote()
+    primary.sql("UPDATE large SET data = 'lost' WHERE id = 1")
+    diverged = incremental(lifeboat, primary, full)
+    standby.sql("UPDATE large SET data = 'kept' WHERE id = 2")
+    standby.sql("CHECKPOINT")
+    manifest = lifeboat.backup(standby, "--type", "incremental")
+    assert manifest["parent"] == full["id"]
+    assert diverged["id"] in manifest["fallback"] and "left timeline 1" in manifest["fallback"]
+    assert manifest["wal"][0]["timeline"] == 2
+    same_again(standby, manifest)
+    same_again(standby, incremental(lifeboat, standby, manifest))
+
+
+def test_a_diverged_history_needs_a_full(cluster, lifeboat, same_again, newest):
+    primary = filled(cluster, newest)
+    standby = cluster.standby(primary)
+    standby.wait_for_replay(primary)
+    standby.promote()
+    lifeboat.backup(primary)
+    same_again(standby, fell_back(lifeboat, standby, "left timeline 1"))
+
+
+def test_parents_that_are_damaged_gone_or_retired_are_passed_over(cluster, lifeboat, same_again, newest):
+    server = filled(cluster, newest)
+    full = lifeboat.backup(server)
+    server.sql("UPDATE large SET data = 'one' WHERE id = 1")
+    first = incremental(lifeboat, server, full)
+    server.sql("UPDATE large SET data = 'two' WHERE id = 1")
+    second = incremental(lifeboat, server, first)
+    server.sql("UPDATE large SET data = 'three' WHERE id = 1")
+    retire(lifeboat, second)
+    manifest = lifeboat.backup(server, "--type", "incremental")
+    assert manifest["parent"] == first["id"]
+    assert f"'{second['id']}' cannot be the parent: it is retired" in manifest["fallback"]
+    same_again(server, manifest)
+
+    for path in (lifeboat.repository() / "packs" / manifest["id"]).iterdir():
+        path.unlink()
+    damage(next((lifeboat.repository() / "manifests").glob(first["id"])))
+    manifest = lifeboat.backup(server, "--type", "incremental")
+    assert manifest["parent"] == full["id"]
+    assert "is not in every region" in manifest["fallback"]
+    same_again(server, manifest)
+
+    retire(lifeboat, full)
+    retire(lifeboat, manifest)
+    same_again(server, fell_back(lifeboat, server))
+
+
+def retire(lifeboat: Lifeboat, manifest: dict) -> None:
+    directory = lifeboat.repository() / "retired"
+    path = (directory if directory.exists() else host.make_directory(directory)) / manifest["id"]
+    path.write_text("{}")
+    host.own(path)
+
+
+def damage(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 3] ^= 1
+    path.unlink()
+    path.write_bytes(content)
+    host.own(path)
+
+
+def test_a_damaged_page_is_never_taken_over(cluster, lifeboat, newest):
+    server = filled(cluster, newest)
+    relation = server.data / server.sql("SELECT pg_relation_filepath('large')")
+    server.sql("CHECKPOINT")
+    server.stop()
+    with open(relation, "r+b") as file:
+        file.seek(5 * PAGE + 4000)
+        file.write(b"rot")
+    server.start()
+    full = lifeboat.backup(server)
+    manifest = incremental(lifeboat, server, full)
+    again = incremental(lifeboat, server, manifest)
+    for backup in (full, manifest, again):
+        assert backup["pageErrors"]["count"] == 1
+        assert backup["pageErrors"]["first"][0]["block"] == 5
+
+
+def test_a_new_region_needs_a_full(cluster, lifeboat, same_again, newest):
+    server = filled(cluster, newest)
+    lifeboat.backup(server)
+    lifeboat.add_directory("there")
+    same_again(server, fell_back(lifeboat, server, "it is not in every region"))
