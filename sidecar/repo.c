@@ -13,6 +13,9 @@
 #include "sidecar/policy.h"
 #include "sidecar/repo_keys.h"
 
+/* A limit against a store whose listing never ends: packs of 200 TiB, names of about 2 GB. */
+enum { REPO_NAMES_MAX = 1 << 24 };
+
 static const char document_name[] = "repository.json";
 
 /* Names */
@@ -239,7 +242,8 @@ static int add_name(void *arg, const struct store_object *object, struct error *
 {
     struct listing *listing = arg;
     struct repo_names *names = listing->names;
-    (void)err;
+    if (names->count == REPO_NAMES_MAX)
+        return error_set(err, ERROR_CORRUPT, "a listing of more than %d objects", REPO_NAMES_MAX);
     names->names = own_resize(names->names, names->count + 1, sizeof(names->names[0]));
     names->names[names->count++] = (struct repo_name){
         .name = own_strdup(object->name + listing->skip),
