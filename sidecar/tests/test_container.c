@@ -496,6 +496,38 @@ static void a_footer_that_lies_is_corrupt(void **state)
     assert_footer_refused(large, sizeof(large), 1 << 21);
 }
 
+static void what_is_intact_of_a_damaged_object_can_be_salvaged(void **state)
+{
+    struct fixture *f = *state;
+    CLEANUP(container_done) struct container container = {0};
+    struct buf object = {.data = f->object, .size = f->size, .capacity = CAPACITY};
+    struct error damage;
+    uint8_t plain[64];
+    assert_int_equal(
+        container_salvage(&container, &f->identity, &f->keyring, &object, &damage, &f->err), 0);
+    assert_int_equal(damage.kind, ERROR_NONE);
+    const uint64_t second = container.frames[1].offset;
+    container_done(&container);
+
+    f->object[second] ^= 1;
+    assert_int_equal(
+        container_salvage(&container, &f->identity, &f->keyring, &object, &damage, &f->err), 0);
+    assert_int_equal(damage.kind, ERROR_CORRUPT);
+    assert_non_null(strstr(damage.text, "SHA-256"));
+    for (uint32_t i = 0; i < 3; i++)
+        assert_int_equal(container_read(&container, f->codec, i,
+                                        f->object + container.frames[i].offset, plain, &f->err),
+                         i == 1 ? -1 : 0);
+    container_done(&container);
+
+    /* without its footer there is nothing to be had; what is said is what came first */
+    f->object[f->size - DIGEST_BYTES - CONTAINER_TRAILER_BYTES - 1] ^= 1;
+    assert_int_equal(
+        container_salvage(&container, &f->identity, &f->keyring, &object, &damage, &f->err), -1);
+    assert_int_equal(f->err.kind, ERROR_CORRUPT);
+    assert_non_null(strstr(f->err.text, "SHA-256"));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -524,6 +556,7 @@ int main(void)
         TEST(packed_content_of_any_size_comes_back),
         TEST(content_that_is_larger_than_the_caller_allows_is_corrupt),
         TEST(content_that_no_object_can_hold_is_an_error),
+        TEST(what_is_intact_of_a_damaged_object_can_be_salvaged),
         cmocka_unit_test(a_footer_that_lies_is_corrupt),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -458,6 +458,41 @@ static void a_manifest_whose_packs_cannot_be_is_corrupt(void **state)
     }
 }
 
+static void damage_of_the_source_is_known(void **state)
+{
+    (void)state;
+    enum { BLOCKS = ENTRY_BAD_BLOCKS_MAX, PAGES = BLOCKS * 4 };
+    struct error err;
+    struct entry few = {.path = own_strdup("few"), .size = 8192 * PAGES};
+    struct entry many = {.path = own_strdup("many"), .size = 8192 * PAGES};
+    few.type = many.type = ENTRY_FILE;
+    map_add_zero(&few.map, few.size);
+    map_add_zero(&many.map, many.size);
+    few.bad_blocks = own_alloc(2 * sizeof(uint32_t));
+    few.bad_blocks[0] = 3;
+    few.bad_blocks[1] = 9;
+    few.bad_block_count = 2;
+    many.bad_blocks = own_alloc(BLOCKS * sizeof(uint32_t));
+    for (uint32_t i = 0; i < BLOCKS; i++)
+        many.bad_blocks[i] = i * 2;
+    many.bad_block_count = BLOCKS + 1;
+    must_add_file("a", 0, (struct run[]){{0}});
+    assert_int_equal(restore_plan_add(&plan, &table, &few, &err), 0);
+    assert_int_equal(restore_plan_add(&plan, &table, &many, &err), 0);
+    entry_done(&few);
+    entry_done(&many);
+    assert_false(restore_plan_knows_damage(&plan, 0, 3));
+    assert_true(restore_plan_knows_damage(&plan, 1, 3));
+    assert_true(restore_plan_knows_damage(&plan, 1, 9));
+    assert_false(restore_plan_knows_damage(&plan, 1, 4));
+    assert_false(restore_plan_knows_damage(&plan, 1, 10));
+    assert_true(restore_plan_knows_damage(&plan, 2, 2 * BLOCKS - 2));
+    assert_false(restore_plan_knows_damage(&plan, 2, 1));
+    assert_true(restore_plan_knows_damage(&plan, 2, 2 * BLOCKS)); /* behind those that are listed */
+    assert_int_equal(plan.listed_page_errors, 2 + BLOCKS + 1);
+    assert_int_equal(plan.listed_files, 3);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -482,6 +517,7 @@ int main(void)
         TEST(the_parts_of_a_long_map_are_read_pack_by_pack),
         TEST(parts_that_do_not_fit_together_are_corrupt),
         TEST(more_bytes_than_fit_anywhere_are_corrupt),
+        TEST(damage_of_the_source_is_known),
         cmocka_unit_test(a_manifest_whose_packs_cannot_be_is_corrupt),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -141,6 +141,27 @@ static void a_name_gives_back_what_it_was_made_of(void **state)
     }
 }
 
+static void names_of_histories_say_their_timeline(void **state)
+{
+    (void)state;
+    static const char *const none[] = {
+        "wal/0000000A.history-0123456789abcde",
+        "wal/0000000A.history-0123456789abcdeg",
+        "wal/0000000a.history-0123456789abcdef",
+        "wal/0000000A.history0123456789abcdef",
+        "wal/0000000G.history-0123456789abcdef",
+        SEGMENT "-0123456789abcdef",
+        "wal/",
+        "",
+    };
+    uint32_t timeline = 0;
+    assert_true(wal_archive_parse_history_name("wal/0000000A.history-0123456789abcdef", &timeline));
+    assert_int_equal(timeline, 10);
+    for (size_t i = 0; i < ARRAY_SIZE(none); i++)
+        if (wal_archive_parse_history_name(none[i], &timeline))
+            fail_msg("'%s' is no history's", none[i]);
+}
+
 static void names_that_are_none_are_refused(void **state)
 {
     (void)state;
@@ -413,6 +434,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(names_are_those_of_the_format),
         cmocka_unit_test(a_name_gives_back_what_it_was_made_of),
+        cmocka_unit_test(names_of_histories_say_their_timeline),
         cmocka_unit_test(names_that_are_none_are_refused),
         test(a_complete_segment_comes_back),
         test(putting_the_same_again_is_fine),
