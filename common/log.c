@@ -14,6 +14,7 @@
 #include "common/clock.h"
 #include "common/error.h"
 #include "common/own.h"
+#include "common/text.h"
 
 static const char *const level_names[] = {
     [LOG_LEVEL_DEBUG] = "debug",
@@ -25,51 +26,15 @@ static const char *const level_names[] = {
 static _Atomic enum log_level lowest_level = LOG_LEVEL_INFO;
 static atomic_int log_fd = STDERR_FILENO;
 
-/* The bytes of the UTF-8 character at s (RFC 3629), or 0 if there is none. */
-static size_t character_size(const char *s)
-{
-    static const uint8_t lead_masks[] = {0x7F, 0x1F, 0x0F, 0x07};
-    static const uint32_t lowest[] = {0, 0x80, 0x800, 0x10000};
-    unsigned char lead = (unsigned char)*s;
-    if (lead >= 0x80 && (lead < 0xC0 || lead >= 0xF8))
-        return 0;
-    size_t more = lead < 0x80 ? 0 : lead < 0xE0 ? 1 : lead < 0xF0 ? 2 : 3;
-    uint32_t point = lead & lead_masks[more];
-    for (size_t i = 1; i <= more; i++) {
-        if (((unsigned char)s[i] & 0xC0) != 0x80)
-            return 0; /* also at the NUL */
-        point = point << 6 | ((unsigned char)s[i] & 0x3F);
-    }
-    if (point < lowest[more] || point > 0x10FFFF || (point >= 0xD800 && point <= 0xDFFF))
-        return 0;
-    return more + 1;
-}
-
-/* The same text with \xNN for each byte that belongs to no character. */
-static json_t *escaped_string(const char *s)
-{
-    CLEANUP(own_freep) char *text = own_resize(NULL, strlen(s) + 1, 4);
-    char *to = text;
-    while (*s) {
-        size_t size = character_size(s);
-        if (size > 0) {
-            memcpy(to, s, size);
-            to += size;
-            s += size;
-        } else {
-            to += snprintf(to, 5, "\\x%02x", (unsigned char)*s++);
-        }
-    }
-    *to = '\0';
-    return json_string(text);
-}
-
 static json_t *string_value(const char *s)
 {
     if (!s)
         return json_null();
     json_t *value = json_string(s); /* NULL if it is not UTF-8 */
-    return value ? value : escaped_string(s);
+    if (value)
+        return value;
+    CLEANUP(own_freep) char *escaped = text_escape(s);
+    return json_string(escaped);
 }
 
 /* JSON integers are signed in jansson: what does not fit becomes a string rather than wrong. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/text.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -8,6 +9,26 @@
 
 static const char base64_digits[] =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+/* The bytes of the UTF-8 character at s (RFC 3629), or 0 if there is none. */
+static size_t character_size(const char *s)
+{
+    static const uint8_t lead_masks[] = {0x7F, 0x1F, 0x0F, 0x07};
+    static const uint32_t lowest[] = {0, 0x80, 0x800, 0x10000};
+    unsigned char lead = (unsigned char)*s;
+    if (lead >= 0x80 && (lead < 0xC0 || lead >= 0xF8))
+        return 0;
+    size_t more = lead < 0x80 ? 0 : lead < 0xE0 ? 1 : lead < 0xF0 ? 2 : 3;
+    uint32_t point = lead & lead_masks[more];
+    for (size_t i = 1; i <= more; i++) {
+        if (((unsigned char)s[i] & 0xC0) != 0x80)
+            return 0; /* also at the NUL */
+        point = point << 6 | ((unsigned char)s[i] & 0x3F);
+    }
+    if (point < lowest[more] || point > 0x10FFFF || (point >= 0xD800 && point <= 0xDFFF))
+        return 0;
+    return more + 1;
+}
 
 static int hex_value(char c)
 {
@@ -167,4 +188,21 @@ void text_hex(const void *data, size_t size, char *ret_text)
         *ret_text++ = "0123456789abcdef"[from[i] & 15];
     }
     *ret_text = '\0';
+}
+
+char *text_escape(const char *text)
+{
+    char *escaped = own_resize(NULL, strlen(text) + 1, sizeof("\\xNN") - 1), *to = escaped;
+    while (*text) {
+        size_t size = character_size(text);
+        if (size > 1 || (size == 1 && !iscntrl((unsigned char)*text))) {
+            memcpy(to, text, size);
+            to += size;
+            text += size;
+        } else {
+            to += snprintf(to, sizeof("\\xNN"), "\\x%02x", (unsigned char)*text++);
+        }
+    }
+    *to = '\0';
+    return escaped;
 }

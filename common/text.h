@@ -26,3 +26,7 @@ void text_size(uint64_t bytes, char ret_text[16]);
 void text_duration(int64_t ms, char ret_text[24]);
 
 bool text_starts_with(const char *text, const char *prefix);
+
+/* The same text, for a terminal or JSON, with \xNN for each byte that belongs to no character of
+ * UTF-8 and for each control character; own_freep. */
+char *text_escape(const char *text);

@@ -6,6 +6,7 @@
 #include "common/cancel.h"
 #include "common/log.h"
 #include "common/own.h"
+#include "common/text.h"
 #include "sidecar/cli.h"
 #include "sidecar/command.h"
 #include "sidecar/output.h"
@@ -57,9 +58,9 @@ static int run(const struct cli_options *options, struct error *err)
 static void report(const struct cli_options *options, const struct error *err)
 {
     struct error ignored; /* if stdout is gone, stderr has it */
+    CLEANUP(own_freep) char *text = text_escape(err->text);
     if (isatty(STDERR_FILENO))
-        fprintf(stderr, "lifeboat-sidecar: %s: %s\n", cli_command_name(options->command),
-                err->text);
+        fprintf(stderr, "lifeboat-sidecar: %s: %s\n", cli_command_name(options->command), text);
     else
         log_error(err, "Failed command", S("command", cli_command_name(options->command)));
     if (options->json && output_error(err, &ignored) < 0)

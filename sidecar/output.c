@@ -43,8 +43,9 @@ int output_json(json_t *json, struct error *err)
 
 int output_error(const struct error *failure, struct error *err)
 {
+    CLEANUP(own_freep) char *text = text_escape(failure->text);
     return output_json(json_pack("{s:{s:s, s:s}}", "error", "kind", error_kind_name(failure->kind),
-                                 "message", failure->text),
+                                 "message", text),
                        err);
 }
 
@@ -219,21 +220,35 @@ int output_backup_done(const struct manifest *manifest, struct error *err)
     return flush_output(err);
 }
 
+/* As one word of a shell's. */
+static void print_quoted(const char *text)
+{
+    putchar('\'');
+    for (; *text; text++) {
+        if (*text == '\'')
+            fputs("'\\'", stdout);
+        putchar(*text);
+    }
+    putchar('\'');
+}
+
 int output_restore_done(const struct restore_result *result, const char *to, bool json,
                         struct error *err)
 {
     char bytes[SIZE_TEXT], took[DURATION_TEXT];
+    CLEANUP(own_freep) char *escaped = text_escape(to);
     if (json)
         return output_json(json_pack("{s:s, s:s, s:I, s:I, s:I, s:f}", "backup", result->backup,
-                                     "to", to, "files", (json_int_t)result->files, "bytes",
+                                     "to", escaped, "files", (json_int_t)result->files, "bytes",
                                      (json_int_t)result->bytes, "fetchedBytes",
                                      (json_int_t)result->fetched_bytes, "seconds",
                                      (double)result->duration_ms / 1000.0),
                            err);
     text_size(result->bytes, bytes);
     text_duration(result->duration_ms, took);
-    printf("Restored %s to %s: %" PRIu64 " files, %s, in %s\n"
-           "Start it with: pg_ctl -D '%s' start\n",
-           result->backup, to, result->files, bytes, took, to);
+    printf("Restored %s to %s: %" PRIu64 " files, %s, in %s\nStart it with: pg_ctl -D ",
+           result->backup, escaped, result->files, bytes, took);
+    print_quoted(to);
+    puts(" start");
     return flush_output(err);
 }

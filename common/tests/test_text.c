@@ -173,6 +173,23 @@ static void a_prefix_is_found_only_at_the_start(void **state)
     assert_false(text_starts_with("x/packs/", "packs/"));
 }
 
+static void bytes_that_no_terminal_should_see_are_escaped(void **state)
+{
+    (void)state;
+    static const char *const texts[][2] = {
+        {"", ""},
+        {"plain 'text' \xc3\xa9 \xf0\x9f\x98\x80", "plain 'text' \xc3\xa9 \xf0\x9f\x98\x80"},
+        {"a\x1b[2Jb\n", "a\\x1b[2Jb\\x0a"},
+        {"caf\xe9", "caf\\xe9"},
+        {"\xc0\xaf \xed\xa0\x80", "\\xc0\\xaf \\xed\\xa0\\x80"},
+        {"cut \xe2\x82", "cut \\xe2\\x82"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+        CLEANUP(own_freep) char *escaped = text_escape(texts[i][0]);
+        assert_string_equal(escaped, texts[i][1]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -187,6 +204,7 @@ int main(void)
         cmocka_unit_test(sizes_have_at_most_three_digits),
         cmocka_unit_test(durations_show_their_two_largest_units),
         cmocka_unit_test(a_prefix_is_found_only_at_the_start),
+        cmocka_unit_test(bytes_that_no_terminal_should_see_are_escaped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
