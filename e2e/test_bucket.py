@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import host
-from lifeboat import PASSWORD, Lifeboat
+from lifeboat import PASSWORD, Lifeboat, at
 from postgres import Postgres, assert_verified
 
 MARKER = "a secret of the customer " + secrets.token_hex(16)
@@ -151,6 +151,21 @@ def test_what_is_damaged_in_one_region_comes_from_another(damaged, newest, what,
         damage(path)
     target = damaged.home / "new"
     damaged.restore(target)
+    assert_verified(newest, target)
+
+
+def test_a_region_that_fails_is_named_and_the_others_get_the_backup(lifeboat, server, newest):
+    lost = lifeboat.add_directory("second")
+    lifeboat.backup(server)
+    shutil.rmtree(lost)
+    done = lifeboat.backup(server)
+    assert (done["regions"], done["lostRegions"]) == (["here"], ["second"])
+    said = lifeboat.run("backup", *at(server)).stdout
+    assert "Warning: it is missing in second, which failed; it is in here" in said
+    lifeboat.spec["quorum"] = 2
+    lifeboat.failure("backup", *at(server)).names("second")
+    target = lifeboat.home / "new"
+    assert lifeboat.restore(target)["backup"] > done["id"]
     assert_verified(newest, target)
 
 

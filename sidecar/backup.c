@@ -498,7 +498,7 @@ static int run_steps(struct job *job, struct error *err)
     return commit(job, err);
 }
 
-int backup_run(const struct backup_options *options, struct manifest *ret_manifest,
+int backup_run(const struct backup_options *options, struct backup_result *ret_result,
                struct error *err)
 {
     CLEANUP(job_done) struct job job = {.options = options, .source = {.pgdata = -1}};
@@ -510,7 +510,11 @@ int backup_run(const struct backup_options *options, struct manifest *ret_manife
         crew_fail(job.crew, err);
         return crew_join(job.crew, err);
     }
-    *ret_manifest = job.manifest;
+    *ret_result = (struct backup_result){
+        .manifest = job.manifest,
+        .regions = regions_mask(job.regions, false),
+        .lost_regions = regions_mask(job.regions, true),
+    };
     job.manifest = (struct manifest){0};
     return 0;
 }

@@ -10,9 +10,9 @@
 
 #include "common/error.h"
 #include "sidecar/backup_id.h"
+#include "sidecar/manifest.h"
 
 struct cancel;
-struct manifest;
 struct pg_options;
 struct policy;
 struct progress;
@@ -28,6 +28,12 @@ struct backup_options {
     struct progress *progress; /* may be NULL */
 };
 
-/* Gives the manifest that was committed. */
-MUST_CHECK int backup_run(const struct backup_options *options, struct manifest *ret_manifest,
+struct backup_result {
+    struct manifest manifest; /* as committed; the caller's (manifest_done) */
+    uint32_t regions,
+        lost_regions; /* bit masks over spec.regions: where it is, where it should be */
+};
+
+/* 0 once a quorum of regions has it; those that it lacks are in the result and were logged. */
+MUST_CHECK int backup_run(const struct backup_options *options, struct backup_result *ret_result,
                           struct error *err);

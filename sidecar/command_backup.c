@@ -33,10 +33,32 @@ static int load_password(const struct session *session, struct buf *password, st
     return secrets_get(session->secrets, "spec.connection.passwordKey", key, password, err);
 }
 
+/* The regions of a bit mask over spec.regions. */
+static json_t *region_names(const struct policy *policy, uint32_t mask)
+{
+    json_t *names = json_array();
+    for (size_t i = 0; i < policy->region_count; i++)
+        if (mask & 1u << i)
+            json_array_append_new(names, json_string(policy->regions[i].name));
+    return names;
+}
+
+static int print(const struct policy *policy, const struct backup_result *done, bool json,
+                 struct error *err)
+{
+    json_auto_t *regions = region_names(policy, done->regions);
+    json_auto_t *lost = region_names(policy, done->lost_regions);
+    const struct output_backup output = {
+        .manifest = &done->manifest,
+        .regions = regions,
+        .lost_regions = lost,
+    };
+    return output_backup_done(&output, json, err);
+}
+
 int command_backup(const struct cli_options *options, struct cancel *cancel, struct error *err)
 {
     CLEANUP(session_done) struct session session = {0};
-    CLEANUP(manifest_done) struct manifest manifest = {0};
     CLEANUP(buf_done) struct buf password = BUF_SECRET(SECRETS_VALUE_MAX);
     if (session_init(&session, options, err) < 0 || load_password(&session, &password, err) < 0)
         return -1;
@@ -61,8 +83,11 @@ int command_backup(const struct cli_options *options, struct cancel *cancel, str
         .cancel = cancel,
         .progress = progress,
     };
-    if (backup_run(&backup, &manifest, err) < 0)
+    struct backup_result done;
+    if (backup_run(&backup, &done, err) < 0)
         return -1;
     progress_freep(&progress);
-    return options->json ? output_manifest(&manifest, err) : output_backup_done(&manifest, err);
+    int printed = print(session.policy, &done, options->json, err);
+    manifest_done(&done.manifest);
+    return printed;
 }

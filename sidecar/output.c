@@ -204,14 +204,28 @@ int output_show(const struct manifest *manifest, struct error *err)
     return flush_output(err);
 }
 
-int output_backup_done(const struct manifest *manifest, struct error *err)
+int output_backup_done(const struct output_backup *backup, bool json, struct error *err)
 {
+    const struct manifest *manifest = backup->manifest;
     char total[SIZE_TEXT], stored[SIZE_TEXT], took[DURATION_TEXT];
+    if (json) {
+        json_t *done = document(manifest);
+        json_object_set(done, "regions", backup->regions);
+        json_object_set(done, "lostRegions", backup->lost_regions);
+        return output_json(done, err);
+    }
     text_size(manifest->bytes_total, total);
     text_size(manifest->bytes_stored, stored);
     text_duration(manifest->finished_ms - manifest->started_ms, took);
     printf("Backup %s: %" PRIu64 " files, %s, stored as %s, in %s\n", manifest->id, manifest->files,
            total, stored, took);
+    if (json_array_size(backup->lost_regions) > 0) {
+        printf("Warning: it is missing in ");
+        print_regions(backup->lost_regions);
+        printf(", which failed; it is in ");
+        print_regions(backup->regions);
+        printf("\n");
+    }
     if (manifest->fallback)
         printf("Note: %s\n", manifest->fallback);
     if (manifest->page_error_count > 0)

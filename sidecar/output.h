@@ -22,6 +22,12 @@ struct output_row {
     struct manifest manifest; /* unless error */
 };
 
+/* A backup that was just made. */
+struct output_backup {
+    const struct manifest *manifest;
+    json_t *regions, *lost_regions; /* names of those that have it, and of those that should */
+};
+
 /* All fail only if stdout cannot be written. */
 
 /* Takes json. */
@@ -34,7 +40,7 @@ MUST_CHECK int output_list(const struct output_row *rows, size_t count, bool jso
  * and its regions. */
 MUST_CHECK int output_manifest(const struct manifest *manifest, struct error *err);
 MUST_CHECK int output_show(const struct manifest *manifest, struct error *err);
-MUST_CHECK int output_backup_done(const struct manifest *manifest, struct error *err);
+MUST_CHECK int output_backup_done(const struct output_backup *backup, bool json, struct error *err);
 MUST_CHECK int output_restore_done(const struct restore_result *result, const char *to, bool json,
                                    struct error *err);
 /* The findings, in output_verify.c. */

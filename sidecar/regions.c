@@ -93,11 +93,21 @@ int regions_put(struct regions *regions, const char *name, const struct store_by
     return 0;
 }
 
+uint32_t regions_mask(struct regions *regions, bool lost)
+{
+    uint32_t mask = 0;
+    for (size_t i = 0; i < regions->count; i++)
+        if (regions->regions[i].writable && regions_usable(regions, i) != lost)
+            mask |= 1u << i;
+    return mask;
+}
+
 char *regions_names(struct regions *regions, bool lost)
 {
     char *names = own_strdup("");
+    uint32_t mask = regions_mask(regions, lost);
     for (size_t i = 0; i < regions->count; i++) {
-        if (!regions->regions[i].writable || regions_usable(regions, i) == lost)
+        if (!(mask & 1u << i))
             continue;
         char *longer = own_format("%s%s%s", names, names[0] ? ", " : "", regions->regions[i].name);
         free(names);

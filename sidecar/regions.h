@@ -48,6 +48,9 @@ MUST_CHECK int regions_lose(struct regions *regions, size_t index, struct error 
 MUST_CHECK int regions_check_quorum(struct regions *regions, struct error *err);
 /* Whether any region is lost; err says why the first one is. */
 bool regions_first_loss(struct regions *regions, struct error *err);
+/* The writable regions that are not lost, or those that are, as a bit mask of indices, which are
+ * those of spec.regions when all were opened. */
+uint32_t regions_mask(struct regions *regions, bool lost);
 /* The names of the writable regions that are not lost, or of those that are, "eu, us"; own_freep.
  */
 char *regions_names(struct regions *regions, bool lost);

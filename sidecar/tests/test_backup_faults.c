@@ -89,7 +89,7 @@ static void plan_fault(const char *region, unsigned first, unsigned count, enum 
 static int back_up(char ret_id[BACKUP_ID_BYTES], struct error *err)
 {
     CLEANUP(cancel_done) struct cancel cancel;
-    CLEANUP(manifest_done) struct manifest manifest = {0};
+    struct backup_result done = {0};
     assert_int_equal(cancel_init(&cancel, err), 0);
     struct pg_options pg = helper_postgres_login(server, "lifeboat", &cancel);
     struct backup_options options = {
@@ -99,8 +99,9 @@ static int back_up(char ret_id[BACKUP_ID_BYTES], struct error *err)
         .type = BACKUP_FULL,
         .cancel = &cancel,
     };
-    int result = backup_run(&options, &manifest, err);
-    memcpy(ret_id, result == 0 ? manifest.id : "", result == 0 ? BACKUP_ID_BYTES : 1);
+    int result = backup_run(&options, &done, err);
+    memcpy(ret_id, result == 0 ? done.manifest.id : "", result == 0 ? BACKUP_ID_BYTES : 1);
+    manifest_done(&done.manifest);
     return result;
 }
 
