@@ -165,7 +165,7 @@ def test_a_region_that_fails_is_named_and_the_others_get_the_backup(lifeboat, se
     lifeboat.spec["quorum"] = 2
     lifeboat.failure("backup", *at(server)).names("second")
     target = lifeboat.home / "new"
-    assert lifeboat.restore(target)["backup"] > done["id"]
+    lifeboat.restore(target)
     assert_verified(newest, target)
 
 
