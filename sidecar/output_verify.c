@@ -25,10 +25,12 @@ static int print_finding(const struct finding *finding, struct error *err)
         (finding->file && buf_format(&line, err, " %s", finding->file) < 0) ||
         (finding->block >= 0 && buf_format(&line, err, " block %" PRId64, finding->block) < 0) ||
         (finding->file && buf_format(&line, err, ":") < 0) ||
-        buf_format(&line, err, " %s\n", finding->text) < 0)
+        buf_format(&line, err, " %s", finding->text) < 0)
         return -1;
     CLEANUP(own_freep) char *text = buf_string(&line);
-    return output_text(text, err);
+    CLEANUP(own_freep) char *escaped = text_escape(text);
+    CLEANUP(own_freep) char *whole = own_format("%s\n", escaped);
+    return output_text(whole, err);
 }
 
 static int print_findings(const struct findings *findings, bool notes, struct error *err)
@@ -67,11 +69,11 @@ static int print_summary(const struct verify_result *result, const struct findin
     return output_text(text, err);
 }
 
-/* Names and messages hold what foreign bytes say, which need not be UTF-8. */
+/* Names and messages hold what foreign bytes say. */
 static json_t *optional(const char *text)
 {
-    json_t *json = text ? json_string(text) : json_null();
-    return json ? json : json_string("(not UTF-8)");
+    CLEANUP(own_freep) char *escaped = text ? text_escape(text) : NULL;
+    return escaped ? json_string(escaped) : json_null();
 }
 
 static json_t *number(int64_t value)
