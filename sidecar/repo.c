@@ -52,18 +52,26 @@ int repo_put(struct repo *repo, const char *name, const struct store_bytes *byte
     return regions_put(repo->regions, full, bytes, rule, err);
 }
 
+int repo_seal(struct repo *repo, const struct repo_blob *blob, struct buf *object,
+              struct store_bytes *ret_bytes, struct error *err)
+{
+    struct container_identity identity = repo_identity(repo, blob->kind, blob->name);
+    buf_clear(object);
+    if (container_pack(&identity, repo->keyring.active, repo->level, blob->plain, blob->size,
+                       blob->footer, blob->footer_size, object, ret_bytes->sha256, err) < 0)
+        return error_wrap(err, "seal '%s'", blob->name);
+    ret_bytes->data = object->data;
+    ret_bytes->size = object->size;
+    return 0;
+}
+
 int repo_put_sealed(struct repo *repo, const struct repo_blob *blob, uint64_t *ret_stored_bytes,
                     uint8_t ret_sha256[DIGEST_BYTES], struct error *err)
 {
-    struct container_identity identity = repo_identity(repo, blob->kind, blob->name);
     CLEANUP(buf_done) struct buf object = BUF(CONTAINER_BYTES_MAX);
     struct store_bytes bytes;
-    if (container_pack(&identity, repo->keyring.active, repo->level, blob->plain, blob->size,
-                       blob->footer, blob->footer_size, &object, bytes.sha256, err) < 0)
-        return error_wrap(err, "seal '%s'", blob->name);
-    bytes.data = object.data;
-    bytes.size = object.size;
-    if (repo_put(repo, blob->name, &bytes, blob->rule, err) < 0)
+    if (repo_seal(repo, blob, &object, &bytes, err) < 0 ||
+        repo_put(repo, blob->name, &bytes, blob->rule, err) < 0)
         return -1;
     if (ret_stored_bytes)
         *ret_stored_bytes = object.size;

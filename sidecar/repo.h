@@ -53,7 +53,7 @@ char *repo_full_name(const struct repo *repo,
 /* Puts sealed bytes into every region. */
 MUST_CHECK int repo_put(struct repo *repo, const char *name, const struct store_bytes *bytes,
                         enum put_rule rule, struct error *err);
-/* Seals plain as a small container and puts it; ret_sha256 (may be NULL) is that of the object. */
+/* A small container in one piece, before it is sealed. */
 struct repo_blob {
     enum container_kind kind;
     const char *name;
@@ -63,6 +63,10 @@ struct repo_blob {
     size_t footer_size;
     enum put_rule rule;
 };
+/* Seals it into object (cleared first, CONTAINER_BYTES_MAX); ret_bytes lends object. */
+MUST_CHECK int repo_seal(struct repo *repo, const struct repo_blob *blob, struct buf *object,
+                         struct store_bytes *ret_bytes, struct error *err);
+/* Seals and puts it; ret_sha256 (may be NULL) is that of the object. */
 MUST_CHECK int repo_put_sealed(struct repo *repo, const struct repo_blob *blob,
                                uint64_t *ret_stored_bytes, uint8_t ret_sha256[DIGEST_BYTES],
                                struct error *err);

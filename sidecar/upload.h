@@ -17,7 +17,7 @@ struct crew;
 struct upload;
 
 /* Of a pack with a worker's other memory (frame, hashes, zstd context) within 16 MiB. */
-enum { UPLOAD_BUFFER_BYTES = 13 << 20 };
+enum { UPLOAD_BUFFER_BYTES = 12 << 20 };
 
 /* buffers: workers + uploads. Lends repo and cancel. */
 struct upload *upload_new(struct repo *repo, size_t buffers, const struct cancel *cancel);

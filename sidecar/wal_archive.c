@@ -146,25 +146,50 @@ static int put(struct repo *repo, const struct repo_blob *blob, uint64_t *stored
     return 0;
 }
 
-int wal_archive_put(struct repo *repo, const struct wal_piece *piece, const void *data,
-                    uint64_t *stored_bytes, struct error *err)
+void wal_sealed_done(struct wal_sealed *sealed)
 {
-    char id[KEY_ID_TEXT_BYTES], name[WAL_ARCHIVE_NAME_MAX];
+    buf_done(&sealed->object);
+}
+
+int wal_archive_seal(struct repo *repo, const struct wal_piece *piece, const void *data,
+                     struct wal_sealed *ret_sealed, struct error *err)
+{
+    char id[KEY_ID_TEXT_BYTES];
     CLEANUP(buf_done) struct buf footer = BUF(FOOTER_MAX);
+    CLEANUP(wal_sealed_done) struct wal_sealed sealed = {.object = BUF(CONTAINER_BYTES_MAX)};
     assert(piece->from < piece->to && piece->to <= piece->segment_bytes);
     key_content_id(&repo->keyring.id_key, data, piece->to - piece->from, id);
-    wal_archive_format_name(piece, id, name);
+    wal_archive_format_name(piece, id, sealed.name);
     format_footer(piece, &footer);
     struct repo_blob blob = {
         .kind = CONTAINER_WAL,
-        .name = name,
+        .name = sealed.name,
         .plain = data,
         .size = piece->to - piece->from,
         .footer = footer.data,
         .footer_size = footer.size,
-        .rule = PUT_SAME,
     };
-    return put(repo, &blob, stored_bytes, err);
+    if (repo_seal(repo, &blob, &sealed.object, &sealed.bytes, err) < 0)
+        return -1;
+    *ret_sealed = sealed;
+    sealed.object = (struct buf){0};
+    return 0;
+}
+
+int wal_archive_put_sealed(struct repo *repo, const struct wal_sealed *sealed, struct error *err)
+{
+    return repo_put(repo, sealed->name, &sealed->bytes, PUT_SAME, err);
+}
+
+int wal_archive_put(struct repo *repo, const struct wal_piece *piece, const void *data,
+                    uint64_t *stored_bytes, struct error *err)
+{
+    CLEANUP(wal_sealed_done) struct wal_sealed sealed = {0};
+    if (wal_archive_seal(repo, piece, data, &sealed, err) < 0 ||
+        wal_archive_put_sealed(repo, &sealed, err) < 0)
+        return -1;
+    *stored_bytes += sealed.bytes.size;
+    return 0;
 }
 
 int wal_archive_put_history(struct repo *repo, uint32_t timeline, const void *content, size_t size,

@@ -11,9 +11,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/buf.h"
 #include "common/error.h"
+#include "sidecar/store.h"
 
-struct buf;
 struct repo;
 
 struct wal_piece {
@@ -33,7 +34,20 @@ MUST_CHECK int wal_archive_parse_name(const char *name, uint32_t segment_bytes,
 /* The timeline whose history has this name; false: it is no history's. Pure. */
 bool wal_archive_parse_history_name(const char *name, uint32_t *ret_timeline);
 
-/* Seals data (to - from bytes) and puts it; adds the object's size to *stored_bytes. */
+/* A piece that is sealed but not put yet. */
+struct wal_sealed {
+    char name[WAL_ARCHIVE_NAME_MAX];
+    struct buf object;
+    struct store_bytes bytes; /* lends object */
+};
+/* Seals data (to - from bytes), which is not needed after that. */
+MUST_CHECK int wal_archive_seal(struct repo *repo, const struct wal_piece *piece, const void *data,
+                                struct wal_sealed *ret_sealed, struct error *err);
+MUST_CHECK int wal_archive_put_sealed(struct repo *repo, const struct wal_sealed *sealed,
+                                      struct error *err);
+void wal_sealed_done(struct wal_sealed *sealed);
+
+/* Both; adds the object's size to *stored_bytes. */
 MUST_CHECK int wal_archive_put(struct repo *repo, const struct wal_piece *piece, const void *data,
                                uint64_t *stored_bytes, struct error *err);
 MUST_CHECK int wal_archive_put_history(struct repo *repo, uint32_t timeline, const void *content,

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Two threads: one receives and answers the server, the other puts, so that a slow bucket never
- * makes the server wait for an answer. Between them go two buffers; when both are taken the
- * receiver reads no more, but goes on reporting, which is what keeps the server from giving up on
- * it (wal_sender_timeout).
+ * makes the server wait for an answer. Between them goes a buffer: while it is filled, what was in
+ * it before is put. When it is taken the receiver reads no more, but goes on reporting, which is
+ * what keeps the server from giving up on it (wal_sender_timeout).
  *
  * Only what is in the repository is reported as flushed. A server that shuts down waits until all
  * WAL is flushed here, and all it says is that it wants an answer: then what was received is put at
@@ -33,7 +33,7 @@
 #include "sidecar/wal_message.h"
 
 enum {
-    BUFFERS = 2,
+    BUFFERS = 1,
     PIECE_BYTES_MAX = 16 << 20,  /* what is put at once: segments up to this size are put whole */
     MESSAGE_BYTES_MAX = 2 << 20, /* servers send up to 16 WAL blocks at once */
     HISTORY_BYTES_MAX = 1 << 20,
@@ -82,17 +82,23 @@ static uint64_t segment_start(const struct wal_receiver *receiver, uint64_t lsn)
 
 /* Putting */
 
+/* The buffer is idle again as soon as its piece is sealed: plaintext and object lie in memory
+ * together only while that is done, and meanwhile nothing is received. */
 static int put_piece(struct wal_receiver *receiver, struct wal_buffer *buffer, struct error *err)
 {
-    const struct wal_piece *piece = &buffer->piece;
-    uint64_t bytes = 0;
-    if (wal_archive_put(receiver->options.repo, piece, buffer->data, &bytes, err) < 0)
+    CLEANUP(wal_sealed_done) struct wal_sealed sealed = {0};
+    const struct wal_piece piece = buffer->piece;
+    struct repo *repo = receiver->options.repo;
+    if (wal_archive_seal(repo, &piece, buffer->data, &sealed, err) < 0)
         return -1;
-    atomic_fetch_add(&receiver->stored_bytes, bytes);
-    atomic_store(&receiver->stored_lsn, piece->segment_lsn + piece->to);
     /* an idle buffer takes no memory */
     madvise(buffer->data, receiver->buffer_bytes, MADV_DONTNEED);
-    return fifo_push(receiver->idle, buffer, err);
+    if (fifo_push(receiver->idle, buffer, err) < 0 ||
+        wal_archive_put_sealed(repo, &sealed, err) < 0)
+        return -1;
+    atomic_fetch_add(&receiver->stored_bytes, sealed.bytes.size);
+    atomic_store(&receiver->stored_lsn, piece.segment_lsn + piece.to);
+    return 0;
 }
 
 static int put_main(void *arg, struct error *err)

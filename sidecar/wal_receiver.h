@@ -2,7 +2,7 @@
 /*
  * Receives WAL by streaming replication on threads of its own and puts it into the repository, from
  * the segment that holds a start LSN until a stop LSN is in. A temporary slot, made before the
- * backup starts, keeps the WAL on the server. Takes at most two buffers of 16 MiB and one sealed
+ * backup starts, keeps the WAL on the server. Takes at most a buffer of 16 MiB and one sealed
  * object, and hardly anything while the server is quiet.
  */
 #pragma once
