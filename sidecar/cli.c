@@ -148,7 +148,7 @@ static const char *const help_texts[] = {
 
 const char *cli_help(enum cli_command command)
 {
-    return help_texts[command];
+    return help_texts[command < CLI_HELP ? command : CLI_HELP];
 }
 
 const char *cli_command_name(enum cli_command command)
@@ -370,6 +370,9 @@ int cli_parse(struct cli_options *ret_options, int argc, char **argv, struct err
     if (find_command(argv[1], &options.command, err) < 0)
         return -1;
     bool runs = options.command < CLI_HELP;
+    if (options.command == CLI_HELP && argc > 2 &&
+        find_command(argv[2], &options.help_for, err) < 0)
+        return -1;
     if (runs && (parse_options(&options, argc - 1, argv + 1, err) < 0 ||
                  (options.command != CLI_HELP && check_required(&options, err) < 0))) {
         cli_options_done(&options);

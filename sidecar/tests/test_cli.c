@@ -94,8 +94,10 @@ static void help_is_for_the_command(void **state)
     (void)state;
     CLEANUP(cli_options_done) struct cli_options options;
     struct error err;
-    char line[] = "restore --help";
-    assert_int_equal(parse(line, &options, &err), 0);
+    char option[] = "restore --help", command[] = "help restore";
+    assert_int_equal(parse(command, &options, &err), 0);
+    assert_int_equal(options.help_for, CLI_RESTORE);
+    assert_int_equal(parse(option, &options, &err), 0);
     assert_int_equal(options.command, CLI_HELP);
     assert_int_equal(options.help_for, CLI_RESTORE);
     assert_non_null(strstr(cli_help(options.help_for), "--tablespace OLD=NEW"));
