@@ -51,7 +51,7 @@ struct policy_encryption {
     bool enabled;                      /* AES256GCM; false: None */
     const char *active_key;            /* one of keys; NULL unless enabled */
     const char *keys[POLICY_KEYS_MAX]; /* in the Secret */
-    size_t key_count; /* at least 1 if enabled, else 0 */
+    size_t key_count;                  /* at least 1 if enabled, else 0 */
 };
 
 struct policy {
