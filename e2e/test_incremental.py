@@ -2,6 +2,8 @@
 """Differential and incremental backups: each restores to the same database as its source, from one description without
 a chain, and stores little more than what has changed."""
 
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,7 +32,10 @@ FILLED = """
 """
 
 
-def make(cluster, major: int, checksums: bool = True, name: str = "primary", **settings) -> Postgres:
+def make(cluster, major: int, checksums: bool = True, summaries: bool = True, name: str = "primary",
+         **settings) -> Postgres:
+    if summaries and major >= 17:
+        settings["summarize_wal"] = "on"
     server = cluster(major, name=name, checksums=checksums, autovacuum="off", **settings)
     server.add_role(PASSWORD)
     return server
@@ -82,13 +87,16 @@ def same_again(bring_back) -> Callable[..., None]:
     return compare
 
 
-def incremental(lifeboat: Lifeboat, server: Postgres, parent: dict | None, kind: str = "incremental") -> dict:
+def incremental(lifeboat: Lifeboat, server: Postgres, parent: dict, kind: str = "incremental",
+                source: str | None = None) -> dict:
     """The manifest of a backup that must have become what was asked for."""
     manifest = lifeboat.backup(server, "--type", kind)
     assert manifest["type"] == kind
     assert manifest["parent"] == parent["id"]
     assert manifest["fallback"] is None
     assert manifest["id"].split("-")[1] == kind[:4]
+    if source:
+        assert manifest["changeSource"] == source
     return manifest
 
 
@@ -128,6 +136,67 @@ def test_an_incremental_stores_what_changed_and_restores_alone(cluster, lifeboat
     listed = {row["id"]: row for row in lifeboat.list()}
     assert [listed[m["id"]]["parent"] for m in (full, first, second, third)] == \
         [None, full["id"], first["id"], full["id"]]
+
+
+def test_unchanged_blocks_are_never_read_where_wal_is_summarized(cluster, lifeboat, same_again, newest):
+    server = filled(cluster, newest)
+    server.sql("CREATE TABLE elsewhere AS TABLE large")
+    server.sql("CHECKPOINT")
+    full = lifeboat.backup(server)
+    before = full["bytes"]["total"]
+    change(server, "UPDATE large SET data = reverse(data) WHERE id = 7", "DELETE FROM extended WHERE id > 4000",
+           "VACUUM extended")
+    manifest = incremental(lifeboat, server, full, source="walSummaries")
+    relations = int(server.sql("SELECT sum(pg_relation_size(oid)) FROM pg_class WHERE relname ~ '^(large|elsewhere)'"))
+    assert relations > 15_000_000
+    assert manifest["bytes"]["read"] < before - relations + 100 * PAGE
+    same_again(server, manifest)
+
+
+@pytest.mark.parametrize("checksums, source", [(True, "pageLsn"), (False, "pageHash")])
+def test_without_summaries_relations_are_read_but_only_changes_stored(cluster, lifeboat, same_again, newest, checksums,
+                                                                      source):
+    server = filled(cluster, newest, checksums=checksums, summaries=False)
+    full = lifeboat.backup(server)
+    change(server, "UPDATE large SET data = reverse(data) WHERE id = 7", "CHECKPOINT")
+    manifest = incremental(lifeboat, server, full, source=source)
+    assert packed(lifeboat, manifest) < packed(lifeboat, full) / 10
+    same_again(server, manifest)
+
+
+def test_summaries_that_were_removed_are_done_without(cluster, lifeboat, same_again, newest):
+    server = filled(cluster, newest)
+    full = lifeboat.backup(server)
+    change(server, "UPDATE large SET data = 'x' WHERE id = 7", "CHECKPOINT", "CHECKPOINT")
+    host.wait_until(lambda: len(summaries_since(server, full)) > 0, "the WAL since is summarized")
+    for path in summaries_since(server, full):
+        path.unlink()
+    manifest = lifeboat.backup(server, "--type", "incremental")
+    assert (manifest["parent"], manifest["changeSource"]) == (full["id"], "pageLsn")
+    assert "no WAL summary has" in manifest["fallback"]
+    same_again(server, manifest)
+
+
+def test_a_summarizer_that_lags_is_not_waited_for_for_ever(cluster, lifeboat, same_again, newest):
+    server = filled(cluster, newest)
+    full = lifeboat.backup(server)
+    change(server, "UPDATE large SET data = 'x' WHERE id = 7", "CHECKPOINT")
+    summarizer = int(server.sql("SELECT pid FROM pg_stat_activity WHERE backend_type = 'walsummarizer'"))
+    os.kill(summarizer, signal.SIGSTOP)
+    try:
+        manifest = lifeboat.backup(server, "--type", "incremental")
+    finally:
+        os.kill(summarizer, signal.SIGCONT)
+    assert (manifest["parent"], manifest["changeSource"]) == (full["id"], "pageLsn")
+    assert "no WAL summary has" in manifest["fallback"]
+    same_again(server, manifest)
+
+
+def summaries_since(server: Postgres, manifest: dict) -> list[Path]:
+    """Files whose WAL begins at the start of a backup or behind it: <timeline><start><end>.summary."""
+    high, low = manifest["startLSN"].split("/")
+    start = f"{int(high, 16):08X}{int(low, 16):08X}"
+    return [path for path in (server.data / "pg_wal" / "summaries").iterdir() if path.name[8:24] >= start]
 
 
 def test_nothing_changed_is_nothing_stored(cluster, lifeboat, same_again, newest):

@@ -15,6 +15,8 @@
 #include "common/own.h"
 #include "sidecar/backup_index.h"
 #include "sidecar/captured.h"
+#include "sidecar/change_search.h"
+#include "sidecar/changes.h"
 #include "sidecar/heartbeat.h"
 #include "sidecar/manifest.h"
 #include "sidecar/packer.h"
@@ -40,6 +42,8 @@ enum {
     /* how long a standby may take to replay what its parent holds */
     REPLAY_WAIT_MS = 60 * 1000,
     REPLAY_TICK_MS = 200,
+    /* how long the server may take to summarize the WAL up to the start */
+    SUMMARY_WAIT_MS = 60 * 1000,
 };
 
 struct job {
@@ -58,6 +62,7 @@ struct job {
     struct parent_child child; /* the facts about this backup */
     struct prior *prior;       /* the parent; NULL: the backup is full */
     struct captured *known;    /* what it has of each file; the scan's as soon as that starts */
+    struct changes *changes;   /* since its start; NULL: they are not known */
     char *fallback;
     struct upload *upload;
     struct scan *scan;
@@ -90,6 +95,7 @@ static void job_done(struct job *job)
     drop_parent(job);
     parent_search_done(&job->search);
     timeline_done(&job->timeline);
+    changes_freep(&job->changes);
     own_freep(&job->fallback);
     repo_closep(&job->repo);
     regions_closep(&job->regions);
@@ -290,10 +296,42 @@ static bool page_lsn_tells(const struct job *job)
            job->prior->manifest.wal[0].timeline == wal_receiver_timeline(job->wal);
 }
 
+static void note_fallback(struct job *job, const char *reason)
+{
+    CLEANUP(own_freep) char *before = TAKE(job->fallback);
+    job->fallback = before ? own_format("%s; %s", before, reason) : own_strdup(reason);
+    log_warn("Fell back to reading all relations", S("backup", job->manifest.id),
+             S("reason", reason));
+}
+
+/* Where the server summarizes WAL, unchanged blocks need not be read. */
+static int find_changes(struct job *job, struct error *err)
+{
+    if (!job->prior || !job->server.summarizes_wal)
+        return 0;
+    const struct manifest *parent = &job->prior->manifest;
+    struct change_search search = {
+        .pg = job->pg,
+        .timeline = &job->timeline,
+        .parent_timeline = parent->wal[0].timeline,
+        .start_lsn = parent->start_lsn,
+        .end_lsn = job->manifest.start_lsn,
+        .wait_ms = SUMMARY_WAIT_MS,
+        .cancel = job->options->cancel,
+    };
+    if (change_search_run(&search, &job->changes, err) == 0)
+        return 0;
+    if (err->kind == ERROR_CANCELED || err->kind == ERROR_TRANSIENT)
+        return -1;
+    note_fallback(job, err->text);
+    return 0;
+}
+
 static int copy_files(struct job *job, struct error *err)
 {
     const struct policy *policy = job->options->policy;
-    if (wal_receiver_start(job->wal, job->manifest.start_lsn, err) < 0)
+    if (wal_receiver_start(job->wal, job->manifest.start_lsn, err) < 0 ||
+        find_changes(job, err) < 0)
         return -1;
     if (job->options->progress)
         progress_set_total(job->options->progress, job->source.bytes);
@@ -314,6 +352,7 @@ static int copy_files(struct job *job, struct error *err)
             },
         .prior = job->prior,
         .known = job->known,
+        .changes = job->changes,
         .page_lsn = page_lsn_tells(job),
         .cancel = job->options->cancel,
         .crew = job->crew,
@@ -443,6 +482,7 @@ static void describe(struct job *job)
     manifest->bytes_stored = upload_stored_bytes(job->upload) + wal_receiver_stored_bytes(job->wal);
     manifest->bytes_reused = scan_bytes_reused(job->scan);
     manifest->change_source = own_strdup(!job->prior           ? "all"
+                                         : job->changes        ? "walSummaries"
                                          : page_lsn_tells(job) ? "pageLsn"
                                                                : "pageHash");
     manifest->fallback = TAKE(job->fallback);

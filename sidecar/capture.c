@@ -14,6 +14,7 @@
 #include "common/log.h"
 #include "common/own.h"
 #include "sidecar/backup_table.h"
+#include "sidecar/changes.h"
 #include "sidecar/entry.h"
 #include "sidecar/frame.h"
 #include "sidecar/packer.h"
@@ -42,7 +43,7 @@ struct piece {
 };
 
 /* How a page of a file can be told to be the parent's. */
-enum evidence { EVIDENCE_NONE, EVIDENCE_HASH, EVIDENCE_LSN };
+enum evidence { EVIDENCE_NONE, EVIDENCE_HASH, EVIDENCE_LSN, EVIDENCE_CHANGES };
 
 static bool has_pages(enum source_class class)
 {
@@ -111,8 +112,29 @@ static enum evidence evidence_of(const struct capture *capture)
 {
     if (!capture->prior.exists)
         return EVIDENCE_NONE;
-    bool by_lsn = capture->options->page_lsn && capture->source->class == SOURCE_RELATION;
+    if (capture->source->class != SOURCE_RELATION)
+        return EVIDENCE_HASH;
+    if (capture->options->changes)
+        return EVIDENCE_CHANGES;
+    bool by_lsn = capture->options->page_lsn;
     return by_lsn && is_same_file(capture) ? EVIDENCE_LSN : EVIDENCE_HASH;
+}
+
+/* What changed must be read, as must what the parent does not have whole. */
+static void leave_out_changes(const struct capture *capture, uint64_t first_piece,
+                              struct prior_part *part)
+{
+    const struct capture_options *options = capture->options;
+    struct changes_key key;
+    const struct changes_relation *relation = NULL;
+    bool is_relation = changes_key_of(capture->source->path, &key);
+    uint64_t base = (uint64_t)capture->source->segment * options->segment_blocks;
+    if (is_relation)
+        relation = changes_find(options->changes, &key);
+    for (size_t i = 0; i < part->count; i++)
+        if (!is_relation || (first_piece + i + 1) * PIECE_BYTES > capture->prior.size ||
+            changes_has(relation, (uint32_t)(base + first_piece + i)))
+            part->states[i] = PRIOR_NONE;
 }
 
 /* What the parent has of a part of the file. */
@@ -125,6 +147,8 @@ static int load_prior(struct capture *capture, size_t part, struct capture_worke
         return 0;
     if (prior_reader_part(worker->reader, &capture->prior, first_piece, worker->part, err) < 0)
         return -1;
+    if (evidence == EVIDENCE_CHANGES)
+        leave_out_changes(capture, first_piece, worker->part);
     return evidence == EVIDENCE_HASH ? prior_reader_hashes(worker->reader, worker->part, err) : 0;
 }
 
@@ -184,6 +208,37 @@ static int add_pieces(struct position *at, uint8_t *space, size_t size,
         return packer_add(worker->packer, size, &part->map, err);
     find_known(at, space, size, worker->part, known);
     return packer_add_known(worker->packer, size, known, &part->map, err);
+}
+
+static size_t piece_in_part(const struct position *at)
+{
+    return (size_t)((at->offset - (uint64_t)at->part * PART_BYTES) / PIECE_BYTES);
+}
+
+/* Takes over what is known not to have changed, without reading it, up to end; gives its bytes. */
+static uint64_t skip_unchanged(struct position *at, uint64_t end, const struct prior_part *prior)
+{
+    struct map *map = &at->capture->parts[at->part].map;
+    uint64_t start = at->offset;
+    for (size_t i = piece_in_part(at);
+         i < prior->count && prior->states[i] != PRIOR_NONE && at->offset + PIECE_BYTES <= end;
+         i++, at->offset += PIECE_BYTES)
+        if (prior->states[i] == PRIOR_ZERO)
+            map_add_zero(map, PIECE_BYTES);
+        else
+            map_add(map, PIECE_BYTES, &prior->places[i]);
+    return at->offset - start;
+}
+
+/* Where that what has to be read ends, at end at the latest. */
+static uint64_t end_of_changes(const struct position *at, uint64_t end,
+                               const struct prior_part *prior)
+{
+    size_t first = piece_in_part(at), i = first;
+    while (i < prior->count && prior->states[i] == PRIOR_NONE)
+        i++;
+    uint64_t changed = at->offset + (uint64_t)(i - first) * PIECE_BYTES;
+    return i < prior->count && changed > at->offset && changed < end ? changed : end;
 }
 
 /* Reads up to left bytes straight into the packer's frame; 0 at the end of the file. */
@@ -342,10 +397,17 @@ int capture_read(struct capture *capture, size_t part, struct capture_worker *wo
         end = at.offset + PART_BYTES;
     if (load_prior(capture, part, worker, err) < 0)
         return -1;
+    bool may_skip = evidence_of(capture) == EVIDENCE_CHANGES;
     while (at.offset < end) {
         if (cancel_check(options->cancel, err) < 0)
             return -1;
-        ssize_t got = read_some(&at, end - at.offset, worker, err);
+        uint64_t skipped = may_skip ? skip_unchanged(&at, end, worker->part) : 0;
+        if (skipped > 0)
+            options->progress(options->progress_arg, skipped, false);
+        if (at.offset == end)
+            break;
+        uint64_t until = may_skip ? end_of_changes(&at, end, worker->part) : end;
+        ssize_t got = read_some(&at, until - at.offset, worker, err);
         if (got < 0)
             return -1;
         options->progress(options->progress_arg, (uint64_t)got, true);

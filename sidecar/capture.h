@@ -22,6 +22,7 @@
 
 struct backup_table;
 struct cancel;
+struct changes;
 struct packer;
 struct prior;
 struct prior_part;
@@ -33,6 +34,7 @@ struct capture_options {
     const struct source *source;
     const struct backup_table *table; /* of places; the backup itself is its first */
     struct prior *prior;              /* the parent; NULL: none */
+    const struct changes *changes;    /* since its start; NULL: they are not known */
     bool page_lsn; /* whether the LSN of a page can tell that it is the parent's */
     uint64_t prior_start_lsn;
     struct piece_hash hash;

@@ -7,6 +7,8 @@
 #include <libpq-fe.h>
 
 #include "common/own.h"
+#include "sidecar/changes.h"
+#include "sidecar/lsn.h"
 #include "sidecar/lsn.h"
 #include "sidecar/pg_failure.h"
 #include "sidecar/pg_page.h"
@@ -37,6 +39,8 @@ static const char sql_server[] =
     "SELECT (SELECT c.system_identifier FROM pg_catalog.pg_control_system() AS c),"
     " pg_catalog.pg_is_in_recovery(),"
     " pg_catalog.current_setting('data_checksums') OPERATOR(pg_catalog.=) 'on',"
+    " coalesce(pg_catalog.current_setting('summarize_wal', true), 'off')"
+    " OPERATOR(pg_catalog.=) 'on',"
     " (SELECT s.setting FROM pg_catalog.pg_settings AS s"
     " WHERE s.name OPERATOR(pg_catalog.=) 'block_size'),"
     " (SELECT s.setting FROM pg_catalog.pg_settings AS s"
@@ -55,6 +59,15 @@ static const char sql_stop[] = "SELECT b.lsn, b.labelfile, b.spcmapfile"
                                " FROM pg_catalog.pg_backup_stop(wait_for_archive => false) AS b";
 
 static const char sql_in_recovery[] = "SELECT pg_catalog.pg_is_in_recovery()";
+
+static const char sql_summaries[] =
+    "SELECT s.tli, s.start_lsn, s.end_lsn FROM pg_catalog.pg_available_wal_summaries() AS s";
+
+/* Fork 0 is the main one. */
+static const char sql_summary[] =
+    "SELECT c.reltablespace, c.reldatabase, c.relfilenode, c.relblocknumber, c.is_limit_block"
+    " FROM pg_catalog.pg_wal_summary_contents($1::pg_catalog.int8, $2::pg_catalog.pg_lsn,"
+    " $3::pg_catalog.pg_lsn) AS c WHERE c.relforknumber OPERATOR(pg_catalog.=) 0";
 
 static const char sql_replayed[] =
     "SELECT coalesce(pg_catalog.pg_last_wal_replay_lsn(), '0/0'::pg_catalog.pg_lsn)";
@@ -126,13 +139,14 @@ static bool copy_text(char *ret_text, size_t size, const char *text)
 static int read_server(struct pg *pg, struct pg_server *ret_server, struct error *err)
 {
     CLEANUP(pg_result_clearp) PGresult *result = NULL;
-    if (run(pg, sql_server, 9, &result, err) < 0)
+    if (run(pg, sql_server, 10, &result, err) < 0)
         return error_wrap(err, "read the server's settings");
     struct pg_row row = {.result = result};
     struct pg_server server = {.version_num = ret_server->version_num};
     server.system_identifier = pg_row_number(&row, UINT64_MAX);
     server.in_recovery = pg_row_bool(&row);
     server.checksums = pg_row_bool(&row);
+    server.summarizes_wal = pg_row_bool(&row);
     server.block_bytes = (uint32_t)pg_row_number(&row, UINT32_MAX);
     server.segment_blocks = (uint32_t)pg_row_number(&row, UINT32_MAX);
     server.wal_segment_bytes = (uint32_t)pg_row_number(&row, UINT32_MAX);
@@ -164,6 +178,68 @@ int pg_in_recovery(struct pg *pg, bool *ret_in_recovery, struct error *err)
     if (pg_row_end(&row, "ask whether the server is in recovery", err) < 0)
         return -1;
     *ret_in_recovery = in_recovery;
+    return 0;
+}
+
+struct summaries {
+    struct changes_range *ranges;
+    size_t count;
+};
+
+static int add_summary(void *arg, const PGresult *result, struct error *err)
+{
+    struct summaries *summaries = arg;
+    struct pg_row row = {.result = result};
+    struct changes_range range = {.timeline = (uint32_t)pg_row_number(&row, UINT32_MAX)};
+    range.start_lsn = pg_row_lsn(&row);
+    range.end_lsn = pg_row_lsn(&row);
+    summaries->ranges =
+        own_resize(summaries->ranges, summaries->count + 1, sizeof(summaries->ranges[0]));
+    summaries->ranges[summaries->count++] = range;
+    return pg_row_end(&row, "list the WAL summaries", err);
+}
+
+int pg_summaries(struct pg *pg, struct changes_range **ret_summaries, size_t *ret_count,
+                 struct error *err)
+{
+    struct pg_command command = {.sql = sql_summaries};
+    struct summaries summaries = {0};
+    if (pg_session_each(pg->session, &command, add_summary, &summaries, err) < 0) {
+        own_freep(&summaries.ranges);
+        return error_wrap(err, "list the WAL summaries");
+    }
+    *ret_summaries = summaries.ranges;
+    *ret_count = summaries.count;
+    return 0;
+}
+
+static int add_change(void *arg, const PGresult *result, struct error *err)
+{
+    struct pg_row row = {.result = result};
+    struct changes_row change;
+    change.key.tablespace = (uint32_t)pg_row_number(&row, UINT32_MAX);
+    change.key.database = (uint32_t)pg_row_number(&row, UINT32_MAX);
+    change.key.relfilenode = (uint32_t)pg_row_number(&row, UINT32_MAX);
+    change.block = (uint32_t)pg_row_number(&row, UINT32_MAX);
+    change.is_limit = pg_row_bool(&row);
+    if (pg_row_end(&row, "read a WAL summary", err) < 0)
+        return -1;
+    changes_add(arg, &change);
+    return 0;
+}
+
+int pg_summary_read(struct pg *pg, const struct changes_range *summary, struct changes *changes,
+                    struct error *err)
+{
+    char start[LSN_TEXT_BYTES], end[LSN_TEXT_BYTES], timeline[16];
+    snprintf(timeline, sizeof(timeline), "%u", (unsigned)summary->timeline);
+    lsn_format(summary->start_lsn, start);
+    lsn_format(summary->end_lsn, end);
+    const char *const parameters[] = {timeline, start, end};
+    struct pg_command command = {
+        .sql = sql_summary, .parameters = parameters, .parameter_count = 3};
+    if (pg_session_each(pg->session, &command, add_change, changes, err) < 0)
+        return error_wrap(err, "read the WAL summary from %s to %s", start, end);
     return 0;
 }
 

@@ -8,12 +8,15 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "common/error.h"
 
 struct buf;
 struct cancel;
+struct changes;
+struct changes_range;
 struct pg;
 
 /* Empty or NULL values are left to libpq, which looks at PGHOST, PGPORT … and its defaults. */
@@ -33,7 +36,8 @@ struct pg_server {
     uint32_t version_num; /* 170007 */
     uint64_t system_identifier;
     bool in_recovery;
-    bool checksums; /* data_checksums */
+    bool checksums;      /* data_checksums */
+    bool summarizes_wal; /* summarize_wal, of PostgreSQL 17 and later */
     uint32_t block_bytes, segment_blocks, wal_segment_bytes;
     int64_t postmaster_started_ms; /* since the epoch */
     char data_directory[1024];
@@ -64,6 +68,12 @@ struct pg_backup_end {
 MUST_CHECK int pg_backup_stop(struct pg *pg, struct pg_backup_end *ret_end, struct error *err);
 void pg_backup_end_done(struct pg_backup_end *end);
 
+/* The WAL that is summarized (pg_available_wal_summaries), the caller's array (own_freep). */
+MUST_CHECK int pg_summaries(struct pg *pg, struct changes_range **ret_summaries, size_t *ret_count,
+                            struct error *err);
+/* Adds what a summary says of main forks (pg_wal_summary_contents). */
+MUST_CHECK int pg_summary_read(struct pg *pg, const struct changes_range *summary,
+                               struct changes *changes, struct error *err);
 /* How far a standby has replayed; 0 if it has not begun. */
 MUST_CHECK int pg_replayed_lsn(struct pg *pg, uint64_t *ret_lsn, struct error *err);
 /* Whether the server is in recovery now; also tells that the session is alive. */

@@ -287,6 +287,37 @@ int pg_session_run(struct pg_session *session, const struct pg_command *command,
     return 0;
 }
 
+/* One result of a query in single-row mode. */
+static int give_row(struct pg_session *session, const PGresult *result, pg_row_each each, void *arg,
+                    struct error *err)
+{
+    if (is_failure(result))
+        return pg_session_fail(session, result, err);
+    return PQresultStatus(result) == PGRES_SINGLE_TUPLE ? each(arg, result, err) : 0;
+}
+
+int pg_session_each(struct pg_session *session, const struct pg_command *command, pg_row_each each,
+                    void *arg, struct error *err)
+{
+    struct error ignored;
+    bool failed = false;
+    if (cancel_check(session->cancel, err) < 0)
+        return -1;
+    if (!send_command(session, command) || !PQsetSingleRowMode(session->conn))
+        return pg_session_fail(session, NULL, err);
+    if (pg_session_flush(session, err) < 0)
+        return -1;
+    for (;;) {
+        CLEANUP(pg_result_clearp) PGresult *result = NULL;
+        if (pg_session_next(session, &result, failed ? &ignored : err) < 0)
+            return -1;
+        if (!result)
+            return failed ? -1 : 0;
+        if (!failed && give_row(session, result, each, arg, err) < 0)
+            failed = true;
+    }
+}
+
 void pg_session_closep(struct pg_session **session)
 {
     if (!*session)

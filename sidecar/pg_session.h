@@ -42,6 +42,11 @@ struct pg_command {
 MUST_CHECK int pg_session_run(struct pg_session *session, const struct pg_command *command,
                               struct pg_result **ret_result, struct error *err);
 void pg_result_clearp(struct pg_result **result);
+/* Runs a query and gives its rows one by one, as they come: an answer of any length takes no
+ * memory. each gives -1 only with err set; what is left of the answer is read and dropped then. */
+typedef int (*pg_row_each)(void *arg, const struct pg_result *row, struct error *err);
+MUST_CHECK int pg_session_each(struct pg_session *session, const struct pg_command *command,
+                               pg_row_each each, void *arg, struct error *err);
 
 /* The next result of what is running, NULL in ret_result after the last. */
 MUST_CHECK int pg_session_next(struct pg_session *session, struct pg_result **ret_result,

@@ -349,6 +349,7 @@ static struct scan *new_scan(const struct scan_options *options)
         .source = options->source,
         .table = scan_table(scan),
         .prior = options->prior,
+        .changes = options->changes,
         .page_lsn = options->page_lsn,
         .prior_start_lsn = options->prior ? options->prior->manifest.start_lsn : 0,
         .checksums = options->checksums,

@@ -18,6 +18,7 @@
 struct backup_table;
 struct cancel;
 struct captured;
+struct changes;
 struct crew;
 struct prior;
 struct scan;
@@ -29,9 +30,10 @@ struct scan_options {
     uint64_t start_lsn;
     size_t workers;
     struct packer_options packer;
-    struct prior *prior;    /* the parent; NULL: everything is read and stored */
-    struct captured *known; /* of prior_join; taken by scan_start, also if it fails */
-    bool page_lsn;          /* a page's LSN can tell that it is the parent's (capture.h) */
+    struct prior *prior;           /* the parent; NULL: everything is read and stored */
+    struct captured *known;        /* of prior_join; taken by scan_start, also if it fails */
+    const struct changes *changes; /* since the parent's start; NULL: not known */
+    bool page_lsn;                 /* a page's LSN can tell that it is the parent's (capture.h) */
     const struct cancel *cancel;
     struct crew *crew;
     void (*progress)(void *arg, uint64_t bytes); /* called by workers after a read; may be NULL */

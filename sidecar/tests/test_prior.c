@@ -15,6 +15,7 @@
 #include "common/crew.h"
 #include "common/own.h"
 #include "sidecar/captured.h"
+#include "sidecar/changes.h"
 #include "sidecar/frame.h"
 #include "sidecar/manifest.h"
 #include "sidecar/pack_reader.h"
@@ -36,6 +37,7 @@ static struct helper_packs packs;
 static struct source source;
 static struct prior *prior;
 static struct captured *known;
+static struct changes *changes;
 static struct scan *scan;
 
 static int set_up(void **state)
@@ -56,6 +58,7 @@ static int tear_down(void **state)
         helper_packs_close(&packs);
     packs = (struct helper_packs){0};
     prior_closep(&prior);
+    changes_freep(&changes);
     source_done(&source);
     helper_backup_close(&parent);
     return 0;
@@ -86,6 +89,7 @@ static void scan_child(bool page_lsn)
                                          .packer = packs.options,
                                          .prior = prior,
                                          .known = TAKE(known),
+                                         .changes = changes,
                                          .page_lsn = page_lsn,
                                          .cancel = &parent.repo.cancel,
                                          .crew = packs.crew};
@@ -259,6 +263,47 @@ static void in_another_file_of_that_name_it_is_not(void **state)
     assert_int_equal(entry_of("base/5/999").map.runs[0].place.backup, 0);
 }
 
+static void note_change(uint32_t relfilenode, uint32_t block, bool is_limit)
+{
+    const struct changes_row row = {
+        .key = {1663, 5, relfilenode}, .block = block, .is_limit = is_limit};
+    changes_add(changes, &row);
+}
+
+static void blocks_that_did_not_change_are_not_read(void **state)
+{
+    (void)state;
+    changes = changes_new();
+    scribble(RELATION, 7);
+    note_change(100, 7, false);
+    helper_tree_pages(&parent.tree, SCATTERED, 0, 40, 50);
+    note_change(104, 40, true);
+    helper_tree_pages(&parent.tree, "base/5/103", 0, 60, 70); /* behind the parent's end */
+    join();
+    scan_child(false);
+    assert_all_stored();
+    assert_int_equal(entry_of(RELATION).map.runs[1].length, PAGE);
+    assert_int_equal(entry_of("base/5/102").map.count, 1); /* a hole */
+    uint64_t relations = 0;
+    for (size_t i = 0; i < source.file_count; i++)
+        if (source.files[i].class == SOURCE_RELATION)
+            relations += source.files[i].size;
+    uint64_t scattered = entry_of(SCATTERED).size, grown = entry_of("base/5/103").size;
+    assert_int_equal(scan_bytes_read(scan), source.bytes - relations + PAGE +
+                                                (scattered - 40 * PAGE) + (grown - 40 * PAGE));
+}
+
+static void where_nothing_changed_the_map_frames_serve_again(void **state)
+{
+    (void)state;
+    changes = changes_new();
+    join();
+    scan_child(false);
+    assert_all_stored();
+    assert_int_equal(stored_bytes(), 0);
+    assert_int_equal(entry_of(SCATTERED).map_refs[0].place.backup, 1);
+}
+
 static void packs_that_are_referred_to_are_listed(void **state)
 {
     (void)state;
@@ -333,6 +378,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_page_with_an_old_lsn_is_the_parents_in_the_same_file,
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(in_another_file_of_that_name_it_is_not, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(blocks_that_did_not_change_are_not_read, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(where_nothing_changed_the_map_frames_serve_again, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(packs_that_are_referred_to_are_listed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_parent_whose_pack_is_gone_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_parent_that_is_not_in_every_region_is_refused, set_up,
