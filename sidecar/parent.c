@@ -103,11 +103,12 @@ static bool is_newer(const struct parent_candidate *a, const struct parent_candi
     return strcmp(a->id, b->id) > 0; /* of an idle standby: any would do */
 }
 
-/* By the time in their ids, which is all that is known of some: for messages only. */
+/* By the time in their ids, which is all that is known of some: for messages only. In doubt it is,
+ * so that it is told. */
 static bool is_later(const struct parent_candidate *a, const struct parent_candidate *b)
 {
     int order = strncmp(a->id, b->id, ID_TIME_BYTES);
-    return order > 0 || (order == 0 && a->wal_count > 0 && is_newer(a, b));
+    return order > 0 || (order == 0 && (a->wal_count == 0 || (b->wal_count > 0 && is_newer(a, b))));
 }
 
 struct parent_choice parent_choose(const struct parent_child *child,
@@ -125,7 +126,7 @@ struct parent_choice parent_choose(const struct parent_child *child,
         if (!parent_refuse(child, candidate, reason)) {
             if (choice.index == SIZE_MAX || is_newer(candidate, &candidates[choice.index]))
                 choice.index = i;
-        } else if (!refused || strcmp(candidate->id, refused->id) > 0) {
+        } else if (!refused || is_later(candidate, refused)) {
             refused = candidate;
             memcpy(why, reason, sizeof(why));
         }
