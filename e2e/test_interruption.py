@@ -128,6 +128,7 @@ def test_a_backup_can_be_ended_while_the_bucket_does_not_answer(lifeboat, server
 def test_a_server_that_goes_away_ends_the_backup(cluster, lifeboat, newest):
     server = cluster(newest)
     server.add_role(PASSWORD)
+    lifeboat.take_time()
     with server.connect(autocommit=True) as session, lifeboat.running("backup", *at(server)) as process:
         streams = "SELECT count(*) FROM pg_stat_replication WHERE usename = 'lifeboat' AND state = 'streaming'"
         command_line.wait_for(process, lambda: session.execute(streams).fetchone() == (1,), "WAL is streamed")

@@ -135,7 +135,7 @@ def test_a_promotion_fails_the_backup_of_a_standby(cluster, lifeboat, major):
     primary = cluster(major)
     primary.add_role(PASSWORD)
     standby = cluster.standby(primary)
-    lifeboat.spec |= {"compression": {"level": 19}, "parallelism": {"workers": 1}}  # takes seconds, so we come in time
+    lifeboat.take_time()
     with standby.connect(autocommit=True) as session, lifeboat.running("backup", *at(standby)) as process:
         streams = "SELECT count(*) FROM pg_stat_replication WHERE usename = 'lifeboat' AND state = 'streaming'"
         command_line.wait_for(process, lambda: session.execute(streams).fetchone() == (1,), "WAL is streamed")
