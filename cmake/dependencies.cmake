@@ -17,5 +17,7 @@ lifeboat_dependency(crypto libcrypto>=3.0)
 lifeboat_dependency(xxhash libxxhash>=0.8)
 lifeboat_dependency(isal libisal>=2.30)
 lifeboat_dependency(expat expat>=2.5)
+lifeboat_dependency(websockets libwebsockets>=4.1)
+lifeboat_dependency(glib glib-2.0>=2.70)
 
 target_link_libraries(lifeboat_flags INTERFACE Threads::Threads)

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The messages between operator and sidecars (docs/protocol.md): JSON text of at most
+ * MESSAGE_BYTES_MAX, versioned. Parsing checks sizes, types and bounds of what it knows and ignores
+ * members that it does not know, so that versions can differ; texts are lent from the message's own
+ * JSON. Pure. Bad bytes are CORRUPT and nothing else.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <jansson.h>
+
+#include "common/error.h"
+
+enum {
+    MESSAGE_VERSION = 1,
+    MESSAGE_BYTES_MAX = 64 * 1024,
+    MESSAGE_HELLO_BYTES_MAX = 4 * 1024,
+    MESSAGE_FINISHED_MAX = 8,
+    MESSAGE_LOOKUP_MAX = 4,
+    MESSAGE_REGIONS_MAX = 8,
+};
+
+enum message_type {
+    MESSAGE_HELLO,    /* sidecar -> operator */
+    MESSAGE_ASSIGN,   /* operator -> sidecar */
+    MESSAGE_RUN,      /* operator -> sidecar */
+    MESSAGE_CANCEL,   /* operator -> sidecar */
+    MESSAGE_QUESTION, /* operator -> sidecar; on the wire "state" with an epoch */
+    MESSAGE_STATE,    /* sidecar -> operator */
+    MESSAGE_PROGRESS, /* sidecar -> operator */
+    MESSAGE_DONE,     /* sidecar -> operator */
+};
+
+enum message_kind { MESSAGE_KIND_BACKUP, MESSAGE_KIND_RESTORE };
+
+struct message_hello {
+    const char *namespace, *pod, *uid, *sidecar_version;
+    int64_t epoch; /* the highest that this sidecar ever saw */
+};
+
+struct message_assign {
+    const char *policy_namespace, *policy;
+    const char *region; /* of the pod; may be NULL */
+    int64_t generation; /* of the policy */
+    unsigned heartbeat_seconds;
+};
+
+struct message_run {
+    const char *id; /* backup id, or <RestoreJob>-<attempt> */
+    enum message_kind kind;
+    int64_t generation; /* of the configuration that it needs; 0: any */
+    unsigned deadline_seconds;
+    struct {
+        const char *name, *uid, *type; /* of the Backup; "full", "differential", "incremental" */
+    } backup;
+    struct {
+        const char *backup; /* id or "Latest" */
+        const char *region; /* may be NULL */
+        const char *exclude_regions[MESSAGE_REGIONS_MAX];
+        size_t exclude_count;
+        const char *to;   /* directory */
+        unsigned workers; /* 0: the policy's */
+    } restore;
+};
+
+struct message_cancel {
+    const char *id, *reason;
+};
+
+struct message_question {
+    const char *lookup[MESSAGE_LOOKUP_MAX]; /* backup ids */
+    size_t lookup_count;
+};
+
+struct message_progress {
+    const char *id, *phase;
+    uint64_t bytes, total_bytes /* 0: not known */, files;
+};
+
+/* How a job ended. backup and restore are the summaries of docs/protocol.md, lent JSON objects of
+ * which the members were checked; NULL unless ok and of that kind. */
+struct message_done {
+    const char *id;
+    enum message_kind kind;
+    bool ok;
+    const char *error_kind, *error; /* unless ok */
+    json_t *backup, *restore;
+};
+
+struct message_lookup {
+    const char *backup_id;
+    bool running;      /* the sidecar's job at that moment */
+    const char *error; /* the buckets could not be asked; NULL */
+    json_t *backup;    /* as message_done.backup; NULL: no region has it */
+};
+
+struct message_region {
+    const char *name;
+    bool reachable;
+    const char *error; /* may be NULL */
+    uint64_t backups, bytes;
+    const char *last_backup; /* may be NULL */
+};
+
+struct message_database {
+    bool reachable;
+    const char *error; /* may be NULL */
+    bool standby;
+    int version_num;
+    const char *system_identifier; /* may be NULL */
+    uint32_t timeline;
+    const char *lsn;     /* may be NULL */
+    int64_t lag_seconds; /* of a standby; -1: not known */
+};
+
+struct message_state {
+    int64_t generation;       /* of the loaded configuration; 0: none */
+    const char *config_error; /* NULL: fine */
+    struct message_database database;
+    bool busy; /* job is valid */
+    struct {
+        const char *id, *started;
+        enum message_kind kind;
+        struct message_progress progress;
+    } job;
+    struct message_done finished[MESSAGE_FINISHED_MAX];
+    size_t finished_count;
+    struct message_lookup lookup[MESSAGE_LOOKUP_MAX]; /* answers to the question before, if any */
+    size_t lookup_count;
+    struct message_region regions[MESSAGE_REGIONS_MAX];
+    size_t region_count;
+};
+
+struct message {
+    enum message_type type;
+    int64_t epoch; /* of operator's messages */
+    union {
+        struct message_hello hello;
+        struct message_assign assign;
+        struct message_run run;
+        struct message_cancel cancel;
+        struct message_question question;
+        struct message_state state;
+        struct message_progress progress;
+        struct message_done done;
+    };
+    json_t *root; /* owns all texts; NULL in a message that is to be formatted */
+};
+
+/* CORRUPT names member, value and what was expected. */
+MUST_CHECK int message_parse(struct message *ret_message, const char *text, size_t size,
+                             struct error *err);
+void message_clear(struct message *message); /* for CLEANUP; zeroed is empty */
+/* The text of a message, the caller's (own_freep). PERMANENT: larger than allowed. */
+MUST_CHECK int message_format(const struct message *message, char **ret_text, struct error *err);

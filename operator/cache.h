@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The objects of one resource as the API server last said they are, by namespace and name, and by
+ * one member of theirs (a label, the policy that they belong to). Objects are immutable once here:
+ * readers get references of their own (json_decref) and may keep them; nobody changes them.
+ * metadata.managedFields is dropped. From any thread.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <jansson.h>
+
+struct cache;
+
+/* index: the path of a string member, NULL-terminated ({"metadata", "labels",
+ * "lifeboat.dev/policy", NULL}), static; NULL: no index. */
+struct cache *cache_new(const char *const *index);
+void cache_freep(struct cache **cache);
+
+json_t *cache_get(struct cache *cache, const char *namespace, const char *name); /* or NULL */
+/* A JSON array (the caller's) of the objects of a namespace (NULL: all) whose indexed member has
+ * that value (NULL: any). */
+json_t *cache_list(struct cache *cache, const char *namespace, const char *value);
+size_t cache_count(struct cache *cache);
+bool cache_synced(struct cache *cache); /* the first list is complete */
+
+/* For watch, and for a writer who wants to read what it wrote: an object with an older
+ * resourceVersion than the one here is ignored. Give back the former object or NULL (the caller's).
+ */
+json_t *cache_put(struct cache *cache, json_t *object);
+json_t *cache_remove(struct cache *cache, const char *namespace, const char *name);
+void cache_set_synced(struct cache *cache);

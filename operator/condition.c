@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "operator/condition.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/clock.h"
+
+static const char *const status_names[] = {"False", "True", "Unknown"};
+
+static const json_t *find(const json_t *conditions, const char *type)
+{
+    size_t index;
+    json_t *condition;
+    json_array_foreach(conditions, index, condition)
+    {
+        const char *found = json_string_value(json_object_get(condition, "type"));
+        if (found && strcmp(found, type) == 0)
+            return condition;
+    }
+    return NULL;
+}
+
+static json_t *format_one(const struct condition *condition, const json_t *before,
+                          int64_t generation, int64_t now_ms)
+{
+    const char *status = status_names[condition->status];
+    const char *old_status = json_string_value(json_object_get(before, "status"));
+    const char *since = json_string_value(json_object_get(before, "lastTransitionTime"));
+    char now[CLOCK_TEXT_BYTES];
+    clock_format(now_ms, now);
+    if (!since || !old_status || strcmp(old_status, status) != 0)
+        since = now;
+    return json_pack("{s:s, s:s, s:s, s:s, s:I, s:s}", "type", condition->type, "status", status,
+                     "reason", condition->reason, "message", condition->message,
+                     "observedGeneration", (json_int_t)generation, "lastTransitionTime", since);
+}
+
+void condition_set(struct condition *condition, enum condition_status status, const char *reason,
+                   const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(condition->message, sizeof(condition->message), format, args);
+    va_end(args);
+    condition->status = status;
+    snprintf(condition->reason, sizeof(condition->reason), "%s", reason);
+}
+
+const json_t *condition_find(const json_t *object, const char *type)
+{
+    return find(json_object_get(json_object_get(object, "status"), "conditions"), type);
+}
+
+bool condition_is_true(const json_t *object, const char *type)
+{
+    const char *status = json_string_value(json_object_get(condition_find(object, type), "status"));
+    return status && strcmp(status, status_names[CONDITION_TRUE]) == 0;
+}
+
+json_t *conditions_format(const struct condition *conditions, size_t count, const json_t *before,
+                          int64_t generation, int64_t now_ms)
+{
+    json_t *formatted = json_array();
+    for (size_t i = 0; i < count; i++) {
+        const json_t *old = find(before, conditions[i].type);
+        json_array_append_new(formatted, format_one(&conditions[i], old, generation, now_ms));
+    }
+    return formatted;
+}
