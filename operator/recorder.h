@@ -8,6 +8,8 @@
 
 #include <jansson.h>
 
+#include "common/error.h"
+
 struct cancel;
 struct crew;
 struct kube;
