@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Typed reading of the members of a JSON object. Every member must be asked for: fields_end refuses
- * what is left, so a misspelt name is never ignored. Messages name file and line where known, path,
- * value and what was expected: "policy.yaml:12: spec.regions[0].s3.bucket: expected a string, not
- * 5". Like a reader of bytes it turns bad at the first error, gives fallbacks from then on, and is
- * looked at once, in fields_end.
+ * what is left, so a misspelt name is never ignored (fields_end_open lets it pass). Messages name
+ * file and line where known, path, value and what was expected: "policy.yaml:12:
+ * spec.regions[0].s3.bucket: expected a string, not 5". Like a reader of bytes it turns bad at the
+ * first error, gives fallbacks from then on, and is looked at once, in fields_end.
  */
 #pragma once
 
@@ -77,3 +77,6 @@ void fields_fail(struct fields *fields, const char *name, const char *format, ..
 void fields_refuse(struct fields *fields, const char *name, const char *expected);
 /* -1 if anything was wrong with this object, or a member was not asked for. */
 MUST_CHECK int fields_end(struct fields *fields);
+/* The same where others may know more members than we do: what was not asked for is ignored. Of a
+ * child it need not be looked at, because its parent is bad then too. */
+int fields_end_open(struct fields *fields);

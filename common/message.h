@@ -82,7 +82,7 @@ struct message_progress {
 };
 
 /* How a job ended. backup and restore are the summaries of docs/protocol.md, lent JSON objects of
- * which the members were checked; NULL unless ok and of that kind. */
+ * which the members were checked; NULL unless ok and of that kind, which then is there. */
 struct message_done {
     const char *id;
     enum message_kind kind;
@@ -151,9 +151,15 @@ struct message {
     json_t *root; /* owns all texts; NULL in a message that is to be formatted */
 };
 
+bool message_from_operator(enum message_type type); /* else from a sidecar */
+
 /* CORRUPT names member, value and what was expected. */
 MUST_CHECK int message_parse(struct message *ret_message, const char *text, size_t size,
                              struct error *err);
+/* The same from JSON of which the caller gives its reference, whatever the outcome; whoever has
+ * another one leaves it unchanged. */
+MUST_CHECK int message_read(struct message *ret_message, json_t *root, struct error *err);
 void message_clear(struct message *message); /* for CLEANUP; zeroed is empty */
-/* The text of a message, the caller's (own_freep). PERMANENT: larger than allowed. */
+/* The text of a message, the caller's (own_freep); texts that are not UTF-8 are escaped. PERMANENT:
+ * larger than allowed. */
 MUST_CHECK int message_format(const struct message *message, char **ret_text, struct error *err);
