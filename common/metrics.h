@@ -2,7 +2,8 @@
 /*
  * Counters, gauges and histograms in Prometheus' text format (exposition format 0.0.4). A family is
  * declared once with its help and label names; series come into being when they are set. Names end
- * as Prometheus' conventions say (_total, _seconds, _bytes). From any thread.
+ * as Prometheus' conventions say (_total, _seconds, _bytes). Above METRICS_SERIES_MAX series
+ * altogether new ones are dropped. From any thread.
  */
 #pragma once
 
@@ -37,3 +38,12 @@ void metric_forget(struct metric_family *family, const char *const *values, size
 
 /* Appends all families, sorted by name, series sorted by labels. */
 MUST_CHECK int metrics_format(struct metrics *metrics, struct buf *ret_text, struct error *err);
+
+/* process_resident_memory_bytes, process_cpu_seconds_total and process_open_fds of this process, as
+ * Prometheus' client libraries name them; declared once, refreshed by each update (from /proc; what
+ * cannot be read keeps its value). */
+struct metrics_process {
+    struct metric_family *resident, *cpu, *fds;
+};
+void metrics_process_declare(struct metrics_process *process, struct metrics *metrics);
+void metrics_process_update(const struct metrics_process *process);
