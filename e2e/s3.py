@@ -14,10 +14,11 @@ import boto3
 import botocore.config
 
 import host
+from certificates import Authority
 
 REGION = "us-east-1"
 DOMAIN = "s3.localhost"  # names below localhost need no name server: libcurl itself knows what they mean
-ALTERNATIVE_NAMES = f"IP:127.0.0.1,DNS:localhost,DNS:{DOMAIN},DNS:*.{DOMAIN}"
+ALTERNATIVE_NAMES = ("IP:127.0.0.1", "DNS:localhost", f"DNS:{DOMAIN}", f"DNS:*.{DOMAIN}")
 
 
 class S3Server:
@@ -86,14 +87,7 @@ class S3Server:
         return True
 
     def _make_certificates(self) -> None:
-        def make(name: str, subject: str, *options) -> None:
-            host.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-                      "-days", "7", "-subj", f"/CN={subject}", "-keyout", self.home / f"{name}.key",
-                      "-out", self.home / f"{name}.crt", *options])
-
-        make("ca", "Lifeboat test CA")
-        make("server", "Lifeboat test S3", "-CA", self.ca, "-CAkey", self.home / "ca.key",
-             "-addext", f"subjectAltName={ALTERNATIVE_NAMES}", "-addext", "basicConstraints=critical,CA:FALSE")
+        Authority(self.home, "Lifeboat test CA").issue("server", "/CN=Lifeboat test S3", *ALTERNATIVE_NAMES)
 
 
 def main(argv: list[str]) -> int:
