@@ -24,6 +24,20 @@ enum {
     MESSAGE_REGIONS_MAX = 8,
 };
 
+/* Codes with which a connection is closed: those of RFC 6455, 7.4.1, and ours. */
+enum message_close {
+    MESSAGE_CLOSE_NORMAL = 1000,
+    MESSAGE_CLOSE_GOING_AWAY = 1001, /* whoever says it is shutting down */
+    MESSAGE_CLOSE_PROTOCOL = 1002,   /* not a message, or not one for now */
+    MESSAGE_CLOSE_TOO_LARGE = 1009,
+    MESSAGE_CLOSE_TRY_AGAIN = 1013,   /* too busy, or the API server did not answer */
+    MESSAGE_CLOSE_NOT_LEADER = 4001,  /* go to the next address */
+    MESSAGE_CLOSE_STALE_EPOCH = 4002, /* said by the sidecar: there is a newer leader */
+    MESSAGE_CLOSE_REPLACED = 4003,    /* by a newer connection of the same pod */
+    MESSAGE_CLOSE_UNAUTHENTICATED = 4401,
+    MESSAGE_CLOSE_UNKNOWN_POD = 4403, /* never known, or gone */
+};
+
 enum message_type {
     MESSAGE_HELLO,    /* sidecar -> operator */
     MESSAGE_ASSIGN,   /* operator -> sidecar */

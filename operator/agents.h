@@ -22,8 +22,8 @@ struct agent_identity { /* as TokenReview said, never as the sidecar says */
     char namespace[64], pod[254], uid[64];
 };
 
-/* on_change: something about this pod changed (connected, gone, state, done); called without any
- * lock held. */
+/* on_change: something about this pod changed (connected, gone, state, done; not mere progress);
+ * called without any lock held, by whoever brings the news. */
 struct agents *agents_new(void (*on_change)(void *arg, const struct agent_identity *who),
                           void *arg);
 void agents_freep(struct agents **agents);
@@ -47,8 +47,9 @@ void agent_view_done(struct agent_view *view);
 bool agent_view_lookup(const struct agent_view *view, const char *backup_id,
                        struct message_lookup *ret_lookup);
 
-/* Queues a message (formats it; adds the epoch). NOT_FOUND: not connected now; TRANSIENT: its
- * outbox is full. 0 does not say that it arrived: the state that comes back does. */
+/* Queues a message (formats it; adds the epoch), unless the same waits already. NOT_FOUND: not
+ * connected now; TRANSIENT: its outbox is full; PERMANENT: larger than a message may be. 0 does not
+ * say that it arrived: the state that comes back does. */
 MUST_CHECK int agents_send(struct agents *agents, const char *pod_uid,
                            const struct message *message, struct error *err);
 /* The pod is gone: closes its connection and forgets it. */
@@ -63,14 +64,12 @@ struct agents_outlet { /* how to reach the socket's thread */
 };
 void agents_set_outlet(struct agents *agents, const struct agents_outlet *outlet);
 void agents_set_epoch(struct agents *agents, int64_t epoch);
-/* A new connection of that pod; ret_replaced (0: none) is the one that it replaces, to be closed.
- */
-void agents_join(struct agents *agents, const struct agent_identity *who, uint64_t connection,
-                 uint64_t *ret_replaced);
+/* A new connection of that pod. One that it has already is replaced: agents_next closes it. */
+void agents_join(struct agents *agents, const struct agent_identity *who, uint64_t connection);
 void agents_leave(struct agents *agents, const char *pod_uid, uint64_t connection);
-/* Takes what the sidecar said. CORRUPT: a message that a sidecar does not send. */
+/* What the sidecar said (shares its JSON). CORRUPT: a message that a sidecar does not send. */
 MUST_CHECK int agents_hear(struct agents *agents, const char *pod_uid, uint64_t connection,
-                           struct message *message, struct error *err);
+                           const struct message *message, struct error *err);
 /* The next text to write on that connection (the caller's, own_freep) or NULL; *ret_close: close it
- * instead, with this code (0: not). */
+ * instead, with this code of docs/protocol.md (0: not). */
 char *agents_next(struct agents *agents, const char *pod_uid, uint64_t connection, int *ret_close);
