@@ -36,6 +36,7 @@ struct agent_view {
     bool fresh;           /* has told its state on this connection */
     int64_t heard_ms;     /* clock_monotonic_ms of the last message; 0: never */
     int64_t connected_ms; /* when this connection came */
+    int64_t asked_ms;     /* when a question was last queued on this connection; 0: never */
     struct message state; /* type MESSAGE_STATE with references of its own; else zeroed. Results of
                              done messages and progress are merged in */
 };

@@ -17,6 +17,7 @@ struct certificate;
 struct kube;
 struct metrics;
 struct recorder;
+struct runs;
 struct workqueue;
 
 struct reconcile {
@@ -30,10 +31,14 @@ struct reconcile {
     struct metrics *metrics;
     struct workqueue *queue;
     struct certificate *certificate;
-    int64_t epoch;           /* leaseTransitions of the lease that we hold */
-    int64_t started_ms;      /* when we became leader: silence before that is not the sidecar's */
-    const char *namespace;   /* the operator's own */
-    const char *cluster_uid; /* of the namespace kube-system: who writes to the repositories */
+    struct runs *runs;         /* of the reconcilers of Backup and RestoreJob */
+    int64_t epoch;             /* leaseTransitions of the lease that we hold */
+    int64_t started_ms;        /* when we became leader (clock_monotonic_ms): silence before that is
+                                  not the sidecar's */
+    const char *namespace;     /* the operator's own */
+    const char *cluster_uid;   /* of the namespace kube-system: who writes to the repositories */
+    const char *sidecar_image; /* of restore pods where neither policy nor members name one; or NULL
+                                */
 };
 
 /* 0: done; ret_again_ms > 0: look again after so long (at the latest). -1: again with back-off, and

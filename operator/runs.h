@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * What the reconcilers of Backup and RestoreJob share between calls and workers: whose turn is just
+ * being taken (so that two Backups of one policy never start at once), and the metrics of runs. All
+ * of it may be lost at any moment. From any thread.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct metrics;
+struct runs;
+
+struct runs *runs_new(struct metrics *metrics); /* lends metrics for its life */
+void runs_freep(struct runs **runs);
+
+/* Between these two, nobody else gets the turn of that policy. false: somebody has it now. */
+bool runs_take_turn(struct runs *runs, const char *namespace, const char *policy);
+void runs_give_turn(struct runs *runs, const char *namespace, const char *policy);
+
+/* lifeboat_backups_running{namespace,policy} */
+void runs_count_running(struct runs *runs, const char *namespace, const char *policy,
+                        unsigned running);
+
+struct runs_end {
+    const char *namespace, *policy;
+    const char *type;   /* of a Backup: "Full" …; NULL: a RestoreJob */
+    const char *reason; /* of its condition */
+    bool ok;
+    double seconds;        /* of the run; negative: never began */
+    uint64_t bytes_stored; /* of a Backup */
+    uint64_t bytes;        /* read by a Backup, written by a RestoreJob */
+};
+/* lifeboat_backups_total{…,result}, lifeboat_backup_duration_seconds, lifeboat_backup_bytes_total
+ * and lifeboat_backup_last_success_timestamp_seconds; the same for restores. */
+void runs_count_end(struct runs *runs, const struct runs_end *end);
