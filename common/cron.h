@@ -24,6 +24,6 @@ MUST_CHECK int cron_parse(struct cron *ret_cron, const char *text, struct error 
 struct civil_minute {                   /* proleptic Gregorian */
     int year, month, day, hour, minute; /* month 1 to 12 */
 };
-/* The first matching minute that is not before at; false if there is none within eight years ("30
- * of February"). */
+/* The first matching minute that is not before at (whose minute may be 60: the next hour's first);
+ * false if there is none within eight years ("30 of February"). */
 bool cron_next(const struct cron *cron, struct civil_minute at, struct civil_minute *ret_next);

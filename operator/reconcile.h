@@ -16,6 +16,7 @@ struct cache;
 struct certificate;
 struct kube;
 struct metrics;
+struct nodes;
 struct recorder;
 struct runs;
 struct workqueue;
@@ -26,6 +27,7 @@ struct reconcile {
     struct cache *pods;                              /* with label lifeboat.dev/policy, by it */
     struct cache *restore_pods;                      /* with label lifeboat.dev/restorejob, by it */
     struct cache *config_maps; /* managed by us, by label lifeboat.dev/policy */
+    struct nodes *nodes;
     struct agents *agents;
     struct recorder *recorder;
     struct metrics *metrics;

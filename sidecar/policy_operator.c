@@ -3,6 +3,7 @@
 
 #include <stdint.h>
 
+#include "common/cron.h"
 #include "common/fields.h"
 #include "common/own.h"
 #include "sidecar/syntax.h"
@@ -18,7 +19,11 @@ enum {
 static void check_time(struct fields *fields)
 {
     fields_require(fields, "cron");
-    syntax_string(fields, "cron", NULL, syntax_cron);
+    struct cron cron;
+    struct error err;
+    const char *text = fields_string(fields, "cron", NULL);
+    if (text && cron_parse(&cron, text, &err) < 0)
+        fields_fail(fields, "cron", "%s", err.text);
     syntax_string(fields, "timeZone", NULL, syntax_time_zone);
 }
 

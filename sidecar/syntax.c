@@ -21,7 +21,6 @@ enum {
     PREFIX_MAX = 256, /* leaves room for the repository's names below STORE_NAME_MAX */
     ENDPOINT_MAX = 300,
     DIRECTORY_MAX = 1024,
-    CRON_MAX = 128,
     ZONE_MAX = 64,
     IMAGE_MAX = 512,
 };
@@ -171,28 +170,6 @@ const char *syntax_directory(const char *text)
             return expected;
     }
     return NULL;
-}
-
-const char *syntax_cron(const char *text)
-{
-    static const char expected[] =
-        "five cron fields (minute, hour, day, month, weekday) such as \"0 3 * * *\"";
-    if (strlen(text) > CRON_MAX)
-        return expected;
-    int count = 0;
-    while (*text) {
-        /* months and weekdays have names too */
-        size_t size = strspn(text, count < 3 ? DIGITS "*/,-" : ALNUM "*/,-");
-        if (size == 0)
-            return expected;
-        count++;
-        text += size;
-        size_t spaces = strspn(text, " \t");
-        if (*text && (spaces == 0 || !text[spaces]))
-            return expected;
-        text += spaces;
-    }
-    return count == 5 ? NULL : expected;
 }
 
 const char *syntax_time_zone(const char *text)

@@ -36,8 +36,6 @@ const char *syntax_endpoint(const char *text);
 const char *syntax_prefix(const char *text);
 /* A directory: absolute, without ".." parts. */
 const char *syntax_directory(const char *text);
-/* Five fields of crontab(5); only their characters are looked at. */
-const char *syntax_cron(const char *text);
 /* A name of the IANA time zone database. */
 const char *syntax_time_zone(const char *text);
 /* A container image reference. */

@@ -494,11 +494,12 @@ static void fields_of_the_operator_are_checked_too(void **state)
         {"", "  deadlineSeconds: 0\n",
          "p.yaml:28: spec.deadlineSeconds: expected an integer from 1 to 2678400, not 0"},
         {"", "  schedules:\n  - {name: a, cron: '0 3 * *'}\n",
-         "p.yaml:29: spec.schedules[0].cron: expected five cron fields (minute, hour, day, month, "
-         "weekday) such as \"0 3 * * *\", not \"0 3 * *\""},
+         "p.yaml:29: spec.schedules[0].cron: expected five cron fields (minute, hour, day of "
+         "month, month, day of week) such as '0 3 * * *', or one of @hourly, @daily, @weekly, "
+         "@monthly and @yearly, not '0 3 * *'"},
         {"", "  schedules:\n  - {name: a, cron: '0 3 * * SUN; rm'}\n",
-         "p.yaml:29: spec.schedules[0].cron: expected five cron fields (minute, hour, day, month, "
-         "weekday) such as \"0 3 * * *\", not \"0 3 * * SUN; rm\""},
+         "p.yaml:29: spec.schedules[0].cron: day of week 'SUN;': expected '*' or a list of numbers "
+         "from 0 to 7 or SUN to SAT, ranges as 1-5 and steps as */2"},
         {"", "  schedules:\n  - {name: a}\n",
          "p.yaml:29: spec.schedules[0].cron: required, but missing"},
         {"", "  schedules:\n  - {cron: 0 3 * * *}\n",
