@@ -18,6 +18,9 @@ enum {
     CONNECT_TIMEOUT_MS = 10000,
     STALL_TIMEOUT_MS = 30000,
     WAKE_MS = 1000, /* how late a stall is noticed at most */
+    /* a connection whose other end is gone is noticed after idle + 9 × interval (tcp(7)) */
+    KEEPALIVE_IDLE_S = 30,
+    KEEPALIVE_INTERVAL_S = 10,
     HEADERS_MAX = 64 * 1024,
     TRANSFER_BUFFER_BYTES = 256 * 1024,
     HOST_BYTES = 256,
@@ -34,6 +37,7 @@ struct session {
 struct http {
     const struct cancel *cancel;
     char *ca_file;
+    const char *ca_pem, *certificate_pem, *key_pem;
     int connect_timeout_ms, stall_timeout_ms;
     pthread_mutex_t lock;
     struct session *idle; /* the last one used first: its connections are most likely alive */
@@ -45,6 +49,7 @@ struct transfer {
     const struct http_request *request;
     struct http_response *response;
     CURL *easy;
+    int stall_timeout_ms;
     size_t sent; /* bytes of the body that libcurl took */
     curl_off_t moved;
     int64_t moved_at_ms;
@@ -224,6 +229,27 @@ static void set_method(CURL *easy, struct transfer *transfer)
         curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method);
 }
 
+static void set_pem(CURL *easy, CURLoption option, const char *pem)
+{
+    struct curl_blob blob = {.len = pem ? strlen(pem) : 0, .flags = CURL_BLOB_NOCOPY};
+    if (!pem)
+        return;
+    memcpy(&blob.data, &pem, sizeof(pem)); /* only read, though not declared so */
+    curl_easy_setopt(easy, option, &blob);
+}
+
+static void set_identities(CURL *easy, const struct http *http)
+{
+    curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+    if (http->ca_file)
+        curl_easy_setopt(easy, CURLOPT_CAINFO, http->ca_file);
+    set_pem(easy, CURLOPT_CAINFO_BLOB, http->ca_pem);
+    if (http->ca_file || http->ca_pem)
+        curl_easy_setopt(easy, CURLOPT_CAPATH, NULL); /* else the system's count as well */
+    set_pem(easy, CURLOPT_SSLCERT_BLOB, http->certificate_pem);
+    set_pem(easy, CURLOPT_SSLKEY_BLOB, http->key_pem);
+}
+
 static void set_options(CURL *easy, struct transfer *transfer, struct curl_slist *headers)
 {
     const struct http *http = transfer->http;
@@ -231,14 +257,13 @@ static void set_options(CURL *easy, struct transfer *transfer, struct curl_slist
     curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L); /* signed as it is */
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-    curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
-    if (http->ca_file) {
-        curl_easy_setopt(easy, CURLOPT_CAINFO, http->ca_file);
-        curl_easy_setopt(easy, CURLOPT_CAPATH, NULL); /* else the system's count as well */
-    }
+    set_identities(easy, http);
+    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)transfer->request->timeout_ms);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)http->connect_timeout_ms);
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+    curl_easy_setopt(easy, CURLOPT_TCP_KEEPIDLE, (long)KEEPALIVE_IDLE_S);
+    curl_easy_setopt(easy, CURLOPT_TCP_KEEPINTVL, (long)KEEPALIVE_INTERVAL_S);
     curl_easy_setopt(easy, CURLOPT_USERAGENT, "lifeboat/" LIFEBOAT_VERSION);
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers);
     curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
@@ -287,6 +312,7 @@ static const struct verdict *judge(CURLcode code)
         {CURLE_WEIRD_SERVER_REPLY, ERROR_TRANSIENT, ""},
         {CURLE_PEER_FAILED_VERIFICATION, ERROR_PERMANENT, ca},
         {CURLE_SSL_CACERT_BADFILE, ERROR_PERMANENT, "; check that the CA is PEM"},
+        {CURLE_SSL_CERTPROBLEM, ERROR_PERMANENT, "; check our certificate and its key"},
         {CURLE_OK, ERROR_PERMANENT, ""}, /* all others */
     };
     const struct verdict *verdict = verdicts;
@@ -312,11 +338,11 @@ static int explain(const struct transfer *transfer, CURLcode code, struct error 
 static int check_stall(const struct transfer *transfer, struct error *err)
 {
     char host[HOST_BYTES];
-    if (clock_monotonic_ms() - transfer->moved_at_ms < transfer->http->stall_timeout_ms)
+    if (clock_monotonic_ms() - transfer->moved_at_ms < transfer->stall_timeout_ms)
         return 0;
     host_of(transfer->request->url, host);
     return error_set(err, ERROR_TRANSIENT, "request to '%s': nothing moved for %d ms", host,
-                     transfer->http->stall_timeout_ms);
+                     transfer->stall_timeout_ms);
 }
 
 /* Drives the transfer to its end; a multi handle, because its poll also waits for the cancel. */
@@ -324,7 +350,7 @@ static int drive(struct session *session, struct transfer *transfer, struct erro
 {
     const struct http *http = transfer->http;
     struct curl_waitfd stop = {.fd = http->cancel->fd, .events = CURL_WAIT_POLLIN};
-    int wake_ms = http->stall_timeout_ms < WAKE_MS ? http->stall_timeout_ms : WAKE_MS;
+    int wake_ms = transfer->stall_timeout_ms < WAKE_MS ? transfer->stall_timeout_ms : WAKE_MS;
     int running = 1, left;
     transfer->moved_at_ms = clock_monotonic_ms();
     for (;;) {
@@ -352,6 +378,9 @@ int http_new(struct http **ret_http, const struct http_options *options, struct 
     struct http *http = own_alloc(sizeof(*http));
     http->cancel = options->cancel;
     http->ca_file = own_strdup(options->ca_file);
+    http->ca_pem = options->ca_pem;
+    http->certificate_pem = options->certificate_pem;
+    http->key_pem = options->key_pem;
     http->connect_timeout_ms =
         options->connect_timeout_ms ? options->connect_timeout_ms : CONNECT_TIMEOUT_MS;
     http->stall_timeout_ms =
@@ -415,6 +444,8 @@ int http_perform(struct http *http, const struct http_request *request,
     struct session *session = take_session(http);
     struct transfer transfer = {
         .http = http, .request = request, .response = response, .easy = session->easy};
+    transfer.stall_timeout_ms =
+        request->stall_timeout_ms ? request->stall_timeout_ms : http->stall_timeout_ms;
     CLEANUP(freep_slist) struct curl_slist *headers = header_list(request);
     long status = 0;
 

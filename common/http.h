@@ -19,6 +19,9 @@ struct http;
 struct http_options {
     const struct cancel *cancel; /* lent for the life of the http */
     const char *ca_file;         /* PEM; NULL: the system's */
+    const char *ca_pem;          /* instead of ca_file: the PEM itself; lent as cancel is */
+    const char *certificate_pem; /* who we are: a chain and its key, both PEM and lent; NULL: */
+    const char *key_pem;         /* nobody */
     int connect_timeout_ms;      /* 0: 10 s */
     int stall_timeout_ms;        /* no byte of a body either way for so long: TRANSIENT; 0: 30 s */
 };
@@ -29,7 +32,9 @@ struct http_request {
     const char *const *headers; /* "Name: value", NULL-terminated, may be NULL */
     const void *body;           /* lent; NULL: none, not even an empty one */
     size_t body_size;
-    size_t response_max; /* bytes of response body that are accepted, a larger one is PERMANENT */
+    size_t response_max;  /* bytes of response body that are accepted, a larger one is PERMANENT */
+    int stall_timeout_ms; /* 0: that of the http; longer where silence is normal */
+    int timeout_ms;       /* for all of the request, TRANSIENT; 0: none */
     /* NULL: the body is kept. Else that of an answer with status 2xx goes here piece by piece as it
      * comes, however long it is; other bodies are kept. -1 ends the request with the error set. */
     int (*sink)(void *arg, const void *data, size_t size, struct error *err);
@@ -51,7 +56,7 @@ MUST_CHECK int http_new(struct http **ret_http, const struct http_options *optio
 void http_freep(struct http **http);
 
 /* 0 with any status that a server sent; TRANSIENT: resolve, connect, reset, time-out, truncated;
- * PERMANENT: certificate, URL, size; CANCELED. The response is the caller's, zeroed before its
+ * PERMANENT: certificate, key, URL, size; CANCELED. The response is the caller's, zeroed before its
  * first use (http_response_done frees), also reusable: its memory is kept. A body is read straight
  * into response->body. */
 MUST_CHECK int http_perform(struct http *http, const struct http_request *request,
