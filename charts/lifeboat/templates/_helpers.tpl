@@ -1,0 +1,60 @@
+{{- /* SPDX-License-Identifier: Apache-2.0 */ -}}
+
+{{- define "lifeboat.selector" -}}
+app.kubernetes.io/name: lifeboat
+app.kubernetes.io/component: operator
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "lifeboat.labels" -}}
+{{ include "lifeboat.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end }}
+
+{{- define "lifeboat.image" -}}
+{{- with .Values.image -}}
+{{- if .digest -}}
+{{ .repository }}@{{ .digest }}
+{{- else -}}
+{{ .repository }}:{{ .tag | default $.Chart.AppVersion }}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{- /* The operator's account as a subject of bindings. */ -}}
+{{- define "lifeboat.subject" -}}
+- kind: ServiceAccount
+  name: lifeboat-operator
+  namespace: {{ .Release.Namespace }}
+{{- end }}
+
+{{- /* The rights in the namespaces that are watched: in all, or in each of those named. */ -}}
+{{- define "lifeboat.watchRules" -}}
+- apiGroups: [lifeboat.dev]
+  resources: [backuppolicies]
+  verbs: [get, list, watch]
+- apiGroups: [lifeboat.dev]
+  resources: [backups]
+  verbs: [get, list, watch, create]
+- apiGroups: [lifeboat.dev]
+  resources: [restorejobs]
+  verbs: [get, list, watch, patch] # patch: its finalizer
+- apiGroups: [lifeboat.dev]
+  resources: [backuppolicies/status, backups/status, restorejobs/status]
+  verbs: [patch]
+# For owner references to these that hold up their deletion, where the API server asks for it.
+- apiGroups: [lifeboat.dev]
+  resources: [backuppolicies/finalizers, restorejobs/finalizers]
+  verbs: [update]
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [get, list, watch]
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [get, list, watch, create, patch]
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create, patch]
+{{- end }}
