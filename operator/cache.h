@@ -24,11 +24,20 @@ json_t *cache_get(struct cache *cache, const char *namespace, const char *name);
  * that value (NULL: any). */
 json_t *cache_list(struct cache *cache, const char *namespace, const char *value);
 size_t cache_count(struct cache *cache);
-bool cache_synced(struct cache *cache); /* the first list is complete */
+bool cache_synced(struct cache *cache); /* the first list is complete, of every watch */
 
 /* For watch, and for a writer who wants to read what it wrote: an object with an older
- * resourceVersion than the one here is ignored. Give back the former object or NULL (the caller's).
- */
+ * resourceVersion than the one here, or than one that was removed from its namespace, is ignored.
+ * Gives back the former object or NULL (the caller's). */
 json_t *cache_put(struct cache *cache, json_t *object);
-json_t *cache_remove(struct cache *cache, const char *namespace, const char *name);
+/* version: the resourceVersion of the removal; NULL: not known. Gives back as cache_put. */
+json_t *cache_remove(struct cache *cache, const char *namespace, const char *name,
+                     const char *version);
+/* For watch: exactly these (a JSON array) are there, in a namespace (NULL: at all), whatever was
+ * here and however new it was. Gives an array (the caller's) of what changed: [before, after], one
+ * of them null if the object is new or gone. */
+json_t *cache_replace(struct cache *cache, const char *namespace, const json_t *objects);
+/* A first list is complete; cache_expect says beforehand of how many watches (one a namespace),
+ * unless it is one. */
+void cache_expect(struct cache *cache, size_t watches);
 void cache_set_synced(struct cache *cache);

@@ -33,7 +33,7 @@ void workqueue_add_after(struct workqueue *queue, const struct work_key *key, in
 /* Waits for a key that is due; CANCELED. Then one of the two below. */
 MUST_CHECK int workqueue_take(struct workqueue *queue, struct work_key *ret_key, struct error *err);
 void workqueue_done(struct workqueue *queue, const struct work_key *key);
-void workqueue_retry(struct workqueue *queue,
-                     const struct work_key *key); /* later, with back-off */
+/* Later, with back-off; not before wish_ms (as kube_wish_ms; 0: none). */
+void workqueue_retry(struct workqueue *queue, const struct work_key *key, uint32_t wish_ms);
 
-size_t workqueue_depth(struct workqueue *queue); /* due and waiting */
+size_t workqueue_depth(struct workqueue *queue); /* due, and not taken yet */
