@@ -206,3 +206,19 @@ char *text_escape(const char *text)
     *to = '\0';
     return escaped;
 }
+
+void text_fit(const char *text, char *ret_text, size_t capacity)
+{
+    static const char ellipsis[] = "…";
+    CLEANUP(own_freep) char *escaped = text_escape(text);
+    size_t size = strlen(escaped);
+    const char *end = "";
+    if (size >= capacity) {
+        end = ellipsis;
+        size = capacity - sizeof(ellipsis);
+        while (size > 0 && ((unsigned char)escaped[size] & 0xC0) == 0x80)
+            size--; /* within a character */
+    }
+    memcpy(ret_text, escaped, size);
+    memcpy(ret_text + size, end, strlen(end) + 1);
+}

@@ -30,3 +30,6 @@ bool text_starts_with(const char *text, const char *prefix);
 /* The same text, for a terminal or JSON, with \xNN for each byte that belongs to no character of
  * UTF-8 and for each control character; own_freep. */
 char *text_escape(const char *text);
+/* The same, cut at a character to fit into capacity bytes with NUL (at least 4); a text that was
+ * cut ends with "…". */
+void text_fit(const char *text, char *ret_text, size_t capacity);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/text.h"
 
 static const char *const status_names[] = {"False", "True", "Unknown"};
 
@@ -41,9 +42,11 @@ void condition_set(struct condition *condition, enum condition_status status, co
                    const char *format, ...)
 {
     va_list args;
+    char message[4 * CONDITION_MESSAGE_BYTES]; /* so that cutting is left to text_fit */
     va_start(args, format);
-    vsnprintf(condition->message, sizeof(condition->message), format, args);
+    vsnprintf(message, sizeof(message), format, args);
     va_end(args);
+    text_fit(message, condition->message, sizeof(condition->message));
     condition->status = status;
     snprintf(condition->reason, sizeof(condition->reason), "%s", reason);
 }

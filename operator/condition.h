@@ -21,6 +21,8 @@ struct condition {
     char message[CONDITION_MESSAGE_BYTES]; /* for a person: field, value, remedy */
 };
 
+/* A message that is too long is cut; bytes that are no text are escaped, so that whatever a sidecar
+ * or a server said can be told. */
 void condition_set(struct condition *condition, enum condition_status status, const char *reason,
                    const char *format, ...) __attribute__((format(printf, 4, 5)));
 /* The conditions as JSON array (the caller's), with times taken over from before (the object's

@@ -190,6 +190,26 @@ static void bytes_that_no_terminal_should_see_are_escaped(void **state)
     }
 }
 
+static void a_text_is_cut_at_a_character(void **state)
+{
+    (void)state;
+    char fitted[8];
+    text_fit("1234567", fitted, sizeof(fitted));
+    assert_string_equal(fitted, "1234567");
+    text_fit("12345678", fitted, sizeof(fitted));
+    assert_string_equal(fitted, "1234…");
+    text_fit("123\u00e4567", fitted, sizeof(fitted));
+    assert_string_equal(fitted, "123…");
+    text_fit("\u20ac\u20ac\u20ac", fitted, sizeof(fitted));
+    assert_string_equal(fitted, "\u20ac…");
+    text_fit("\xff", fitted, sizeof(fitted));
+    assert_string_equal(fitted, "\\xff");
+    text_fit("", fitted, sizeof(fitted));
+    assert_string_equal(fitted, "");
+    text_fit("12345", fitted, 4);
+    assert_string_equal(fitted, "…");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -205,6 +225,7 @@ int main(void)
         cmocka_unit_test(durations_show_their_two_largest_units),
         cmocka_unit_test(a_prefix_is_found_only_at_the_start),
         cmocka_unit_test(bytes_that_no_terminal_should_see_are_escaped),
+        cmocka_unit_test(a_text_is_cut_at_a_character),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -44,6 +45,26 @@ static void the_time_of_transition_moves_only_with_the_status(void **state)
     assert_string_equal(member(changed, "lastTransitionTime"), "1970-01-01T00:02:00Z");
 }
 
+static void any_bytes_make_a_message(void **state)
+{
+    (void)state;
+    struct condition ready = {.type = "Ready"};
+    condition_set(&ready, CONDITION_FALSE, "Invalid", "said '%s'", "caf\xc3\x28\n\xff\xe2\x82");
+    assert_string_equal(ready.message, "said 'caf\\xc3(\\x0a\\xff\\xe2\\x82'");
+    json_auto_t *conditions = conditions_format(&ready, 1, NULL, 1, 0);
+    assert_int_equal(json_array_size(conditions), 1);
+
+    char text[3000] = "";
+    for (size_t i = 0; i + 3 < sizeof(text); i += 3)
+        memcpy(text + i, "\u20ac", 4);
+    condition_set(&ready, CONDITION_FALSE, "Invalid", "%s", text);
+    assert_in_range(strlen(ready.message), CONDITION_MESSAGE_BYTES - 4,
+                    CONDITION_MESSAGE_BYTES - 1);
+    assert_string_equal(ready.message + strlen(ready.message) - 6, "\u20ac\u2026");
+    condition_set(&ready, CONDITION_FALSE, "Invalid", "a%s", text);
+    assert_string_equal(ready.message + strlen(ready.message) - 6, "\u20ac\u2026");
+}
+
 static void a_condition_is_found_in_a_status(void **state)
 {
     (void)state;
@@ -61,6 +82,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_condition_tells_all_that_a_person_needs),
         cmocka_unit_test(the_time_of_transition_moves_only_with_the_status),
+        cmocka_unit_test(any_bytes_make_a_message),
         cmocka_unit_test(a_condition_is_found_in_a_status),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
