@@ -122,7 +122,7 @@ const char *syntax_s3_region(const char *text)
 
 static bool is_port(const char *text)
 {
-    return is_made_of(text, DIGITS, 5) && strtoul(text, NULL, 10) - 1 < 65535;
+    return is_made_of(text, DIGITS, 5) && text[0] != '0' && strtoul(text, NULL, 10) <= 65535;
 }
 
 const char *syntax_endpoint(const char *text)
@@ -174,7 +174,8 @@ const char *syntax_directory(const char *text)
 
 const char *syntax_time_zone(const char *text)
 {
-    return is_made_of(text, ALNUM "_+-/", ZONE_MAX) && text[0] != '/'
+    return is_made_of(text, ALNUM "_+-/", ZONE_MAX) && strspn(text, LOWER UPPER) > 0 &&
+                   text[strlen(text) - 1] != '/'
                ? NULL
                : "a time zone such as Europe/Berlin";
 }
