@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import host
+from kube import ApiServer
 from lifeboat import Lifeboat
 from postgres import MAJORS, Postgres
 from s3 import S3Server
@@ -115,6 +116,17 @@ def s3() -> Iterator[S3Server]:
     """One S3 server for all tests; each uses buckets of its own."""
     with host.workspace() as home:
         server = S3Server(home / "s3")
+        try:
+            yield server.start()
+        finally:
+            server.end()
+
+
+@pytest.fixture(scope="module")
+def api_server() -> Iterator[ApiServer]:
+    """A Kubernetes API server that the tests of a module share, as it is when new."""
+    with host.workspace() as home:
+        server = ApiServer(home / "kube")
         try:
             yield server.start()
         finally:

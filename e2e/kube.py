@@ -96,6 +96,7 @@ class ApiServer:
         self._port, self._etcd_port, self._peer_port = (host.free_port() for _ in range(3))
         self._credentials = Credentials(home, f"https://127.0.0.1:{self._port}")
         self.kubeconfig = self._credentials.client("admin", "admin", "system:masters")
+        self.kubectl_command = [program("kubectl"), f"--kubeconfig={self.kubeconfig}"]
         self._processes: list[subprocess.Popen] = []
 
     def start(self) -> "ApiServer":
@@ -117,7 +118,13 @@ class ApiServer:
 
     def kubectl(self, *arguments, **options) -> str:
         """What kubectl prints; options are those of host.run."""
-        return host.run([program("kubectl"), f"--kubeconfig={self.kubeconfig}", *arguments], **options).stdout
+        return host.run([*self.kubectl_command, *arguments], **options).stdout
+
+    def define_resources(self) -> None:
+        """Those of crds/."""
+        for path in sorted((host.CHECKOUT / "crds").glob("*.yaml")):
+            self.kubectl("create", "--filename=-", stdin=path.read_text())
+            self.kubectl("wait", "--for=condition=Established", "--filename=-", stdin=path.read_text())
 
     def _spawn(self, name: str, command: list) -> None:
         with open(self.home / f"{name}.log", "a") as log:
@@ -136,9 +143,7 @@ def main(argv: list[str]) -> int:
         server = ApiServer(home / "kube")
         try:
             server.start()
-            for path in sorted((host.CHECKOUT / "crds").glob("*.yaml")):
-                server.kubectl("create", "--filename=-", stdin=path.read_text())
-                server.kubectl("wait", "--for=condition=Established", "--filename=-", stdin=path.read_text())
+            server.define_resources()
             return subprocess.run(argv, env={**os.environ, "LIFEBOAT_TEST_KUBECONFIG": server.kubeconfig}).returncode
         finally:
             server.end()
