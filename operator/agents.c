@@ -14,7 +14,7 @@ struct agent {
     struct agent_identity who;
     uint64_t connection; /* 0: none */
     bool fresh;
-    int64_t heard_ms, connected_ms;
+    int64_t heard_ms, connected_ms, asked_ms;
     struct message state; /* its JSON is never changed: views share it */
     char *outbox[OUTBOX_MAX];
     size_t outbox_count, outbox_bytes;
@@ -310,6 +310,7 @@ void agents_join(struct agents *agents, const struct agent_identity *who, uint64
     forget_lookup(agent);
     agent->connection = connection;
     agent->heard_ms = agent->connected_ms = clock_monotonic_ms();
+    agent->asked_ms = 0;
     agents->connected++;
     pthread_mutex_unlock(&agents->lock);
     wake(agents); /* so that the connection that it replaces is closed */
@@ -387,8 +388,11 @@ int agents_send(struct agents *agents, const char *pod_uid, const struct message
     pthread_mutex_lock(&agents->lock);
     sent.epoch = agents->epoch;
     int result = message_format(&sent, &text, err);
+    struct agent *agent = find(agents, pod_uid);
     if (result == 0)
-        result = queue(find(agents, pod_uid), &text, err);
+        result = queue(agent, &text, err);
+    if (result == 0 && message->type == MESSAGE_QUESTION)
+        agent->asked_ms = clock_monotonic_ms();
     pthread_mutex_unlock(&agents->lock);
     if (result == 0)
         wake(agents);
@@ -424,6 +428,7 @@ void agents_view(struct agents *agents, const char *pod_uid, struct agent_view *
                                         .fresh = agent->fresh,
                                         .heard_ms = agent->heard_ms,
                                         .connected_ms = agent->connected_ms,
+                                        .asked_ms = agent->asked_ms,
                                         .state = agent->state};
         json_incref(ret_view->state.root);
     }

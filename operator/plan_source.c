@@ -99,16 +99,16 @@ static bool any_may_come(const struct source_facts *facts)
 /* Appends what each pod lacks, as far as there is room. */
 static void tell_lacks(const struct source_facts *facts, char *message, size_t capacity)
 {
+    size_t room = capacity - 24; /* to say how many more there are */
     for (size_t i = 0; i < facts->count; i++) {
         const struct source_candidate *pod = &facts->candidates[i];
         char lack[LACK_BYTES];
         if (!lacks(facts, pod, lack))
             say(lack, "is the %s", pod->standby ? "standby" : "primary");
         size_t used = strlen(message);
-        int needed = snprintf(message + used, capacity - used, "%s'%s' %s", i > 0 ? "; " : ": ",
-                              pod->pod, lack);
-        if (needed < 0 || (size_t)needed >= capacity - used) {
-            message[used] = '\0';
+        int needed =
+            snprintf(message + used, room - used, "%s'%s' %s", i > 0 ? "; " : ": ", pod->pod, lack);
+        if (needed < 0 || (size_t)needed >= room - used) {
             snprintf(message + used, capacity - used, " (and %zu more)", facts->count - i);
             return;
         }
@@ -128,13 +128,15 @@ static void choose_none(const struct source_facts *facts, struct source_choice *
     choice->verdict = facts->waited_ms < SOURCE_GRACE_MS ? SOURCE_WAIT : SOURCE_GIVE_UP;
     choice->reason = role_lacks && !facts->prefer_primary ? "NoStandby" : "NoMember";
     char *message = choice->message;
-    size_t capacity = sizeof(choice->message) - 24; /* room to say how many more there are */
+    size_t capacity = sizeof(choice->message);
     if (facts->count == 0)
         snprintf(message, capacity,
                  "no pod has the policy's label: add 'lifeboat.dev/policy' to the database's pods");
     else if (role_lacks)
         snprintf(message, capacity,
                  "no %s can make the backup; set source.fallback: true to take the other", role);
+    else if (facts->fallback && find_best(facts, false) >= 0)
+        snprintf(message, capacity, "a %s is waited for before the other is taken", role);
     else
         snprintf(message, capacity, "no pod%s%s can make the backup",
                  facts->region ? " in source.region " : "", facts->region ? facts->region : "");

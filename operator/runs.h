@@ -32,6 +32,7 @@ struct runs_end {
     uint64_t bytes_stored; /* of a Backup */
     uint64_t bytes;        /* read by a Backup, written by a RestoreJob */
 };
-/* lifeboat_backups_total{…,result}, lifeboat_backup_duration_seconds, lifeboat_backup_bytes_total
- * and lifeboat_backup_last_success_timestamp_seconds; the same for restores. */
+/* lifeboat_backups_total{…,result}, lifeboat_backup_duration_seconds, …_read_bytes_total,
+ * …_stored_bytes_total
+ * and …_last_success_timestamp_seconds; the same for restores. */
 void runs_count_end(struct runs *runs, const struct runs_end *end);

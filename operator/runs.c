@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "operator/runs.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/metrics.h"
+#include "common/own.h"
+
+enum { KEY_BYTES = 64 + 64 + 2 };
+
+struct families {
+    struct metric_family *total, *duration, *bytes, *stored, *last_success;
+};
+
+struct runs {
+    pthread_mutex_t lock;
+    char (*turns)[KEY_BYTES]; /* "<namespace>/<policy>", each as long as it is being taken */
+    size_t turn_count;
+    struct families backups, restores;
+    struct metric_family *running;
+};
+
+static const char *const policy_labels[] = {"namespace", "policy", NULL};
+static const char *const end_labels[] = {"namespace", "policy", "type", "result", NULL};
+static const char *const restore_labels[] = {"namespace", "policy", "result", NULL};
+static const double seconds[] = {1,    5,    15,   30,    60,    120,   300, 600,
+                                 1800, 3600, 7200, 14400, 28800, 86400, 0};
+
+static void format_key(char key[KEY_BYTES], const char *namespace, const char *policy)
+{
+    snprintf(key, KEY_BYTES, "%.63s/%.63s", namespace, policy);
+}
+
+/* The index of that key, or turn_count. */
+static size_t find_turn(const struct runs *runs, const char *key)
+{
+    size_t i = 0;
+    while (i < runs->turn_count && strcmp(runs->turns[i], key) != 0)
+        i++;
+    return i;
+}
+
+bool runs_take_turn(struct runs *runs, const char *namespace, const char *policy)
+{
+    char key[KEY_BYTES];
+    format_key(key, namespace, policy);
+    pthread_mutex_lock(&runs->lock);
+    bool is_free = find_turn(runs, key) == runs->turn_count;
+    if (is_free) {
+        runs->turns = own_resize(runs->turns, runs->turn_count + 1, sizeof(runs->turns[0]));
+        memcpy(runs->turns[runs->turn_count++], key, KEY_BYTES);
+    }
+    pthread_mutex_unlock(&runs->lock);
+    return is_free;
+}
+
+void runs_give_turn(struct runs *runs, const char *namespace, const char *policy)
+{
+    char key[KEY_BYTES];
+    format_key(key, namespace, policy);
+    pthread_mutex_lock(&runs->lock);
+    size_t at = find_turn(runs, key);
+    if (at < runs->turn_count)
+        memcpy(runs->turns[at], runs->turns[--runs->turn_count], KEY_BYTES);
+    pthread_mutex_unlock(&runs->lock);
+}
+
+void runs_count_running(struct runs *runs, const char *namespace, const char *policy,
+                        unsigned running)
+{
+    metric_set(runs->running, (const char *const[]){namespace, policy}, running);
+}
+
+static void count_success(const struct families *families, const struct runs_end *end)
+{
+    const char *const policy[] = {end->namespace, end->policy};
+    metric_add(families->bytes, policy, (double)end->bytes);
+    if (families->stored)
+        metric_add(families->stored, policy, (double)end->bytes_stored);
+    metric_set(families->last_success, policy, (double)clock_now_ms() / 1000);
+}
+
+void runs_count_end(struct runs *runs, const struct runs_end *end)
+{
+    const struct families *families = end->type ? &runs->backups : &runs->restores;
+    const char *result = end->ok ? "success" : "failure";
+    const char *const backup[] = {end->namespace, end->policy, end->type, result};
+    const char *const restore[] = {end->namespace, end->policy, result};
+    metric_add(families->total, end->type ? backup : restore, 1);
+    if (end->seconds >= 0)
+        metric_observe(families->duration, end->type ? backup : restore, end->seconds);
+    if (end->ok)
+        count_success(families, end);
+}
+
+static void declare(struct runs *runs, struct metrics *metrics)
+{
+    runs->running = metrics_declare(metrics, METRIC_GAUGE, "lifeboat_backups_running",
+                                    "Backups that are under way.", policy_labels, NULL);
+    runs->backups = (struct families){
+        .total = metrics_declare(metrics, METRIC_COUNTER, "lifeboat_backups_total",
+                                 "Backups that ended.", end_labels, NULL),
+        .duration =
+            metrics_declare(metrics, METRIC_HISTOGRAM, "lifeboat_backup_duration_seconds",
+                            "How long backups took, with all attempts.", end_labels, seconds),
+        .bytes = metrics_declare(metrics, METRIC_COUNTER, "lifeboat_backup_read_bytes_total",
+                                 "Bytes that backups read from databases.", policy_labels, NULL),
+        .stored = metrics_declare(metrics, METRIC_COUNTER, "lifeboat_backup_stored_bytes_total",
+                                  "Bytes that backups put into each region.", policy_labels, NULL),
+        .last_success =
+            metrics_declare(metrics, METRIC_GAUGE, "lifeboat_backup_last_success_timestamp_seconds",
+                            "When a backup succeeded last.", policy_labels, NULL),
+    };
+    runs->restores = (struct families){
+        .total = metrics_declare(metrics, METRIC_COUNTER, "lifeboat_restores_total",
+                                 "Restores that ended.", restore_labels, NULL),
+        .duration =
+            metrics_declare(metrics, METRIC_HISTOGRAM, "lifeboat_restore_duration_seconds",
+                            "How long restores took, with all attempts.", restore_labels, seconds),
+        .bytes = metrics_declare(metrics, METRIC_COUNTER, "lifeboat_restore_written_bytes_total",
+                                 "Bytes that restores wrote.", policy_labels, NULL),
+        .last_success = metrics_declare(metrics, METRIC_GAUGE,
+                                        "lifeboat_restore_last_success_timestamp_seconds",
+                                        "When a restore succeeded last.", policy_labels, NULL),
+    };
+}
+
+struct runs *runs_new(struct metrics *metrics)
+{
+    struct runs *runs = own_alloc(sizeof(*runs));
+    pthread_mutex_init(&runs->lock, NULL);
+    declare(runs, metrics);
+    return runs;
+}
+
+void runs_freep(struct runs **runs)
+{
+    if (!*runs)
+        return;
+    pthread_mutex_destroy(&(*runs)->lock);
+    own_freep(&(*runs)->turns);
+    own_freep(runs);
+}
