@@ -306,6 +306,7 @@ static void read_state(struct fields *fields, struct message_state *state)
     fields_require(fields, "generation");
     state->generation = fields_integer(fields, "generation", 0, INT64_MAX, 0);
     state->config_error = bounded(fields, "configError", TEXT_MAX);
+    state->config_error_kind = word(fields, "configErrorKind", WORD_MAX);
     read_database(fields, &state->database);
     read_job(fields, state);
     read_finished(fields, state);

@@ -132,8 +132,10 @@ struct message_database {
 };
 
 struct message_state {
-    int64_t generation;       /* of the loaded configuration; 0: none */
-    const char *config_error; /* NULL: fine */
+    int64_t generation;            /* of the loaded configuration; 0: none */
+    const char *config_error;      /* NULL: fine */
+    const char *config_error_kind; /* as error_kind_name: "not-found" is a key that the Secret
+                                      lacks; NULL: not told */
     struct message_database database;
     bool busy; /* job is valid */
     struct {

@@ -200,6 +200,7 @@ static void put_state(json_t *root, const struct message_state *state)
 {
     set(root, "generation", json_integer(state->generation));
     set_text(root, "configError", state->config_error);
+    set_text(root, "configErrorKind", state->config_error_kind);
     set(root, "database", database_json(&state->database));
     set(root, "job", job_json(state));
     set(root, "finished", finished_json(state));

@@ -17,6 +17,7 @@ struct certificate;
 struct kube;
 struct metrics;
 struct nodes;
+struct policy_memory;
 struct recorder;
 struct runs;
 struct workqueue;
@@ -28,6 +29,7 @@ struct reconcile {
     struct cache *restore_pods;                      /* with label lifeboat.dev/restorejob, by it */
     struct cache *config_maps; /* managed by us, by label lifeboat.dev/policy */
     struct nodes *nodes;
+    struct policy_memory *policy_memory;
     struct agents *agents;
     struct recorder *recorder;
     struct metrics *metrics;

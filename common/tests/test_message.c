@@ -91,7 +91,7 @@ static void every_message_comes_back_as_it_was(void **state)
 
 #define STATE                                                                                      \
     "{\"version\":1,\"type\":\"state\",\"generation\":3,\"configError\":\"spec.quorum: too "       \
-    "large\","                                                                                     \
+    "large\",\"configErrorKind\":\"permanent\","                                                   \
     "\"database\":{\"reachable\":true,\"role\":\"standby\",\"versionNum\":170002,"                 \
     "\"systemIdentifier\":\"7351234567890123456\",\"timeline\":2,\"lsn\":\"A/3000028\","           \
     "\"lagSeconds\":4},"                                                                           \
@@ -114,6 +114,7 @@ static void a_state_is_read_whole_and_comes_back(void **state)
     const struct message_state *s = &message.state;
     assert_int_equal(message.type, MESSAGE_STATE);
     assert_int_equal(s->generation, 3);
+    assert_string_equal(s->config_error_kind, "permanent");
     assert_true(s->database.reachable && s->database.standby);
     assert_int_equal(s->database.lag_seconds, 4);
     assert_string_equal(s->database.lsn, "A/3000028");
@@ -142,6 +143,7 @@ static void what_an_idle_sidecar_leaves_out_has_defaults(void **state)
     assert_int_equal(message.state.finished_count, 0);
     assert_int_equal(message.state.database.lag_seconds, -1);
     assert_null(message.state.config_error);
+    assert_null(message.state.config_error_kind);
     assert_null(message.state.database.lsn);
 }
 

@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "operator/policy_memory.h"
+
+#include <pthread.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/metrics.h"
+#include "common/own.h"
+#include "operator/condition.h"
+
+struct told {
+    char *pod_uid, *namespace, *policy, *region;
+    int64_t generation, connected_ms;
+};
+
+struct policy_memory {
+    struct metric_family *ready, *next, *last, *missed, *reachable, *lag;
+    pthread_mutex_t lock;
+    struct told *items; /* one a pod */
+    size_t count, capacity;
+};
+
+static struct metric_family *gauge(struct metrics *metrics, const char *name, const char *help,
+                                   const char *const *labels)
+{
+    return metrics_declare(metrics, METRIC_GAUGE, name, help, labels, NULL);
+}
+
+struct policy_memory *policy_memory_new(struct metrics *metrics)
+{
+    static const char *const policy[] = {"namespace", "policy", NULL};
+    static const char *const schedule[] = {"namespace", "policy", "schedule", NULL};
+    static const char *const region[] = {"namespace", "policy", "region", NULL};
+    static const char *const type[] = {"namespace", "policy", "type", NULL};
+    static const char *const pod[] = {"namespace", "policy", "pod", NULL};
+    struct policy_memory *memory = own_alloc(sizeof(*memory));
+    pthread_mutex_init(&memory->lock, NULL);
+    memory->ready =
+        gauge(metrics, "lifeboat_policy_ready",
+              "Whether a scheduled backup would succeed now (condition Ready).", policy);
+    memory->next = gauge(metrics, "lifeboat_schedule_next_timestamp_seconds",
+                         "When the next slot of a schedule is.", schedule);
+    memory->last = gauge(metrics, "lifeboat_last_backup_timestamp_seconds",
+                         "When the last successful backup was finished.", type);
+    memory->reachable = gauge(metrics, "lifeboat_region_reachable",
+                              "Whether all sidecars of a policy can use a region.", region);
+    memory->lag = gauge(metrics, "lifeboat_database_replication_lag_seconds",
+                        "How far a standby is behind its primary.", pod);
+    memory->missed =
+        metrics_declare(metrics, METRIC_COUNTER, "lifeboat_backup_missed_slots_total",
+                        "Slots of schedules that went by without a backup.", schedule, NULL);
+    return memory;
+}
+
+static void told_done(struct told *told)
+{
+    own_freep(&told->pod_uid);
+    own_freep(&told->namespace);
+    own_freep(&told->policy);
+    own_freep(&told->region);
+}
+
+void policy_memory_freep(struct policy_memory **memory)
+{
+    if (!*memory)
+        return;
+    for (size_t i = 0; i < (*memory)->count; i++)
+        told_done(&(*memory)->items[i]);
+    own_freep(&(*memory)->items);
+    pthread_mutex_destroy(&(*memory)->lock);
+    own_freep(memory);
+}
+
+/* The functions from here to policy_memory_tell are called with the lock held. */
+static struct told *find(struct policy_memory *memory, const char *pod_uid)
+{
+    for (size_t i = 0; i < memory->count; i++)
+        if (strcmp(memory->items[i].pod_uid, pod_uid) == 0)
+            return &memory->items[i];
+    return NULL;
+}
+
+static void drop(struct policy_memory *memory, struct told *told)
+{
+    told_done(told);
+    *told = memory->items[--memory->count];
+}
+
+static bool is_same(const struct told *old, const struct policy_told *told)
+{
+    return old->generation == told->generation && old->connected_ms == told->connected_ms &&
+           strcmp(old->namespace, told->namespace) == 0 && strcmp(old->policy, told->policy) == 0 &&
+           strcmp(old->region, told->region ? told->region : "") == 0;
+}
+
+static void add(struct policy_memory *memory, const struct policy_told *told)
+{
+    if (memory->count == memory->capacity) {
+        memory->capacity = memory->capacity ? memory->capacity * 2 : 16;
+        memory->items = own_resize(memory->items, memory->capacity, sizeof(*memory->items));
+    }
+    memory->items[memory->count++] = (struct told){
+        .pod_uid = own_strdup(told->pod_uid),
+        .namespace = own_strdup(told->namespace),
+        .policy = own_strdup(told->policy),
+        .region = own_strdup(told->region ? told->region : ""),
+        .generation = told->generation,
+        .connected_ms = told->connected_ms,
+    };
+}
+
+bool policy_memory_tell(struct policy_memory *memory, const struct policy_told *told)
+{
+    pthread_mutex_lock(&memory->lock);
+    struct told *old = find(memory, told->pod_uid);
+    bool same = old && is_same(old, told);
+    if (old && !same)
+        drop(memory, old);
+    if (!same)
+        add(memory, told);
+    pthread_mutex_unlock(&memory->lock);
+    return !same;
+}
+
+void policy_memory_untell(struct policy_memory *memory, const char *pod_uid)
+{
+    pthread_mutex_lock(&memory->lock);
+    struct told *old = find(memory, pod_uid);
+    if (old)
+        drop(memory, old);
+    pthread_mutex_unlock(&memory->lock);
+}
+
+void policy_memory_missed(struct policy_memory *memory, const char *namespace, const char *policy,
+                          const char *schedule, unsigned slots)
+{
+    const char *const labels[] = {namespace, policy, schedule};
+    metric_add(memory->missed, labels, slots);
+}
+
+void policy_memory_lag(struct policy_memory *memory, const char *namespace, const char *policy,
+                       const char *pod, int64_t seconds)
+{
+    const char *const labels[] = {namespace, policy, pod};
+    if (seconds < 0)
+        metric_forget(memory->lag, labels, ARRAY_SIZE(labels));
+    else
+        metric_set(memory->lag, labels, (double)seconds);
+}
+
+static const char *string_at(const json_t *object, const char *name)
+{
+    return json_string_value(json_object_get(object, name));
+}
+
+/* Whether list has an element of that name which has that member. */
+static bool has_named(const json_t *list, const char *name, const char *member)
+{
+    size_t index;
+    const json_t *element;
+    json_array_foreach(list, index, element)
+    {
+        const char *found = string_at(element, "name");
+        if (found && strcmp(found, name) == 0)
+            return !member || json_object_get(element, member);
+    }
+    return false;
+}
+
+struct show {
+    const char *namespace, *policy;
+    const json_t *before, *status;
+};
+
+/* Forgets the series of elements of a list of the status before that are not there any more. */
+static void forget_gone(struct metric_family *family, const struct show *show, const char *list,
+                        const char *member)
+{
+    size_t index;
+    const json_t *element;
+    json_array_foreach(json_object_get(show->before, list), index, element)
+    {
+        const char *name = string_at(element, "name");
+        const char *const labels[] = {show->namespace, show->policy, name};
+        if (name && !has_named(json_object_get(show->status, list), name, member))
+            metric_forget(family, labels, ARRAY_SIZE(labels));
+    }
+}
+
+static void set_time(struct metric_family *family, const struct show *show, const char *name,
+                     const char *time)
+{
+    const char *const labels[] = {show->namespace, show->policy, name};
+    int64_t ms;
+    if (name && time && clock_parse(time, &ms))
+        metric_set(family, labels, (double)ms / 1000);
+}
+
+void policy_memory_show(struct policy_memory *memory, const json_t *policy, const json_t *status)
+{
+    const json_t *metadata = json_object_get(policy, "metadata");
+    const struct show show = {.namespace = string_at(metadata, "namespace"),
+                              .policy = string_at(metadata, "name"),
+                              .before = json_object_get(policy, "status"),
+                              .status = status};
+    const char *const labels[] = {show.namespace, show.policy};
+    json_auto_t *shown = json_pack("{s:O}", "status", status);
+    metric_set(memory->ready, labels, condition_is_true(shown, "Ready"));
+
+    size_t index;
+    const json_t *element, *last = json_object_get(status, "lastBackup");
+    json_array_foreach(json_object_get(status, "schedules"), index, element)
+        set_time(memory->next, &show, string_at(element, "name"), string_at(element, "next"));
+    json_array_foreach(json_object_get(status, "regions"), index, element)
+    {
+        const char *const names[] = {show.namespace, show.policy, string_at(element, "name")};
+        const json_t *reachable = json_object_get(element, "reachable");
+        if (reachable)
+            metric_set(memory->reachable, names, json_is_true(reachable));
+    }
+    set_time(memory->last, &show, string_at(last, "type"), string_at(last, "finished"));
+    forget_gone(memory->next, &show, "schedules", "next");
+    forget_gone(memory->reachable, &show, "regions", "reachable");
+    forget_gone(memory->lag, &show, "pods", NULL);
+}
+
+void policy_memory_forget(struct policy_memory *memory, const char *namespace, const char *policy)
+{
+    struct metric_family *families[] = {memory->ready,  memory->next,      memory->last,
+                                        memory->missed, memory->reachable, memory->lag};
+    const char *const labels[] = {namespace, policy};
+    for (size_t i = 0; i < ARRAY_SIZE(families); i++)
+        metric_forget(families[i], labels, ARRAY_SIZE(labels));
+    pthread_mutex_lock(&memory->lock);
+    for (size_t i = memory->count; i-- > 0;)
+        if (strcmp(memory->items[i].namespace, namespace) == 0 &&
+            strcmp(memory->items[i].policy, policy) == 0)
+            drop(memory, &memory->items[i]);
+    pthread_mutex_unlock(&memory->lock);
+}

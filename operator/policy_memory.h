@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * What the reconciler of policies keeps between calls: what it has told which sidecar, and the
+ * metrics of policies. All of it may be lost at any moment: the worst is that a sidecar is told
+ * again. From any thread.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <jansson.h>
+
+struct metrics;
+struct policy_memory;
+
+struct policy_memory *policy_memory_new(struct metrics *metrics); /* lends metrics for its life */
+void policy_memory_freep(struct policy_memory **memory);
+
+struct policy_told {
+    const char *namespace, *policy, *pod_uid, *region; /* region NULL: none */
+    int64_t generation;
+    int64_t connected_ms; /* of the connection, so that a new one is told anew */
+};
+/* Whether this is not yet told; from then on it is. */
+bool policy_memory_tell(struct policy_memory *memory, const struct policy_told *told);
+/* It could not be sent: tell it again. */
+void policy_memory_untell(struct policy_memory *memory, const char *pod_uid);
+
+/* lifeboat_backup_missed_slots_total{namespace,policy,schedule} */
+void policy_memory_missed(struct policy_memory *memory, const char *namespace, const char *policy,
+                          const char *schedule, unsigned slots);
+/* lifeboat_policy_ready, lifeboat_schedule_next_timestamp_seconds,
+ * lifeboat_last_backup_timestamp_seconds and lifeboat_region_reachable follow the status; what the
+ * status before had and this one has not is forgotten. */
+void policy_memory_show(struct policy_memory *memory, const json_t *policy, const json_t *status);
+/* lifeboat_database_replication_lag_seconds{namespace,policy,pod}; negative: not known any more. */
+void policy_memory_lag(struct policy_memory *memory, const char *namespace, const char *policy,
+                       const char *pod, int64_t seconds);
+/* The policy is gone. */
+void policy_memory_forget(struct policy_memory *memory, const char *namespace, const char *policy);
