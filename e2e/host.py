@@ -78,10 +78,11 @@ def _environment(extra: Mapping[str, str]) -> dict[str, str]:
     return {**kept, "HOME": "/nonexistent", "LC_ALL": "C.UTF-8", "TZ": "UTC", **extra}
 
 
-def spawn(argv: Sequence, *, env: Mapping[str, str] = {}, **options) -> subprocess.Popen:
-    """Starts a program as the unprivileged user; the caller ends it, see `running`."""
+def spawn(argv: Sequence, *, env: Mapping[str, str] = {}, privileged: bool = False, **options) -> subprocess.Popen:
+    """Starts a program as the unprivileged user, or as whoever runs the tests; the caller ends it, see `running`."""
     words = [os.fspath(word) for word in argv]
-    return subprocess.Popen(words, env=_environment(env), cwd="/", **_identity(), **options)
+    identity = {} if privileged else _identity()
+    return subprocess.Popen(words, env=_environment(env), cwd="/", **identity, **options)
 
 
 def end(process: subprocess.Popen, grace_s: float = 10) -> None:
@@ -104,9 +105,9 @@ def running(argv: Sequence, **options) -> Iterator[subprocess.Popen]:
 
 
 def run(argv: Sequence, *, env: Mapping[str, str] = {}, stdin: str | None = None, timeout_s: float = 300,
-        check: bool = True) -> subprocess.CompletedProcess:
-    """Runs a program as the unprivileged user. With `check`, a failure shows all that the program said."""
-    process = spawn(argv, env=env, text=True, stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+        check: bool = True, privileged: bool = False) -> subprocess.CompletedProcess:
+    """Runs a program as `spawn` does. With `check`, a failure shows all that the program said."""
+    process = spawn(argv, env=env, privileged=privileged, text=True, stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
                     stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
         stdout, stderr = process.communicate(stdin, timeout_s)

@@ -21,47 +21,12 @@ DOMAIN = "s3.localhost"  # names below localhost need no name server: libcurl it
 ALTERNATIVE_NAMES = ("IP:127.0.0.1", "DNS:localhost", f"DNS:{DOMAIN}", f"DNS:*.{DOMAIN}")
 
 
-class S3Server:
-    def __init__(self, home: Path, access_key: str = "lifeboat-access", secret_key: str = "lifeboat-secret"):
-        self.home = home if home.exists() else host.make_directory(home, 0o755)
+class S3Store:
+    """What one has to know of an S3 server to use it."""
+
+    def __init__(self, endpoint: str, ca: Path, access_key: str, secret_key: str):
+        self.endpoint, self.ca = endpoint, ca
         self.access_key, self.secret_key = access_key, secret_key
-        self.ca = home / "ca.crt"
-        self.objects = home / "objects"  # <bucket>/<key> are plain files
-        self.log = home / "log"
-        self.port = host.free_port()
-        self._process: subprocess.Popen | None = None
-
-    @property
-    def endpoint(self) -> str:
-        return f"https://127.0.0.1:{self.port}"
-
-    @property
-    def host_endpoint(self) -> str:
-        """The endpoint below which every bucket has a host name of its own (virtual-host style)."""
-        return f"https://{DOMAIN}:{self.port}"
-
-    def start(self) -> "S3Server":
-        """Also starts again, on the same port and objects, after `end`."""
-        if not self.objects.exists():
-            host.make_directory(self.objects)
-            self._make_certificates()
-        argv = [host.tools() / "versitygw" / "bin" / "versitygw", "--port", f"127.0.0.1:{self.port}",
-                "--region", REGION, "--keep-alive", "--virtual-domain", f"{DOMAIN}:{self.port}",
-                "--cert", self.home / "server.crt", "--key", self.home / "server.key", "posix", self.objects]
-        secrets = {"ROOT_ACCESS_KEY_ID": self.access_key, "ROOT_SECRET_ACCESS_KEY": self.secret_key}
-        with open(self.log, "a") as log:
-            self._process = host.spawn(argv, env=secrets, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        try:
-            host.wait_until(self._answers, "the S3 server answers")
-        except BaseException:
-            self.end()
-            raise
-        return self
-
-    def end(self) -> None:
-        if self._process is not None:
-            host.end(self._process)
-            self._process = None
 
     def client(self):
         """A boto3 client, to look at buckets and to damage them."""
@@ -77,17 +42,64 @@ class S3Server:
         pages = self.client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
         return [found["Key"] for page in pages for found in page.get("Contents", [])]
 
-    def _answers(self) -> bool:
-        if self._process.poll() is not None:
-            raise AssertionError(f"the S3 server ended by itself:\n{self.log.read_text()}")
+    def answers(self) -> bool:
         try:
             self.client().list_buckets()
         except botocore.exceptions.EndpointConnectionError:
             return False
         return True
 
-    def _make_certificates(self) -> None:
-        Authority(self.home, "Lifeboat test CA").issue("server", "/CN=Lifeboat test S3", *ALTERNATIVE_NAMES)
+
+def gateway(home: Path, address: str, *options) -> list:
+    """The command of an S3 server at address:port whose buckets are the directories in `home`/objects; it finds its
+    keys in its environment and its certificate in `home`."""
+    return [host.tools() / "versitygw" / "bin" / "versitygw", "--port", address, "--region", REGION, "--keep-alive",
+            "--cert", home / "server.crt", "--key", home / "server.key", *options, "posix", home / "objects"]
+
+
+def gateway_environment(store: S3Store) -> dict[str, str]:
+    return {"ROOT_ACCESS_KEY_ID": store.access_key, "ROOT_SECRET_ACCESS_KEY": store.secret_key}
+
+
+class S3Server(S3Store):
+    def __init__(self, home: Path, access_key: str = "lifeboat-access", secret_key: str = "lifeboat-secret"):
+        self.home = home if home.exists() else host.make_directory(home, 0o755)
+        self.port = host.free_port()
+        super().__init__(f"https://127.0.0.1:{self.port}", home / "ca.crt", access_key, secret_key)
+        self.objects = home / "objects"  # <bucket>/<key> are plain files
+        self.log = home / "log"
+        self._process: subprocess.Popen | None = None
+
+    @property
+    def host_endpoint(self) -> str:
+        """The endpoint below which every bucket has a host name of its own (virtual-host style)."""
+        return f"https://{DOMAIN}:{self.port}"
+
+    def start(self) -> "S3Server":
+        """Also starts again, on the same port and objects, after `end`."""
+        if not self.objects.exists():
+            host.make_directory(self.objects)
+            Authority(self.home, "Lifeboat test CA").issue("server", "/CN=Lifeboat test S3", *ALTERNATIVE_NAMES)
+        argv = gateway(self.home, f"127.0.0.1:{self.port}", "--virtual-domain", f"{DOMAIN}:{self.port}")
+        with open(self.log, "a") as log:
+            self._process = host.spawn(argv, env=gateway_environment(self), stdin=subprocess.DEVNULL,
+                                       stdout=log, stderr=log)
+        try:
+            host.wait_until(self._answers, "the S3 server answers")
+        except BaseException:
+            self.end()
+            raise
+        return self
+
+    def end(self) -> None:
+        if self._process is not None:
+            host.end(self._process)
+            self._process = None
+
+    def _answers(self) -> bool:
+        if self._process.poll() is not None:
+            raise AssertionError(f"the S3 server ended by itself:\n{self.log.read_text()}")
+        return self.answers()
 
 
 def main(argv: list[str]) -> int:

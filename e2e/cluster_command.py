@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The program e2e/cluster."""
+
+import os
+import subprocess
+import sys
+
+import kube_cluster
+from kube_cluster import Cluster
+
+USAGE = """usage: e2e/cluster up | down | status | renew-volumes
+       e2e/cluster exec COMMAND...
+       e2e/cluster kubectl ARGUMENT...
+
+A Kubernetes of two nodes, `eu` and `us`, on this machine; see e2e/kube_cluster.py. Needs root.
+
+  up             brings it up; what an earlier one left is removed first
+  down           removes it and all that it started
+  status         tells what runs
+  renew-volumes  replaces volumes whose claims are gone by empty ones
+  exec           runs a command in the cluster's network, with KUBECONFIG set and kubectl and helm in PATH
+  kubectl        the same as `exec kubectl`
+"""
+
+
+def up(cluster: Cluster) -> int:
+    with kube_cluster.reserved():
+        if cluster.is_up():
+            print("The cluster is up already; `e2e/cluster down` removes it.", file=sys.stderr)
+            return 1
+        cluster.up()
+        (cluster.home / "kept").touch()
+    print(f"The cluster is up. Speak to it with: e2e/cluster kubectl get nodes\nIts directory is {cluster.home}")
+    return 0
+
+
+def down(cluster: Cluster) -> int:
+    with kube_cluster.reserved():
+        cluster.down()
+    return 0
+
+
+def status(cluster: Cluster) -> int:
+    if not cluster.is_up():
+        print("The cluster is down.")
+        return 1
+    for name in cluster.daemons.names():
+        print(f"{name:<20} {'runs' if cluster.daemons.is_running(name) else 'has ended'}")
+    return execute(cluster, ["kubectl", "get", "nodes,persistentvolumes"])
+
+
+def renew_volumes(cluster: Cluster) -> int:
+    with cluster.inside():
+        cluster.renew_volumes()
+    return 0
+
+
+def execute(cluster: Cluster, command: list[str]) -> int:
+    with cluster.inside():
+        return subprocess.run(command, env={**os.environ, **cluster.environment()}).returncode
+
+
+def main(argv: list[str]) -> int:
+    cluster = Cluster()
+    commands = {"up": up, "down": down, "status": status, "renew-volumes": renew_volumes}
+    match argv:
+        case [name] if name in commands:
+            return commands[name](cluster)
+        case ["exec", _, *_]:
+            return execute(cluster, argv[1:])
+        case ["kubectl", *_]:
+            return execute(cluster, argv)
+        case ["--help" | "-h"]:
+            print(USAGE, end="")
+            return 0
+        case _:
+            print(USAGE, end="", file=sys.stderr)
+            return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
