@@ -169,12 +169,22 @@ void clock_format(int64_t ms, char ret_text[CLOCK_TEXT_BYTES])
     strftime(ret_text, CLOCK_TEXT_BYTES, "%04Y-%m-%dT%H:%M:%SZ", &tm);
 }
 
-void clock_format_ms(int64_t ms, char ret_text[CLOCK_TEXT_BYTES])
+static void format_fraction(int64_t ms, const char *rest, char ret_text[CLOCK_TEXT_BYTES])
 {
     struct tm tm = broken_down(ms);
     size_t length = strftime(ret_text, CLOCK_TEXT_BYTES, "%04Y-%m-%dT%H:%M:%S", &tm);
     int64_t fraction = (ms % 1000 + 1000) % 1000;
-    snprintf(ret_text + length, CLOCK_TEXT_BYTES - length, ".%03dZ", (int)fraction);
+    snprintf(ret_text + length, CLOCK_TEXT_BYTES - length, ".%03d%s", (int)fraction, rest);
+}
+
+void clock_format_us(int64_t ms, char ret_text[CLOCK_TEXT_BYTES])
+{
+    format_fraction(ms, "000Z", ret_text);
+}
+
+void clock_format_ms(int64_t ms, char ret_text[CLOCK_TEXT_BYTES])
+{
+    format_fraction(ms, "Z", ret_text);
 }
 
 void clock_fake(int64_t now_ms)

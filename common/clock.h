@@ -18,6 +18,8 @@ enum { CLOCK_TEXT_BYTES = 32 };
 void clock_format(int64_t ms, char ret_text[CLOCK_TEXT_BYTES]);
 /* "2026-11-21T08:21:18.042Z" */
 void clock_format_ms(int64_t ms, char ret_text[CLOCK_TEXT_BYTES]);
+/* "2026-11-21T08:21:18.042000Z": always six digits, as Kubernetes' MicroTime wants them */
+void clock_format_us(int64_t ms, char ret_text[CLOCK_TEXT_BYTES]);
 /* "20261121T082118Z" (ISO 8601 basic format), as in backup ids and in AWS signatures */
 void clock_format_basic(int64_t ms, char ret_text[CLOCK_TEXT_BYTES]);
 /* Reads either of the two, fractions of a second and numeric zones allowed in the first; false if

@@ -24,7 +24,6 @@ enum {
     RETRY_MS = 2000,
     RELEASE_MS = 3000, /* for the last words */
     MINUTE_MS = 60000,
-    TIME_BYTES = CLOCK_TEXT_BYTES + 4,
 };
 
 struct lease {
@@ -55,16 +54,6 @@ static struct kube_ref reference(const struct lease *lease, bool collection)
     return (struct kube_ref){.resource = &kube_leases,
                              .namespace = lease->namespace,
                              .name = collection ? NULL : lease->name};
-}
-
-/* metav1.MicroTime: RFC 3339 with exactly six digits of a second's fraction */
-static void format_time(char ret_text[TIME_BYTES])
-{
-    char text[CLOCK_TEXT_BYTES];
-    clock_format_ms(clock_now_ms(), text);
-    size_t size = strlen(text) - 1; /* without the Z */
-    memcpy(ret_text, text, size);
-    memcpy(ret_text + size, "000Z", sizeof("000Z"));
 }
 
 static const char *holder(const json_t *object)
@@ -123,8 +112,8 @@ static json_t *metadata(const struct lease *lease)
 /* The lease as we want it to be: a copy of what it is, ours with that epoch. */
 static json_t *claim(const struct lease *lease, int64_t epoch)
 {
-    char now[TIME_BYTES];
-    format_time(now);
+    char now[CLOCK_TEXT_BYTES];
+    clock_format_us(clock_now_ms(), now);
     json_t *object =
         lease->object ? json_deep_copy(lease->object)
                       : json_pack("{s:s, s:s, s:o, s:{}}", "apiVersion", "coordination.k8s.io/v1",

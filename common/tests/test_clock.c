@@ -21,6 +21,8 @@ static void times_are_formatted_in_utc(void **state)
     assert_string_equal(text, "2026-11-21T08:21:18Z");
     clock_format_ms(NOVEMBER + 42, text);
     assert_string_equal(text, "2026-11-21T08:21:18.042Z");
+    clock_format_us(NOVEMBER + 42, text);
+    assert_string_equal(text + 19, ".042000Z");
     clock_format_ms(-1, text);
     assert_string_equal(text, "1969-12-31T23:59:59.999Z");
     clock_format_basic(NOVEMBER + 999, text);
