@@ -4,6 +4,9 @@
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(cmocka REQUIRED IMPORTED_TARGET cmocka>=1.1)
 
+# Read by programs built with ThreadSanitizer only.
+set(tsan_options "TSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/cmake/tsan-suppressions.txt")
+
 function(lifeboat_tests component library)
     file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${component}/tests/test_*.c)
     file(GLOB helpers CONFIGURE_DEPENDS
@@ -17,7 +20,8 @@ function(lifeboat_tests component library)
         add_executable(${component}_${name} ${source})
         target_link_libraries(${component}_${name} PRIVATE ${component}_test_helpers)
         add_test(NAME ${component}/${name} COMMAND ${component}_${name})
-        set_tests_properties(${component}/${name} PROPERTIES TIMEOUT 300 SKIP_RETURN_CODE 77)
+        set_tests_properties(${component}/${name} PROPERTIES
+            TIMEOUT 300 SKIP_RETURN_CODE 77 ENVIRONMENT "${tsan_options}")
     endforeach()
 endfunction()
 
