@@ -88,7 +88,7 @@ def apiserver_command(credentials: Credentials, address: str, port: int, etcd_po
 class ApiServer:
     """Without controllers nobody makes service accounts, so a pod is admitted without one."""
 
-    OPTIONS = ["--authorization-mode=RBAC", "--disable-admission-plugins=ServiceAccount",
+    OPTIONS = ["--authorization-mode=RBAC", "--disable-admission-plugins=ServiceAccount", "--allow-privileged",
                "--endpoint-reconciler-type=none"]
 
     def __init__(self, home: Path):
