@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "operator/controller.h"
 
+#include <assert.h>
 #include <stdio.h>
 
 #include "common/clock.h"
@@ -57,20 +58,36 @@ static void work_on(const struct controller *controller, const struct work_key *
 /* Ends only with the cancel, which is no error of a worker's. */
 static int run_worker(void *arg, struct error *err)
 {
-    const struct controller *controller = arg;
+    struct controller_worker *worker = arg;
     struct work_key key;
-    while (workqueue_take(controller->reconcile.queue, &key, err) == 0)
-        work_on(controller, &key);
+    while (workqueue_take(worker->controller->reconcile.queue, &key, err) == 0) {
+        atomic_store(&worker->began_ms, clock_monotonic_ms());
+        work_on(worker->controller, &key);
+        atomic_store(&worker->began_ms, 0);
+    }
     return err->kind == ERROR_CANCELED ? 0 : -1;
+}
+
+int64_t controller_busy_ms(const struct controller *controller)
+{
+    int64_t longest_ms = 0, now_ms = clock_monotonic_ms();
+    for (size_t i = 0; i < CONTROLLER_WORKERS_MAX; i++) {
+        int64_t began_ms = atomic_load(&controller->crew[i].began_ms);
+        if (began_ms > 0 && now_ms - began_ms > longest_ms)
+            longest_ms = now_ms - began_ms;
+    }
+    return longest_ms;
 }
 
 int controller_start(struct controller *controller, struct crew *crew, struct error *err)
 {
+    assert(controller->workers <= CONTROLLER_WORKERS_MAX);
     declare_metrics(controller);
     for (size_t i = 0; i < controller->workers; i++) {
         char name[16];
         snprintf(name, sizeof(name), "reconcile-%zu", i % 100);
-        if (crew_start(crew, name, run_worker, controller, err) < 0)
+        controller->crew[i].controller = controller;
+        if (crew_start(crew, name, run_worker, &controller->crew[i], err) < 0)
             return -1;
     }
     return 0;
