@@ -22,12 +22,12 @@ struct watch {
     const char *label_selector; /* NULL: all */
     struct cache *cache;
     const struct cancel *cancel;
-    /* before NULL: new; after NULL: gone; both lent; called by the watch's thread */
+    /* before NULL: new; after NULL: gone; both lent; called by the watch's thread.
+     * May be NULL */
     void (*on_change)(void *arg, const json_t *before, const json_t *after);
     void *arg;
 };
 
-/* A crew_main over a struct watch; returns only when cancelled (0) or refused for good (PERMANENT:
- * forbidden, no such resource: it goes on trying, logs, and never gives up; only CANCELED ends it).
- */
+/* A crew_main over a struct watch: returns 0 when cancelled. Whatever else happens (forbidden, no
+ * such resource, no API server), it logs that and goes on trying, with back-off. */
 int watch_run(void *watch, struct error *err);
