@@ -124,7 +124,8 @@ static int list_anew(struct course *course, struct error *err)
 }
 
 /* 0: the watch ended as it should. One that failed before anything came is begun anew with a list:
- * what was wrong may be the version (an API server whose etcd was restored does not know it). */
+ * what was wrong may be the version (an API server whose etcd was restored does not know it). So is
+ * one with an event that nobody can read: a list knows what it told. */
 static int follow(struct course *course, struct error *err)
 {
     enum kube_watch_outcome outcome;
@@ -135,7 +136,7 @@ static int follow(struct course *course, struct error *err)
                                          TIMEOUT_SECONDS + backoff_random() % TIMEOUT_SECONDS};
     course->moved = false;
     if (kube_watch(course->watch->kube, &watch, take_event, course, &outcome, err) < 0) {
-        if (!course->moved)
+        if (!course->moved || err->kind == ERROR_CORRUPT)
             course->version[0] = '\0';
         return -1;
     }

@@ -40,7 +40,7 @@ static json_t *object(const char *namespace, const char *name, const char *versi
 static void put(struct cache *cache, const char *name, const char *version, const char *policy)
 {
     json_auto_t *new_object = object("shop", name, version, policy);
-    json_auto_t *former = cache_put(cache, new_object);
+    json_decref(cache_put(cache, new_object));
 }
 
 /* "name@version …" of a list, in its order */
@@ -97,10 +97,10 @@ static void objects_are_found_by_namespace_and_by_label(void **state)
     put(cache, "b", "2", "other");
     put(cache, "c", "3", NULL);
     json_auto_t *ops = object("ops", "d", "4", "main");
-    json_auto_t *former = cache_put(cache, ops);
+    json_decref(cache_put(cache, ops));
     json_auto_t *node =
         json_pack("{s:{s:s, s:s}}", "metadata", "name", "n", "resourceVersion", "5");
-    json_auto_t *former_node = cache_put(cache, node);
+    json_decref(cache_put(cache, node));
     json_auto_t *found_node = cache_get(cache, NULL, "n");
     assert_ptr_equal(found_node, node);
     assert_string_equal(told(cache_list(cache, NULL, NULL)), "a@1 b@2 c@3 d@4 n@5");
@@ -121,7 +121,7 @@ static void the_index_follows_a_label(void **state)
     put(cache, "a", "3", NULL);
     assert_string_equal(told(cache_list(cache, NULL, "other")), "");
     put(cache, "a", "4", "main");
-    json_auto_t *removed = cache_remove(cache, "shop", "a", "5");
+    json_decref(cache_remove(cache, "shop", "a", "5"));
     assert_string_equal(told(cache_list(cache, NULL, "main")), "");
 }
 
@@ -143,7 +143,7 @@ static void the_answer_to_a_write_does_not_bring_back_what_is_deleted(void **sta
 {
     struct cache *cache = *state;
     put(cache, "a", "10", NULL);
-    json_auto_t *removed = cache_remove(cache, "shop", "a", "12");
+    json_decref(cache_remove(cache, "shop", "a", "12"));
     json_auto_t *again = cache_remove(cache, "shop", "z", "11");
     assert_null(again);
     put(cache, "a", "11", NULL);
@@ -153,7 +153,7 @@ static void the_answer_to_a_write_does_not_bring_back_what_is_deleted(void **sta
 
     /* watches of other namespaces are told in an order of their own */
     json_auto_t *elsewhere = object("ops", "b", "11", NULL);
-    json_auto_t *former = cache_put(cache, elsewhere);
+    json_decref(cache_put(cache, elsewhere));
     assert_int_equal(cache_count(cache), 2);
 }
 
@@ -162,7 +162,7 @@ static void managed_fields_are_dropped(void **state)
     struct cache *cache = *state;
     json_auto_t *pod = object("shop", "a", "1", NULL);
     json_object_set_new(json_object_get(pod, "metadata"), "managedFields", json_array());
-    json_auto_t *former = cache_put(cache, pod);
+    json_decref(cache_put(cache, pod));
     json_auto_t *found = cache_get(cache, "shop", "a");
     assert_null(json_object_get(json_object_get(found, "metadata"), "managedFields"));
 }
@@ -207,7 +207,7 @@ static void a_list_of_one_namespace_leaves_the_others(void **state)
 {
     struct cache *cache = *state;
     json_auto_t *ops = object("ops", "d", "4", "main"), *empty = json_array();
-    json_auto_t *former = cache_put(cache, ops);
+    json_decref(cache_put(cache, ops));
     put(cache, "a", "1", "main");
     assert_string_equal(told_changes(cache_replace(cache, "shop", empty)), "-a@1");
     assert_string_equal(told(cache_list(cache, NULL, "main")), "d@4");
@@ -218,7 +218,7 @@ static void a_list_counts_even_if_it_is_older(void **state)
 {
     struct cache *cache = *state;
     put(cache, "a", "1000", NULL);
-    json_auto_t *removed = cache_remove(cache, "shop", "b", "2000");
+    json_decref(cache_remove(cache, "shop", "b", "2000"));
     json_auto_t *list = json_pack("[o]", object("shop", "a", "10", NULL));
     assert_string_equal(told_changes(cache_replace(cache, NULL, list)), "*a@10");
     put(cache, "b", "11", NULL);

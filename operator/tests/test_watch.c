@@ -264,21 +264,25 @@ static void a_list_that_breaks_off_is_begun_again(void **state)
     end(f);
 }
 
-static void an_event_that_breaks_the_format_ends_the_watch_only(void **state)
+static void an_event_that_nobody_can_read_means_a_new_list(void **state)
 {
     struct fixture *f = *state;
     static const struct script_step steps[] = {
         {.wants = LIST, .body = PAGE("100", "", OBJECT("a", "1"))},
         {.wants = WATCH, .chunks = {EVENT("ADDED", OBJECT("b", "101")), "rubbish\n"}},
+        {.wants = LIST, .body = PAGE("102", "", OBJECT("a", "1") "," OBJECT("b", "102"))},
         {.wants = WATCH,
-         .chunks = {EVENT("MODIFIED", "{\"metadata\":{\"resourceVersion\":\"102\"}}")}},
+         .chunks = {EVENT("MODIFIED", "{\"metadata\":{\"resourceVersion\":\"103\"}}")}},
+        {.wants = LIST, .body = PAGE("103", "", OBJECT("a", "103") "," OBJECT("b", "102"))},
         {.wants = WATCH, .chunks = {EVENT("ADDED", "{\"metadata\":{\"name\":\"x\"}}")}},
-        {.wants = LIST, .body = PAGE("103", "", OBJECT("a", "1") "," OBJECT("b", "101"))},
-        {.wants = WATCH, .chunks = {EVENT("ADDED", OBJECT("c", "104"))}, .end = SCRIPT_HOLD}};
+        {.wants = LIST, .body = PAGE("104", "", OBJECT("a", "103") "," OBJECT("b", "102"))},
+        {.wants = WATCH, .chunks = {EVENT("ADDED", OBJECT("c", "105"))}, .end = SCRIPT_HOLD}};
     BEGIN(f, steps);
     assert_told(f, "+a@1");
     assert_told(f, "+b@101");
-    assert_told(f, "+c@104");
+    assert_told(f, "b@101>102");
+    assert_told(f, "a@1>103");
+    assert_told(f, "+c@105");
     end(f);
 }
 
@@ -291,7 +295,7 @@ static void of_two_watches_each_knows_its_namespace_only(void **state)
         {.wants = "GET /api/v1/namespaces/shop/pods?watch=true", .end = SCRIPT_HOLD}};
     json_auto_t *other = json_pack("{s:{s:s, s:s, s:s}}", "metadata", "namespace", "ops", "name",
                                    "z", "resourceVersion", "1");
-    json_auto_t *former = cache_put(f->cache, other);
+    json_decref(cache_put(f->cache, other));
     f->watch.namespace = "shop";
     f->watch.label_selector = "l";
     BEGIN(f, steps);
@@ -312,7 +316,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_watch_that_never_begins_is_begun_with_a_list, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_list_that_breaks_off_is_begun_again, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(an_event_that_breaks_the_format_ends_the_watch_only, set_up,
+        cmocka_unit_test_setup_teardown(an_event_that_nobody_can_read_means_a_new_list, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(of_two_watches_each_knows_its_namespace_only, set_up,
                                         tear_down),
