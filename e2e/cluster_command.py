@@ -8,16 +8,17 @@ import sys
 import kube_cluster
 from kube_cluster import Cluster
 
-USAGE = """usage: e2e/cluster up | down | status | renew-volumes
+USAGE = """usage: e2e/cluster up | load | renew-volumes | status | down
        e2e/cluster exec COMMAND...
        e2e/cluster kubectl ARGUMENT...
 
 A Kubernetes of two nodes, `eu` and `us`, on this machine; see e2e/kube_cluster.py. Needs root.
 
   up             brings it up; what an earlier one left is removed first
-  down           removes it and all that it started
-  status         tells what runs
+  load           gives the nodes the images that `e2e/images --tests` made
   renew-volumes  replaces volumes whose claims are gone by empty ones
+  status         tells what runs
+  down           removes it and all that it started
   exec           runs a command in the cluster's network, with KUBECONFIG set and kubectl and helm in PATH
   kubectl        the same as `exec kubectl`
 """
@@ -49,6 +50,11 @@ def status(cluster: Cluster) -> int:
     return execute(cluster, ["kubectl", "get", "nodes,persistentvolumes"])
 
 
+def load(cluster: Cluster) -> int:
+    cluster.load_images()
+    return 0
+
+
 def renew_volumes(cluster: Cluster) -> int:
     with cluster.inside():
         cluster.renew_volumes()
@@ -62,7 +68,7 @@ def execute(cluster: Cluster, command: list[str]) -> int:
 
 def main(argv: list[str]) -> int:
     cluster = Cluster()
-    commands = {"up": up, "down": down, "status": status, "renew-volumes": renew_volumes}
+    commands = {"up": up, "load": load, "renew-volumes": renew_volumes, "status": status, "down": down}
     match argv:
         case [name] if name in commands:
             return commands[name](cluster)

@@ -23,7 +23,7 @@ class Cgroup:
         self.path = path
         single = (_MOUNT / "cgroup.controllers").exists()
         self._roots = [_MOUNT] if single else sorted({root.resolve() for root in _MOUNT.iterdir()
-                                                      if (root / "tasks").exists()})
+                                                      if (root / "cgroup.procs").exists()})
 
     def make(self) -> "Cgroup":
         for root in self._roots:

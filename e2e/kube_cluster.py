@@ -24,6 +24,7 @@ from s3 import S3Store, gateway, gateway_environment
 
 HOME = Path("/tmp/lifeboat-cluster")  # short, for Unix sockets; one a machine, as are the names of the namespaces
 CGROUP = "/lifeboat-e2e"
+IMAGES = host.CHECKOUT / "build" / "images"
 DEVICE = "wan"
 DNS = "10.252.0.10"
 STORE_PORT = 7070
@@ -85,18 +86,19 @@ class Node:
 
     # Images
 
-    def import_image(self, archive: Path) -> None:
-        self._ctr("images", "import", archive)
+    def load(self, archive: Path) -> None:
+        """Imports an image, unless it was imported already."""
+        loaded = self.home / "loaded" / archive.name
+        if not loaded.exists() or loaded.stat().st_mtime < archive.stat().st_mtime:
+            self._ctr("images", "import", archive)
+            loaded.touch()
 
-    def has_image(self, name: str) -> bool:
-        return name in self._ctr("images", "list", "--quiet").split()
-
-    def _ctr(self, *arguments) -> str:
-        return host.run(["ctr", "--address", self.socket, "--namespace", "k8s.io", *arguments], privileged=True).stdout
+    def _ctr(self, *arguments) -> None:
+        host.run(["ctr", "--address", self.socket, "--namespace", "k8s.io", *arguments], privileged=True)
 
     def configure(self) -> None:
         """Writes the files of containerd and kubelet."""
-        for name in ("cni", "static", "kubelet", "volumes"):
+        for name in ("cni", "static", "kubelet", "loaded", "volumes"):
             (self.home / name).mkdir()
         self.cgroup.make()
         (self.home / "containerd.toml").write_text(f"""version = 2
@@ -215,6 +217,12 @@ class Cluster:
         """What kubectl prints. Only from inside; options are those of host.run."""
         return host.run([kube.program("kubectl"), f"--kubeconfig={self.kubeconfig}", *arguments], privileged=True,
                         **options).stdout
+
+    def load_images(self) -> None:
+        """Gives the nodes what `e2e/images --tests` made."""
+        for archive in sorted(IMAGES.glob("*.tar")):
+            for node in self.nodes.values():
+                node.load(archive)
 
     # Faults
 
