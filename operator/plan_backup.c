@@ -299,6 +299,14 @@ static void plan_without_policy(const struct backup_facts *facts, struct backup_
          backup->policy);
 }
 
+/* Somebody's finalizer keeps it; most are just gone (see orphans). */
+static void plan_deleted(const struct backup_facts *facts, struct backup_plan *plan)
+{
+    if (current(facts))
+        cancel(facts, plan);
+    fail(facts, plan, "Canceled", "the Backup is being deleted");
+}
+
 static void plan_pending(const struct backup_facts *facts, struct backup_plan *plan)
 {
     const struct backup_object *backup = facts->backup;
@@ -317,7 +325,7 @@ static void plan_pending(const struct backup_facts *facts, struct backup_plan *p
                     facts->ahead ? ", as it waited for Backup " : "",
                     facts->ahead ? facts->ahead : "");
     if (facts->ahead)
-        return wait(plan, 60000, "waits for Backup '%s' of the same policy", facts->ahead);
+        return wait(plan, LOOK_MS, "waits for Backup '%s' of the same policy", facts->ahead);
     plan_next(facts, plan);
 }
 
@@ -326,6 +334,8 @@ void backup_plan(const struct backup_facts *facts, struct backup_plan *ret_plan)
     *ret_plan = (struct backup_plan){.step = BACKUP_STEP_REST};
     if (facts->backup->run.outcome != RUN_OPEN)
         ret_plan->verdict.outcome = facts->backup->run.outcome;
+    else if (facts->backup->run.deleted)
+        plan_deleted(facts, ret_plan);
     else if (!facts->policy_found)
         plan_without_policy(facts, ret_plan);
     else if (current(facts))

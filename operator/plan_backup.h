@@ -28,7 +28,6 @@ struct backup_facts {
     struct standing standing; /* what the sidecar of its pod said */
     const char *other_uid;    /* another pod whose sidecar can be asked; NULL: none */
     struct standing other;    /* what that one said of it */
-    const struct source_candidate *candidates; /* of the choice */
 };
 
 enum backup_step {

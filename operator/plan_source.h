@@ -14,7 +14,6 @@
 #include "operator/run.h"
 
 enum {
-    SOURCE_CANDIDATES_MAX = 64,
     SOURCE_FALLBACK_GRACE_MS = 2 * 60000, /* for a standby that may still come */
     SOURCE_GRACE_MS = 10 * 60000,         /* for any pod that will do */
 };

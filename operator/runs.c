@@ -5,14 +5,13 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "common/clock.h"
 #include "common/metrics.h"
 #include "common/own.h"
 
 enum { KEY_BYTES = 64 + 64 + 2 };
 
 struct families {
-    struct metric_family *total, *duration, *bytes, *stored, *last_success;
+    struct metric_family *total, *duration, *bytes, *stored;
 };
 
 struct runs {
@@ -68,6 +67,20 @@ void runs_give_turn(struct runs *runs, const char *namespace, const char *policy
     pthread_mutex_unlock(&runs->lock);
 }
 
+void runs_forget(struct runs *runs, const char *namespace, const char *policy)
+{
+    const char *const values[] = {namespace, policy};
+    metric_forget(runs->running, values, 2);
+    const struct families *const both[] = {&runs->backups, &runs->restores};
+    for (size_t i = 0; i < ARRAY_SIZE(both); i++) {
+        metric_forget(both[i]->total, values, 2);
+        metric_forget(both[i]->duration, values, 2);
+        metric_forget(both[i]->bytes, values, 2);
+        if (both[i]->stored)
+            metric_forget(both[i]->stored, values, 2);
+    }
+}
+
 void runs_count_running(struct runs *runs, const char *namespace, const char *policy,
                         unsigned running)
 {
@@ -80,7 +93,6 @@ static void count_success(const struct families *families, const struct runs_end
     metric_add(families->bytes, policy, (double)end->bytes);
     if (families->stored)
         metric_add(families->stored, policy, (double)end->bytes_stored);
-    metric_set(families->last_success, policy, (double)clock_now_ms() / 1000);
 }
 
 void runs_count_end(struct runs *runs, const struct runs_end *end)
@@ -110,9 +122,6 @@ static void declare(struct runs *runs, struct metrics *metrics)
                                  "Bytes that backups read from databases.", policy_labels, NULL),
         .stored = metrics_declare(metrics, METRIC_COUNTER, "lifeboat_backup_stored_bytes_total",
                                   "Bytes that backups put into each region.", policy_labels, NULL),
-        .last_success =
-            metrics_declare(metrics, METRIC_GAUGE, "lifeboat_backup_last_success_timestamp_seconds",
-                            "When a backup succeeded last.", policy_labels, NULL),
     };
     runs->restores = (struct families){
         .total = metrics_declare(metrics, METRIC_COUNTER, "lifeboat_restores_total",
@@ -122,9 +131,6 @@ static void declare(struct runs *runs, struct metrics *metrics)
                             "How long restores took, with all attempts.", restore_labels, seconds),
         .bytes = metrics_declare(metrics, METRIC_COUNTER, "lifeboat_restore_written_bytes_total",
                                  "Bytes that restores wrote.", policy_labels, NULL),
-        .last_success = metrics_declare(metrics, METRIC_GAUGE,
-                                        "lifeboat_restore_last_success_timestamp_seconds",
-                                        "When a restore succeeded last.", policy_labels, NULL),
     };
 }
 

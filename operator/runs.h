@@ -32,7 +32,8 @@ struct runs_end {
     uint64_t bytes_stored; /* of a Backup */
     uint64_t bytes;        /* read by a Backup, written by a RestoreJob */
 };
-/* lifeboat_backups_total{…,result}, lifeboat_backup_duration_seconds, …_read_bytes_total,
- * …_stored_bytes_total
- * and …_last_success_timestamp_seconds; the same for restores. */
+/* lifeboat_backups_total{…,type,result}, lifeboat_backup_duration_seconds,
+ * lifeboat_backup_read_bytes_total and …_stored_bytes_total; the same of restores. */
 void runs_count_end(struct runs *runs, const struct runs_end *end);
+/* The policy is gone, and all of that with it. */
+void runs_forget(struct runs *runs, const char *namespace, const char *policy);

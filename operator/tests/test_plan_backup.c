@@ -317,6 +317,15 @@ static void a_run_whose_policy_goes_is_canceled(void **state)
     expect(scene, BACKUP_STEP_REST, RUN_FAILED, "PolicyDeleted");
 }
 
+static void a_run_whose_backup_is_being_deleted_is_canceled(void **state)
+{
+    (void)state;
+    struct scene *scene = scene_standing(STANDING_RUNNING);
+    scene->backup.run.deleted = true;
+    expect(scene, BACKUP_STEP_CANCEL, RUN_FAILED, "Canceled");
+    ends_attempt(scene, "Canceled");
+}
+
 static void what_is_set_or_changed_meanwhile_does_not_end_a_run(void **state)
 {
     (void)state;
@@ -469,6 +478,7 @@ int main(void)
         cmocka_unit_test(no_attempt_begins_after_the_deadline),
         cmocka_unit_test(a_run_beyond_its_deadline_is_canceled_and_then_given_up),
         cmocka_unit_test(a_run_whose_policy_goes_is_canceled),
+        cmocka_unit_test(a_run_whose_backup_is_being_deleted_is_canceled),
         cmocka_unit_test(what_is_set_or_changed_meanwhile_does_not_end_a_run),
         cmocka_unit_test(success_says_where_the_backup_is),
         cmocka_unit_test(a_commit_that_nobody_heard_of_is_found_in_the_bucket),

@@ -245,11 +245,11 @@ static void each_pod_says_what_it_lacks(void **state)
 static void many_pods_are_counted_where_they_do_not_fit(void **state)
 {
     (void)state;
-    struct source_candidate pods[SOURCE_CANDIDATES_MAX];
-    for (size_t i = 0; i < SOURCE_CANDIDATES_MAX; i++)
+    struct source_candidate pods[64];
+    for (size_t i = 0; i < ARRAY_SIZE(pods); i++)
         pods[i] = BUT(standby, c.config_error = "a long story that fills the message up, and more");
     struct source_facts facts = {
-        .generation = 3, .waited_ms = LATER, .candidates = pods, .count = SOURCE_CANDIDATES_MAX};
+        .generation = 3, .waited_ms = LATER, .candidates = pods, .count = ARRAY_SIZE(pods)};
     struct source_choice choice;
     source_choose(&facts, &choice);
     assert_non_null(strstr(choice.message, " more)"));

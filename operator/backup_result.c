@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "operator/backup_result.h"
+
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/own.h"
+#include "operator/backup_object.h"
+#include "operator/run_status.h"
+
+enum { REGION_MAX = 63 };
+
+/* Texts of the summary, their names in the status, and how long the schema lets them be. */
+static const struct {
+    const char *from, *to;
+    size_t max;
+} texts[] = {
+    {"id", "backupID", 32},
+    {"parent", "parent", 32},
+    {"changeSource", "changeSource", 32},
+    {"startLSN", "startLSN", 17},
+    {"stopLSN", "stopLSN", 17},
+    {"started", "started", 40},
+    {"finished", "finished", 40},
+    {"systemIdentifier", "systemIdentifier", 20},
+    {"sha256", "manifestSHA256", 64},
+    {"fallback", "fallback", RUN_MESSAGE_BYTES * 4}, /* cut when it is put */
+};
+
+static const char *text_of(const json_t *summary, const char *name)
+{
+    return json_string_value(json_object_get(summary, name));
+}
+
+/* A list of the schema's type "set": each once. */
+static void put_regions(json_t *status, const json_t *summary, const char *name)
+{
+    json_auto_t *once = json_object();
+    json_t *regions = json_array();
+    size_t index;
+    json_t *region;
+    json_array_foreach(json_object_get(summary, name), index, region)
+    {
+        const char *text = json_string_value(region);
+        if (!text || strlen(text) > REGION_MAX || json_object_get(once, text))
+            continue;
+        json_object_set(once, text, region);
+        json_array_append(regions, region);
+    }
+    if (json_array_size(regions) > 0)
+        json_object_set(status, name, regions);
+    json_decref(regions);
+}
+
+static void put_duration(json_t *status, const json_t *summary)
+{
+    int64_t started_ms, finished_ms;
+    const char *started = text_of(summary, "started"), *finished = text_of(summary, "finished");
+    if (started && finished && clock_parse(started, &started_ms) &&
+        clock_parse(finished, &finished_ms))
+        run_status_set_duration(status, "duration", finished_ms - started_ms);
+}
+
+void backup_result_put(json_t *status, const json_t *summary)
+{
+    static const char *const numbers[] = {"timeline",    "bytesTotal",  "bytesRead",
+                                          "bytesStored", "bytesReused", "files",
+                                          "pageErrors",  "versionNum",  NULL};
+    for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+        const char *text = text_of(summary, texts[i].from);
+        if (text && strlen(text) <= texts[i].max)
+            run_status_set_text(status, texts[i].to, text);
+    }
+    run_status_set_text(status, "type", backup_object_type_name(text_of(summary, "type")));
+    run_status_take_over(status, summary, numbers);
+    put_regions(status, summary, "regions");
+    put_regions(status, summary, "missingRegions");
+    put_duration(status, summary);
+    json_int_t stored = json_integer_value(json_object_get(summary, "bytesStored"));
+    run_status_set_size(status, "size", stored > 0 ? (uint64_t)stored : 0);
+}
