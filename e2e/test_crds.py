@@ -130,7 +130,7 @@ def test_the_documentation_names_every_field_of_status(definitions, plural):
     words = set(re.findall(r"\w+", " ".join(re.findall(r"`([^`]*)`", chapter))))
     shared = {"type", "status", "reason", "message", "lastTransitionTime"}
     attempts = {"pod", "podUID", "started", "finished", "reason", "error", "phase", "bytes", "totalBytes", "files",
-                "percent"}
+                "percent", "updated"}
     for path, _ in nodes(part(definitions[plural], "status"), "status"):
         name = re.sub(r"\[\]$", "", path).rpartition(".")[2]
         if name != "status" and not (".conditions[]" in path and name in shared | {"observedGeneration"}):
@@ -171,6 +171,8 @@ ACCEPTED = {
                                "sslMode": "verify-full"}},
     "most work at once": {"compression": {"level": 19}, "parallelism": {"workers": 64, "uploads": 64}},
     "schedules": {"schedules": [{"name": f"s{i}", "cron": "0 3 * * *"} for i in range(16)]},
+    "suspended schedules without a region to write to": {
+        "regions": [region(access="ReadOnly", file={"path": "/b"})], "suspend": True, **schedule()},
     "a schedule with everything": schedule(type="Incremental", timeZone="America/Argentina/Buenos_Aires",
                                            jitterSeconds=86400, startingDeadlineSeconds=2678400),
     "a longest name": schedule(name="a" * 20),
@@ -261,6 +263,9 @@ REFUSED = {
     "a level": ({"compression": {"level": 20}}, "spec.compression.level", "less than or equal to 19"),
     "workers": ({"parallelism": {"workers": 0}}, "spec.parallelism.workers", "greater than or equal to 1"),
     "uploads": ({"parallelism": {"uploads": 65}}, "spec.parallelism.uploads", "less than or equal to 64"),
+    "schedules without a region to write to": (
+        {"regions": [region(access="ReadOnly", file={"path": "/b"})], **schedule()}, "spec.schedules",
+        "no region has access: ReadWrite, so no backup can be made"),
     "seventeen schedules": ({"schedules": [{"name": f"s{i}", "cron": "@daily"} for i in range(17)]}, "spec.schedules",
                             "at most 16"),
     "a schedule twice": ({"schedules": [{"name": "a", "cron": "@daily"}, {"name": "a", "cron": "@hourly"}]},

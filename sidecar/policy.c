@@ -271,7 +271,7 @@ static int read_spec(struct policy *policy, struct fields *root)
         return -1;
     if (read_encryption(policy, &spec) < 0 || read_effort(policy, &spec) < 0)
         return -1;
-    if (check_limits(&spec) < 0 || policy_operator_check(&spec) < 0)
+    if (check_limits(&spec) < 0 || policy_operator_check(&spec, policy->quorum > 0) < 0)
         return -1;
     return fields_end(&spec);
 }

@@ -36,11 +36,15 @@ static void check_name(struct fields *fields, const char **names, size_t count)
         fields_fail(fields, "name", "'%s' is there twice", names[count]);
 }
 
-static int check_schedules(struct fields *spec)
+static int check_schedules(struct fields *spec, bool possible)
 {
     static const char *const types[] = {"Full", "Differential", "Incremental", NULL};
     const char *names[SCHEDULES_MAX];
     size_t count = fields_array(spec, "schedules", SCHEDULES_MAX);
+    if (count > 0 && !possible)
+        fields_fail(spec, "schedules",
+                    "no region has access: ReadWrite, so no backup can be made: remove the "
+                    "schedules, or set suspend: true");
     for (size_t i = 0; i < count; i++) {
         struct fields schedule;
         fields_array_object(spec, "schedules", i, &schedule);
@@ -132,15 +136,16 @@ static int check_sidecar(struct fields *spec)
     return fields_end(&sidecar);
 }
 
-int policy_operator_check(struct fields *spec)
+int policy_operator_check(struct fields *spec, bool writable)
 {
     static const char *const retention[] = {"fulls",   "windowDays", "daily",   "weekly",
                                             "monthly", "yearly",     "minimum", NULL};
     static const char *const objectives[] = {"recoveryPointSeconds", "recoveryTimeSeconds",
                                              "backupSeconds", NULL};
-    fields_bool(spec, "suspend", false);
+    bool suspended = fields_bool(spec, "suspend", false);
     fields_integer(spec, "deadlineSeconds", 1, MONTH_SECONDS, 1);
-    if (check_schedules(spec) < 0 || check_integers(spec, "retention", retention, KEEP_MAX) < 0 ||
+    if (check_schedules(spec, writable || suspended) < 0 ||
+        check_integers(spec, "retention", retention, KEEP_MAX) < 0 ||
         check_integers(spec, "objectives", objectives, MONTH_SECONDS) < 0)
         return -1;
     if (check_verification(spec) < 0 || check_drills(spec) < 0)

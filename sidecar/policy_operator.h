@@ -7,9 +7,12 @@
  */
 #pragma once
 
+#include <stdbool.h>
+
 #include "common/error.h"
 
 struct fields;
 
-/* Asks spec for all those members. -1: the error is where spec keeps it. */
-MUST_CHECK int policy_operator_check(struct fields *spec);
+/* Asks spec for all those members. writable: some region may be written to. -1: the error is where
+ * spec keeps it. */
+MUST_CHECK int policy_operator_check(struct fields *spec, bool writable);

@@ -226,6 +226,26 @@ static void without_writable_regions_there_is_no_quorum(void **state)
     assert_int_equal(policy->encryption.key_count, 0);
 }
 
+static void schedules_need_a_region_to_write_to_unless_they_are_suspended(void **state)
+{
+    (void)state;
+    static const char format[] = "apiVersion: lifeboat.dev/v1alpha1\n"
+                                 "kind: BackupPolicy\n"
+                                 "metadata: {name: a}\n"
+                                 "spec:\n"
+                                 "  suspend: %s\n"
+                                 "  regions:\n"
+                                 "  - {name: x, access: ReadOnly, file: {path: /b}}\n"
+                                 "  encryption: {mode: None}\n"
+                                 "  schedules: [{name: a, cron: 0 3 * * *}]\n";
+    CLEANUP(own_freep) char *active = own_format(format, "false");
+    CLEANUP(own_freep) char *suspended = own_format(format, "true");
+    CLEANUP(policy_freep) struct policy *policy = parse(suspended);
+    assert_int_equal(policy->quorum, 0);
+    expect_error(active, "p.yaml:9: spec.schedules: no region has access: ReadWrite, so no backup "
+                         "can be made: remove the schedules, or set suspend: true");
+}
+
 static void a_region_is_found_by_its_name(void **state)
 {
     (void)state;
@@ -572,6 +592,7 @@ int main(void)
         cmocka_unit_test(every_policy_in_the_reference_is_accepted),
         cmocka_unit_test(what_kubectl_prints_is_accepted),
         cmocka_unit_test(without_writable_regions_there_is_no_quorum),
+        cmocka_unit_test(schedules_need_a_region_to_write_to_unless_they_are_suspended),
         cmocka_unit_test(a_region_is_found_by_its_name),
         cmocka_unit_test(another_kind_of_document_is_refused),
         cmocka_unit_test(bad_metadata_is_named),
