@@ -85,7 +85,7 @@ static bool has_no_sidecar(const struct policy_conditions_facts *facts, struct c
     const struct policy_view_pod *pod = first_troubled(facts->view);
     if (facts->view->connected > 0)
         return false;
-    condition_set(ready, CONDITION_FALSE, "NoSidecar", "pod '%s' %s", pod ? pod->member->name : "",
+    condition_set(ready, CONDITION_FALSE, "NoSidecar", "pod '%s': %s", pod ? pod->member->name : "",
                   pod ? pod->message : "");
     return true;
 }
@@ -101,7 +101,7 @@ static bool is_not_loaded(const struct policy_conditions_facts *facts, struct co
             waiting = pod;
     }
     if (waiting)
-        condition_set(ready, CONDITION_FALSE, "NoConfiguration", "pod '%s' %s",
+        condition_set(ready, CONDITION_FALSE, "NoConfiguration", "pod '%s': %s",
                       waiting->member->name, waiting->message);
     return waiting;
 }
@@ -111,7 +111,7 @@ static bool has_strange_member(const struct policy_conditions_facts *facts, stru
     const struct policy_view_pod *one, *other;
     for (size_t i = 0; i < facts->view->pod_count; i++)
         if (facts->view->pods[i].foreign && !facts->view->pods[i].member->terminating) {
-            condition_set(ready, CONDITION_FALSE, "MemberRefused", "pod '%s' %s",
+            condition_set(ready, CONDITION_FALSE, "MemberRefused", "pod '%s': %s",
                           facts->view->pods[i].member->name, facts->view->pods[i].message);
             return true;
         }
@@ -161,8 +161,8 @@ static bool has_no_database(const struct policy_conditions_facts *facts, struct 
             other = pod;
     }
     const struct policy_view_pod *pod = down ? down : other;
-    condition_set(ready, CONDITION_FALSE, down ? "DatabaseUnreachable" : "NoSidecar", "pod '%s' %s",
-                  pod ? pod->member->name : "", pod ? pod->message : "");
+    condition_set(ready, CONDITION_FALSE, down ? "DatabaseUnreachable" : "NoSidecar",
+                  "pod '%s': %s", pod ? pod->member->name : "", pod ? pod->message : "");
     return true;
 }
 
@@ -217,7 +217,7 @@ static bool is_degraded(const struct policy_conditions_facts *facts, struct cond
 {
     const struct policy_view_pod *pod = first_troubled(facts->view);
     if (pod)
-        condition_set(ready, CONDITION_TRUE, "Degraded", "pod '%s' %s", pod->member->name,
+        condition_set(ready, CONDITION_TRUE, "Degraded", "pod '%s': %s", pod->member->name,
                       pod->message);
     return pod;
 }

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The objects that are made for a policy: the ConfigMap lifeboat-<policy>, which is what its
+ * sidecars read, and a Backup for a slot. Pure.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <jansson.h>
+
+struct policy_spec;
+struct policy_spec_schedule;
+
+/* Results are the caller's (json_decref). policy: the object as the API server has it; bundle: the
+ * certificates that the channel is checked with (PEM); namespace: the operator's. */
+json_t *policy_config_map(const json_t *policy, const char *bundle, const char *namespace);
+/* Whether an object of that name is one that we made. */
+bool policy_config_map_is_ours(const json_t *object, const char *policy);
+/* Whether there already has all that wanted says. */
+bool policy_config_map_is_current(const json_t *there, const json_t *wanted);
+
+json_t *policy_slot_backup(const struct policy_spec *spec,
+                           const struct policy_spec_schedule *schedule, int64_t slot_ms);

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The parts of a policy's status that show what its pods, regions and Backups are like, as
+ * docs/resources.md describes them. What nobody can tell at the moment is taken over from the
+ * status before, which is better than nothing. Pure; results are the caller's (json_decref).
+ */
+#pragma once
+
+#include <jansson.h>
+
+struct policy_spec_schedule;
+struct policy_view;
+
+json_t *policy_status_pods(const struct policy_view *view);
+json_t *policy_status_regions(const struct policy_view *view, const json_t *before);
+json_t *policy_status_members(const struct policy_view *view); /* "2/3" */
+
+/* Of these Backups (an array) the one that succeeded last, of a schedule (NULL: of any); lent, or
+ * NULL. */
+const json_t *policy_status_newest(const json_t *backups, const char *schedule);
+/* lastBackup from that Backup (NULL: none), or from the status before if that is newer; or NULL. */
+json_t *policy_status_last_backup(const json_t *newest, const json_t *before);
+/* The element of a list of the status with that name, lent; or NULL. */
+const json_t *policy_status_find(const json_t *list, const char *name);

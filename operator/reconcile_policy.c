@@ -1,0 +1,384 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/own.h"
+#include "operator/agents.h"
+#include "operator/cache.h"
+#include "operator/certificate.h"
+#include "operator/kube.h"
+#include "operator/member.h"
+#include "operator/plan_policy.h"
+#include "operator/policy_memory.h"
+#include "operator/policy_objects.h"
+#include "operator/policy_view.h"
+#include "operator/reconcile.h"
+#include "operator/recorder.h"
+#include "operator/schedule.h"
+#include "operator/zone.h"
+
+enum { HEARTBEAT_SECONDS = 10, SOON_MS = 1000 };
+
+/* All that is known of one policy while it is looked at. */
+struct scene {
+    const struct reconcile *reconcile;
+    json_t *object;
+    struct policy_spec spec;
+    bool readable;                                        /* spec is valid */
+    char invalid[sizeof(((struct error *)0)->text) + 64]; /* "": nothing is */
+    char config_map_error[sizeof(((struct error *)0)->text) + 64];
+    struct policy_schedule_facts schedules[POLICY_SPEC_SCHEDULES_MAX];
+    struct zone *zones[POLICY_SPEC_SCHEDULES_MAX];
+    struct members members;
+    struct agent_view *agents; /* one a member */
+    struct policy_view view;
+    json_t *backups;
+};
+
+static void scene_done(struct scene *scene)
+{
+    for (size_t i = 0; i < POLICY_SPEC_SCHEDULES_MAX; i++)
+        zone_freep(&scene->zones[i]);
+    for (size_t i = 0; i < scene->members.count; i++)
+        agent_view_done(&scene->agents[i]);
+    own_freep(&scene->agents);
+    policy_view_done(&scene->view);
+    members_done(&scene->members);
+    json_decref(scene->backups);
+    json_decref(scene->object);
+}
+
+/* The first mistake is the one that is told. */
+static void find_invalid(struct scene *scene, size_t schedule, const char *field, const char *text)
+{
+    if (!*scene->invalid)
+        snprintf(scene->invalid, sizeof(scene->invalid), "spec.schedules[%zu].%s: %s", schedule,
+                 field, text);
+}
+
+static void read_schedule(struct scene *scene, size_t index)
+{
+    const struct policy_spec_schedule *schedule = &scene->spec.schedules[index];
+    struct policy_schedule_facts *facts = &scene->schedules[index];
+    struct civil_minute next;
+    struct error err;
+    if (cron_parse(&facts->cron, schedule->cron, &err) < 0) {
+        find_invalid(scene, index, "cron", err.text);
+        return;
+    }
+    if (zone_open(&scene->zones[index], schedule->time_zone, &err) < 0) {
+        find_invalid(scene, index, "timeZone", err.text);
+        return;
+    }
+    facts->zone = scene->zones[index];
+    facts->valid = cron_next(&facts->cron, zone_civil(facts->zone, clock_now_ms()), &next);
+    if (!facts->valid) {
+        error_set(&err, ERROR_PERMANENT, "'%s' never comes: correct day and month", schedule->cron);
+        find_invalid(scene, index, "cron", err.text);
+    }
+}
+
+static void read_members(struct scene *scene, const char *namespace, const char *name)
+{
+    const struct reconcile *reconcile = scene->reconcile;
+    members_load(&scene->members, reconcile->pods, reconcile->nodes, namespace, name);
+    scene->agents = own_alloc((scene->members.count + 1) * sizeof(*scene->agents));
+    for (size_t i = 0; i < scene->members.count; i++)
+        agents_view(reconcile->agents, scene->members.items[i].uid, &scene->agents[i]);
+    const struct policy_view_facts facts = {
+        .spec = &scene->spec,
+        .members = scene->members.items,
+        .agents = scene->agents,
+        .member_count = scene->members.count,
+        .monotonic_ms = clock_monotonic_ms(),
+        .leading_ms = reconcile->started_ms,
+    };
+    policy_view_init(&scene->view, &facts);
+}
+
+static void gather(struct scene *scene, const char *namespace, const char *name)
+{
+    struct error err;
+    scene->backups = cache_list(scene->reconcile->backups, namespace, name);
+    if (policy_spec_read(&scene->spec, scene->object, &err) < 0) {
+        snprintf(scene->invalid, sizeof(scene->invalid), "%s", err.text);
+        return;
+    }
+    scene->readable = true;
+    for (size_t i = 0; i < scene->spec.schedule_count; i++)
+        read_schedule(scene, i);
+    read_members(scene, namespace, name);
+}
+
+/* Makes the ConfigMap if there is none of that name. CONFLICT: there is one that is not ours. */
+static int create_config_map(const struct scene *scene, const struct kube_ref *ref,
+                             const json_t *wanted, json_t **ret_made, struct error *err)
+{
+    struct kube *kube = scene->reconcile->kube;
+    const struct kube_ref collection = {.resource = ref->resource, .namespace = ref->namespace};
+    json_auto_t *there = NULL;
+    if (kube_create(kube, &collection, wanted, ret_made, err) == 0)
+        return 0;
+    if (err->kind != ERROR_CONFLICT || kube_get(kube, ref, &there, err) < 0)
+        return -1;
+    const json_t *metadata = json_object_get(scene->object, "metadata");
+    const char *policy = json_string_value(json_object_get(metadata, "name"));
+    if (!policy_config_map_is_ours(there, policy))
+        return error_set(err, ERROR_CONFLICT,
+                         "the ConfigMap '%s' is there and was not made by Lifeboat (no label "
+                         "app.kubernetes.io/managed-by: lifeboat): remove it, or give the policy "
+                         "another name",
+                         ref->name);
+    return kube_apply(kube, ref, wanted, ret_made, err);
+}
+
+static int write_config_map(const struct scene *scene, const json_t *wanted, struct error *err)
+{
+    const struct reconcile *reconcile = scene->reconcile;
+    const json_t *metadata = json_object_get(wanted, "metadata");
+    const struct kube_ref ref = {
+        .resource = &kube_config_maps,
+        .namespace = json_string_value(json_object_get(metadata, "namespace")),
+        .name = json_string_value(json_object_get(metadata, "name")),
+    };
+    json_auto_t *there = cache_get(reconcile->config_maps, ref.namespace, ref.name);
+    json_t *made = NULL;
+    if (there && policy_config_map_is_current(there, wanted))
+        return 0;
+    int result = there ? kube_apply(reconcile->kube, &ref, wanted, &made, err)
+                       : create_config_map(scene, &ref, wanted, &made, err);
+    if (result == 0) {
+        json_decref(cache_put(reconcile->config_maps, made));
+        log_info("Wrote configuration", S("namespace", ref.namespace), S("configMap", ref.name));
+    }
+    json_decref(made);
+    return result;
+}
+
+/* What a person has to put right becomes a condition; what may pass by itself is an error. */
+static int ensure_config_map(struct scene *scene, struct error *err)
+{
+    const struct reconcile *reconcile = scene->reconcile;
+    CLEANUP(own_freep) char *bundle = certificate_bundle(reconcile->certificate);
+    if (!bundle)
+        return error_set(err, ERROR_TRANSIENT, "the channel's certificate is not there yet");
+    json_auto_t *wanted = policy_config_map(scene->object, bundle, reconcile->namespace);
+    if (write_config_map(scene, wanted, err) == 0)
+        return 0;
+    if (err->kind != ERROR_CONFLICT && err->kind != ERROR_PERMANENT)
+        return -1;
+    snprintf(scene->config_map_error, sizeof(scene->config_map_error), "%s", err->text);
+    return 0;
+}
+
+/* Whoever was here before, or a person, may have made it: that is as good. */
+static int create_backup(const struct scene *scene, const struct policy_slot *slot,
+                         struct error *err)
+{
+    const struct reconcile *reconcile = scene->reconcile;
+    const struct kube_ref collection = {.resource = &kube_backups,
+                                        .namespace = scene->spec.namespace};
+    json_auto_t *backup = policy_slot_backup(&scene->spec, slot->schedule, slot->slot_ms);
+    const char *name =
+        json_string_value(json_object_get(json_object_get(backup, "metadata"), "name"));
+    json_auto_t *made = NULL;
+    if (kube_create(reconcile->kube, &collection, backup, &made, err) < 0) {
+        if (err->kind == ERROR_CONFLICT)
+            return 0;
+        if (err->kind == ERROR_PERMANENT)
+            recorder_event(reconcile->recorder, scene->object, EVENT_WARNING, "BackupNotCreated",
+                           "Schedule", "Backup '%s' of schedule '%s' could not be created: %s",
+                           name, slot->schedule->name, err->text);
+        return -1;
+    }
+    json_decref(cache_put(reconcile->backups, made));
+    recorder_event(reconcile->recorder, scene->object, EVENT_NORMAL, "BackupCreated", "Schedule",
+                   "created Backup '%s' for schedule '%s'", name, slot->schedule->name);
+    log_info("Created backup", S("namespace", scene->spec.namespace), S("policy", scene->spec.name),
+             S("backup", name));
+    return 0;
+}
+
+static int create_backups(const struct scene *scene, const struct policy_plan *plan,
+                          struct error *err)
+{
+    for (size_t i = 0; i < plan->slot_count; i++)
+        if (plan->slots[i].due && create_backup(scene, &plan->slots[i], err) < 0)
+            return -1;
+    return 0;
+}
+
+/* Tells a sidecar which policy it serves, once a connection and generation. false: it could not be
+ * told now. */
+static bool assign(const struct scene *scene, size_t index)
+{
+    const struct reconcile *reconcile = scene->reconcile;
+    const struct member *member = &scene->members.items[index];
+    const struct agent_view *agent = &scene->agents[index];
+    const struct policy_told told = {
+        .namespace = scene->spec.namespace,
+        .policy = scene->spec.name,
+        .pod_uid = member->uid,
+        .region = *member->region ? member->region : NULL,
+        .generation = scene->spec.generation,
+        .connected_ms = agent->connected_ms,
+    };
+    if (!agent->connected || member->terminating ||
+        !policy_memory_tell(reconcile->policy_memory, &told))
+        return true;
+    const struct message message = {.type = MESSAGE_ASSIGN,
+                                    .assign = {.policy_namespace = told.namespace,
+                                               .policy = told.policy,
+                                               .region = told.region,
+                                               .generation = told.generation,
+                                               .heartbeat_seconds = HEARTBEAT_SECONDS}};
+    struct error err;
+    if (agents_send(reconcile->agents, member->uid, &message, &err) == 0)
+        return true;
+    policy_memory_untell(reconcile->policy_memory, member->uid);
+    return err.kind == ERROR_NOT_FOUND; /* its next connection brings us here again */
+}
+
+static bool assign_all(const struct scene *scene)
+{
+    bool told = true;
+    for (size_t i = 0; i < scene->members.count; i++)
+        told &= assign(scene, i);
+    return told;
+}
+
+static int write_status(const struct scene *scene, const json_t *status, struct error *err)
+{
+    const struct reconcile *reconcile = scene->reconcile;
+    const json_t *metadata = json_object_get(scene->object, "metadata");
+    const struct kube_ref ref = {
+        .resource = &kube_policies,
+        .namespace = json_string_value(json_object_get(metadata, "namespace")),
+        .name = json_string_value(json_object_get(metadata, "name")),
+        .subresource = "status",
+    };
+    json_auto_t *made = NULL;
+    json_auto_t *applied = json_pack("{s:O, s:O, s:{s:O, s:O, s:O}, s:O}", "apiVersion",
+                                     json_object_get(scene->object, "apiVersion"), "kind",
+                                     json_object_get(scene->object, "kind"), "metadata", "name",
+                                     json_object_get(metadata, "name"), "namespace",
+                                     json_object_get(metadata, "namespace"), "uid",
+                                     json_object_get(metadata, "uid"), "status", status);
+    if (json_equal(json_object_get(scene->object, "status"), status))
+        return 0;
+    if (kube_apply(reconcile->kube, &ref, applied, &made, err) < 0)
+        return err->kind == ERROR_NOT_FOUND ? 0 : error_wrap(err, "write the policy's status");
+    json_decref(cache_put(reconcile->policies, made));
+    return 0;
+}
+
+static const char *member_text(const json_t *object, const char *name)
+{
+    const char *text = json_string_value(json_object_get(object, name));
+    return text ? text : "";
+}
+
+/* What is on its way needs nobody to look. */
+static bool is_warning(const char *status, const char *reason)
+{
+    static const char *const quiet[] = {"NoBackup", "NoConfiguration"};
+    for (size_t i = 0; i < ARRAY_SIZE(quiet); i++)
+        if (strcmp(reason, quiet[i]) == 0)
+            return false;
+    return strcmp(status, "False") == 0 || strcmp(reason, "Degraded") == 0;
+}
+
+static void tell_condition(const struct scene *scene, const json_t *condition)
+{
+    const char *status = member_text(condition, "status");
+    const char *reason = member_text(condition, "reason");
+    const json_t *before = condition_find(scene->object, member_text(condition, "type"));
+    bool same = before && strcmp(member_text(before, "status"), status) == 0 &&
+                strcmp(member_text(before, "reason"), reason) == 0;
+    if (same || (!before && strcmp(status, "Unknown") == 0))
+        return;
+    recorder_event(scene->reconcile->recorder, scene->object,
+                   is_warning(status, reason) ? EVENT_WARNING : EVENT_NORMAL, reason, "Check",
+                   "%s is %s: %s", member_text(condition, "type"), status,
+                   member_text(condition, "message"));
+}
+
+static void tell_missed(const struct scene *scene, const struct policy_slot *slot)
+{
+    char last[CLOCK_TEXT_BYTES];
+    clock_format(slot->slot_ms, last);
+    policy_memory_missed(scene->reconcile->policy_memory, scene->spec.namespace, scene->spec.name,
+                         slot->schedule->name, slot->missed);
+    recorder_event(scene->reconcile->recorder, scene->object, EVENT_WARNING, "SlotsDropped",
+                   "Schedule",
+                   slot->due ? "%u slots of schedule '%s' went by before %s without a backup, "
+                               "because nobody was there to make them; the last one is made up for"
+                             : "%u slots of schedule '%s' until %s went by without a backup: it "
+                               "was later than startingDeadlineSeconds allow",
+                   slot->missed, slot->schedule->name, last);
+}
+
+static void tell(const struct scene *scene, const struct policy_plan *plan)
+{
+    struct policy_memory *memory = scene->reconcile->policy_memory;
+    size_t index;
+    const json_t *condition;
+    json_array_foreach(json_object_get(plan->status, "conditions"), index, condition)
+        tell_condition(scene, condition);
+    for (size_t i = 0; i < plan->slot_count; i++)
+        if (plan->slots[i].missed > 0)
+            tell_missed(scene, &plan->slots[i]);
+    policy_memory_show(memory, scene->object, plan->status);
+    for (size_t i = 0; i < scene->view.pod_count; i++) {
+        const struct message_state *state = scene->view.pods[i].state;
+        bool standby = state && state->database.reachable && state->database.standby;
+        policy_memory_lag(memory, scene->spec.namespace, scene->spec.name,
+                          scene->members.items[i].name, standby ? state->database.lag_seconds : -1);
+    }
+}
+
+static int obey(struct scene *scene, int64_t *ret_again_ms, struct error *err)
+{
+    if (ensure_config_map(scene, err) < 0)
+        return -1;
+    const struct policy_facts facts = {
+        .object = scene->object,
+        .spec = scene->readable ? &scene->spec : NULL,
+        .schedules = scene->schedules,
+        .view = scene->readable ? &scene->view : NULL,
+        .invalid = *scene->invalid ? scene->invalid : NULL,
+        .config_map_error = *scene->config_map_error ? scene->config_map_error : NULL,
+        .backups = scene->backups,
+        .now_ms = clock_now_ms(),
+    };
+    CLEANUP(policy_plan_done) struct policy_plan plan;
+    plan_policy(&facts, &plan);
+    /* in this order: a slot whose Backup was made and not written down is made again, and is there
+     * already; the other way round it would be lost */
+    if (create_backups(scene, &plan, err) < 0)
+        return -1;
+    bool told = assign_all(scene);
+    if (write_status(scene, plan.status, err) < 0)
+        return -1;
+    tell(scene, &plan);
+    *ret_again_ms = told || plan.again_ms < SOON_MS ? plan.again_ms : SOON_MS;
+    return 0;
+}
+
+int reconcile_policy(const struct reconcile *reconcile, const char *namespace, const char *name,
+                     int64_t *ret_again_ms, struct error *err)
+{
+    CLEANUP(scene_done) struct scene scene = {.reconcile = reconcile};
+    scene.object = cache_get(reconcile->policies, namespace, name);
+    const json_t *metadata = json_object_get(scene.object, "metadata");
+    *ret_again_ms = 0;
+    if (!scene.object || json_object_get(metadata, "deletionTimestamp")) {
+        policy_memory_forget(reconcile->policy_memory, namespace, name);
+        return 0;
+    }
+    gather(&scene, namespace, name);
+    return obey(&scene, ret_again_ms, err);
+}

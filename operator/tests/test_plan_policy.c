@@ -1,0 +1,640 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "common/clock.h"
+#include "common/own.h"
+#include "operator/agents.h"
+#include "operator/member.h"
+#include "operator/plan_policy.h"
+#include "operator/policy_view.h"
+#include "operator/zone.h"
+
+enum { PODS_MAX = 4, NOW_MONOTONIC_MS = 10 * 60 * 1000, LEADING_MS = 0 };
+
+/* A pod as the scenes below name it; the fields that are NULL have a value that is fine. */
+struct pod {
+    const char *name, *region;
+    const char *config_map;
+    const char *sidecar; /* "none", "waiting", else running */
+    bool terminating;
+    const char *state; /* members of a state message; NULL: never heard of */
+    int64_t silent_ms; /* not connected for so long; 0: connected */
+    const char *region_error;
+};
+
+struct scene {
+    const char *why;
+    const char *spec; /* NULL: two regions, eu and us */
+    struct pod pods[PODS_MAX];
+    const char *config_map_error;
+    const char *backups; /* an array */
+    const char *status;  /* of before */
+    int64_t leading_ms;  /* for so long; 0: ten minutes */
+    const char *condition, *expected, *reason, *text;
+};
+
+struct facts {
+    json_t *object, *backups;
+    struct policy_spec spec;
+    struct member members[PODS_MAX];
+    struct agent_view agents[PODS_MAX];
+    json_t *pods[PODS_MAX];
+    size_t pod_count;
+    struct policy_view view;
+    struct policy_schedule_facts schedules[POLICY_SPEC_SCHEDULES_MAX];
+    struct zone *zone;
+    bool readable;
+    struct error invalid;
+};
+
+static json_t *load(const char *text)
+{
+    json_error_t error;
+    json_t *value = json_loads(text, 0, &error);
+    if (!value)
+        fail_msg("bad JSON in a test: %s: %s", text, error.text);
+    return value;
+}
+
+#define REGIONS                                                                                    \
+    "\"regions\": [{\"name\": \"eu\", \"s3\": {\"bucket\": \"b\", \"credentials\": \"eu\"}},"      \
+    " {\"name\": \"us\", \"s3\": {\"bucket\": \"b\", \"credentials\": \"us\"}}]"
+
+#define DATABASE(role)                                                                             \
+    "\"database\": {\"reachable\": true, \"role\": \"" role "\", \"versionNum\": 170002,"          \
+    " \"systemIdentifier\": \"7\", \"timeline\": 1}"
+#define DOWN "\"database\": {\"reachable\": false, \"error\": \"connection refused\"}"
+#define REGION(name, backups, last)                                                                \
+    "{\"name\": \"" name "\", \"reachable\": true, \"backups\": " backups ", \"bytes\": 1000,"     \
+    " \"lastBackup\": \"" last "\"}"
+#define BAD_REGION(name)                                                                           \
+    "{\"name\": \"" name "\", \"reachable\": false, \"error\": \"403 AccessDenied\","              \
+    " \"backups\": 0, \"bytes\": 0}"
+#define OLD "20261120T030000Z-full-aaaa"
+#define NEW "20261121T030000Z-full-bbbb"
+#define BOTH "\"regions\": [" REGION("eu", "2", NEW) "," REGION("us", "2", NEW) "]"
+#define LOADED "\"generation\": 3,"
+#define FINE LOADED DATABASE("primary") "," BOTH
+#define STANDBY LOADED DATABASE("standby") "," BOTH
+
+static void read_agent(const struct pod *pod, struct agent_view *view)
+{
+    struct error err = {.text = ""};
+    *view = (struct agent_view){.known = false};
+    if (!pod->state)
+        return;
+    CLEANUP(own_freep)
+    char *text = own_format("{\"version\": 1, \"type\": \"state\", %s}", pod->state);
+    if (message_parse(&view->state, text, strlen(text), &err) < 0)
+        fail_msg("%s: %s", text, err.text);
+    view->known = true;
+    view->connected = view->fresh = pod->silent_ms == 0;
+    view->heard_ms = NOW_MONOTONIC_MS - (pod->silent_ms ? pod->silent_ms : 1000);
+}
+
+static json_t *make_pod(const struct pod *pod)
+{
+    const char *name = pod->name ? pod->name : "shop-0";
+    bool none = pod->sidecar && strcmp(pod->sidecar, "none") == 0;
+    bool waiting = pod->sidecar && strcmp(pod->sidecar, "waiting") == 0;
+    json_t *object = json_pack(
+        "{s:{s:s, s:s, s:s, s:{s:s}}, s:{s:[{s:s, s:{s:s}}], s:[{s:s, s:[{s:s}]}]},"
+        " s:{s:s, s:[{s:s, s:o}]}}",
+        "metadata", "namespace", "default", "name", name, "uid", name, "annotations",
+        "lifeboat.dev/region", pod->region ? pod->region : "eu", "spec", "volumes", "name", "c",
+        "configMap", "name", pod->config_map ? pod->config_map : "lifeboat-shop", "initContainers",
+        "name", none ? "other" : "lifeboat", "volumeMounts", "name", "c", "status", "phase",
+        "Running", "initContainerStatuses", "name", none ? "other" : "lifeboat", "state",
+        waiting ? json_pack("{s:{s:s}}", "waiting", "reason", "ImagePullBackOff")
+                : json_pack("{s:{}}", "running"));
+    if (pod->terminating)
+        json_object_set_new(json_object_get(object, "metadata"), "deletionTimestamp",
+                            json_string("2026-11-21T08:00:00Z"));
+    return object;
+}
+
+static void gather(const struct scene *scene, struct facts *facts)
+{
+    struct error err = {.text = ""};
+    *facts = (struct facts){.backups = load(scene->backups ? scene->backups : "[]")};
+    facts->object = json_pack("{s:s, s:s, s:{s:s, s:s, s:s, s:i, s:s}, s:o}", "apiVersion",
+                              "lifeboat.dev/v1alpha1", "kind", "BackupPolicy", "metadata", "name",
+                              "shop", "namespace", "default", "uid", "u1", "generation", 3,
+                              "creationTimestamp", "2026-11-21T08:00:00Z", "spec",
+                              load(scene->spec ? scene->spec : "{" REGIONS "}"));
+    if (scene->status)
+        json_object_set_new(facts->object, "status", load(scene->status));
+    facts->readable = policy_spec_read(&facts->spec, facts->object, &facts->invalid) == 0;
+    while (facts->pod_count < PODS_MAX && scene->pods[facts->pod_count].name) {
+        size_t i = facts->pod_count++;
+        facts->pods[i] = make_pod(&scene->pods[i]);
+        assert_int_equal(member_read(&facts->members[i], facts->pods[i], &err), 0);
+        if (scene->pods[i].region_error)
+            snprintf(facts->members[i].region_error, sizeof(facts->members[i].region_error), "%s",
+                     scene->pods[i].region_error);
+        read_agent(&scene->pods[i], &facts->agents[i]);
+    }
+    const struct policy_view_facts view = {
+        .spec = &facts->spec,
+        .members = facts->members,
+        .agents = facts->agents,
+        .member_count = facts->pod_count,
+        .monotonic_ms = NOW_MONOTONIC_MS,
+        .leading_ms = scene->leading_ms ? NOW_MONOTONIC_MS - scene->leading_ms : LEADING_MS,
+    };
+    if (facts->readable)
+        policy_view_init(&facts->view, &view);
+    assert_int_equal(zone_open(&facts->zone, NULL, &err), 0);
+    for (size_t i = 0; facts->readable && i < facts->spec.schedule_count; i++) {
+        assert_int_equal(cron_parse(&facts->schedules[i].cron, facts->spec.schedules[i].cron, &err),
+                         0);
+        facts->schedules[i].zone = facts->zone;
+        facts->schedules[i].valid = true;
+    }
+}
+
+static void facts_done(struct facts *facts)
+{
+    for (size_t i = 0; i < facts->pod_count; i++) {
+        json_decref(facts->pods[i]);
+        message_clear(&facts->agents[i].state);
+    }
+    policy_view_done(&facts->view);
+    zone_freep(&facts->zone);
+    json_decref(facts->object);
+    json_decref(facts->backups);
+}
+
+static void plan_scene(const struct scene *scene, struct facts *facts, const char *now,
+                       struct policy_plan *ret_plan)
+{
+    gather(scene, facts);
+    struct policy_facts all = {
+        .object = facts->object,
+        .spec = facts->readable ? &facts->spec : NULL,
+        .schedules = facts->schedules,
+        .view = facts->readable ? &facts->view : NULL,
+        .invalid = facts->readable ? NULL : facts->invalid.text,
+        .config_map_error = scene->config_map_error,
+        .backups = facts->backups,
+    };
+    assert_true(clock_parse(now, &all.now_ms));
+    plan_policy(&all, ret_plan);
+}
+
+static const char *text_at(const json_t *object, const char *name)
+{
+    const char *text = json_string_value(json_object_get(object, name));
+    return text ? text : "(none)";
+}
+
+static void check(const struct scene *scene)
+{
+    CLEANUP(facts_done) struct facts facts;
+    CLEANUP(policy_plan_done) struct policy_plan plan;
+    plan_scene(scene, &facts, "2026-11-21T12:00:00Z", &plan);
+    json_auto_t *object = json_pack("{s:O}", "status", plan.status);
+    const json_t *found = condition_find(object, scene->condition ? scene->condition : "Ready");
+    if (strcmp(text_at(found, "status"), scene->expected) != 0 ||
+        strcmp(text_at(found, "reason"), scene->reason) != 0 ||
+        (scene->text && !strstr(text_at(found, "message"), scene->text)))
+        fail_msg("%s: %s %s: %s", scene->why, text_at(found, "status"), text_at(found, "reason"),
+                 text_at(found, "message"));
+}
+
+static void readiness_names_what_stands_in_the_way(void **state)
+{
+    static const struct scene scenes[] = {
+        {.why = "all is well",
+         .pods = {{.name = "shop-0", .state = FINE}},
+         .expected = "True",
+         .reason = "Ready",
+         .text = "1 of 1 sidecars are connected, all of 2 regions"},
+        {.why = "suspended",
+         .spec = "{" REGIONS ", \"suspend\": true}",
+         .pods = {{.name = "shop-0", .state = FINE}},
+         .expected = "True",
+         .reason = "Suspended"},
+        {.why = "got past admission",
+         .spec = "{" REGIONS ", \"quorum\": 3}",
+         .expected = "False",
+         .reason = "Invalid",
+         .text = "spec.quorum: 3 regions"},
+        {.why = "refused field",
+         .spec = "{" REGIONS ", \"limits\": {\"readBytesPerSecond\": 1}}",
+         .pods = {{.name = "shop-0", .state = FINE}},
+         .expected = "False",
+         .reason = "Unsupported",
+         .text = "no backup can be made: spec.limits: "},
+        {.why = "fields that nothing happens for",
+         .spec = "{" REGIONS ", \"retention\": {\"fulls\": 1}, \"wal\": {\"mode\": \"Stream\"}}",
+         .pods = {{.name = "shop-0", .state = FINE}},
+         .expected = "False",
+         .reason = "Unsupported",
+         .text = "backups are made without it: spec.retention: this version removes no backup; "
+                 "spec.wal.mode: "},
+        {.why = "more than unsupported",
+         .spec = "{" REGIONS ", \"retention\": {\"fulls\": 1}}",
+         .expected = "False",
+         .reason = "Unsupported",
+         .text = "besides: no pod in namespace"},
+        {.why = "foreign ConfigMap",
+         .pods = {{.name = "shop-0", .state = FINE}},
+         .config_map_error = "the ConfigMap 'lifeboat-shop' is there",
+         .expected = "False",
+         .reason = "ConfigMapFailed",
+         .text = "'lifeboat-shop' is there"},
+        {.why = "no pod",
+         .expected = "False",
+         .reason = "NoMembers",
+         .text = "no pod in namespace 'default' has the label lifeboat.dev/policy: shop"},
+        {.why = "only a pod that goes",
+         .pods = {{.name = "shop-0", .state = FINE, .terminating = true}},
+         .expected = "False",
+         .reason = "NoMembers",
+         .text = "are being deleted"},
+        {.why = "no sidecar in the pod",
+         .pods = {{.name = "shop-0", .sidecar = "none"}},
+         .expected = "False",
+         .reason = "NoSidecar",
+         .text = "pod 'shop-0': has no container 'lifeboat'"},
+        {.why = "image cannot be pulled",
+         .pods = {{.name = "shop-0", .sidecar = "waiting"}},
+         .expected = "False",
+         .reason = "NoSidecar",
+         .text = "ImagePullBackOff"},
+        {.why = "never connected",
+         .pods = {{.name = "shop-0"}},
+         .expected = "False",
+         .reason = "NoSidecar",
+         .text = "has not connected to the operator yet"},
+        {.why = "lost",
+         .pods = {{.name = "shop-0", .state = FINE, .silent_ms = 31000}},
+         .expected = "False",
+         .reason = "NoSidecar",
+         .text = "lost its connection"},
+        {.why = "a hiccup",
+         .pods = {{.name = "shop-0", .state = FINE, .silent_ms = 29000}},
+         .expected = "True",
+         .reason = "Ready"},
+        {.why = "another policy's configuration",
+         .pods = {{.name = "shop-0", .state = FINE},
+                  {.name = "shop-1", .state = STANDBY, .config_map = "lifeboat-other"}},
+         .expected = "False",
+         .reason = "MemberRefused",
+         .text = "pod 'shop-1': has the label lifeboat.dev/policy: shop but its sidecar mounts the "
+                 "ConfigMap 'lifeboat-other'"},
+        {.why = "two database systems",
+         .pods = {{.name = "shop-0", .state = FINE},
+                  {.name = "shop-1",
+                   .state = LOADED "\"database\": {\"reachable\": true, \"role\": \"primary\","
+                                   " \"systemIdentifier\": \"8\"}," BOTH}},
+         .expected = "False",
+         .reason = "MemberRefused",
+         .text = "pods 'shop-0' and 'shop-1' belong to different database systems (7 and 8)"},
+        {.why = "a key of the Secret is missing",
+         .spec = "{" REGIONS ", \"encryption\": {\"keys\": [\"k1\"]}}",
+         .pods = {{.name = "shop-0",
+                   .state = "\"generation\": 2, \"configError\": \"encryption.keys[0] 'k1': no "
+                            "file\", \"configErrorKind\": \"not-found\"," DATABASE("primary")}},
+         .expected = "False",
+         .reason = "SecretIncomplete",
+         .text = "the Secret 'lifeboat-shop' needs the keys eu.access-key-id, "
+                 "eu.secret-access-key, us.access-key-id, us.secret-access-key, k1"},
+        {.why = "refused by the sidecar",
+         .pods = {{.name = "shop-0",
+                   .state = "\"generation\": 3, \"configError\": \"spec.regions[0].s3.bucket: "
+                            "bad\"," DATABASE("primary")}},
+         .expected = "False",
+         .reason = "Invalid",
+         .text = "spec.regions[0].s3.bucket"},
+        {.why = "not loaded",
+         .pods = {{.name = "shop-0", .state = "\"generation\": 2," DATABASE("primary") "," BOTH}},
+         .expected = "False",
+         .reason = "NoConfiguration",
+         .text = "has not loaded generation 3 of the policy yet (it has 2)"},
+        {.why = "source.region of no member",
+         .spec = "{" REGIONS ", \"source\": {\"region\": \"asia\"}}",
+         .pods = {{.name = "shop-0", .state = FINE},
+                  {.name = "shop-1", .region = "us", .state = STANDBY}},
+         .expected = "False",
+         .reason = "UnknownRegion",
+         .text = "no member is in region 'asia' ('shop-0' is in eu, 'shop-1' is in us)"},
+        {.why = "database down",
+         .pods = {{.name = "shop-0", .state = LOADED DOWN "," BOTH}},
+         .expected = "False",
+         .reason = "DatabaseUnreachable",
+         .text = "connection refused"},
+        {.why = "the only database that is up is in another region",
+         .spec = "{" REGIONS ", \"source\": {\"region\": \"eu\"}}",
+         .pods = {{.name = "shop-0", .state = LOADED DOWN "," BOTH},
+                  {.name = "shop-1", .region = "us", .state = STANDBY}},
+         .expected = "False",
+         .reason = "DatabaseUnreachable"},
+        {.why = "no standby",
+         .spec = "{" REGIONS ", \"source\": {\"fallback\": false}}",
+         .pods = {{.name = "shop-0", .state = FINE}},
+         .expected = "False",
+         .reason = "NoStandby",
+         .text = "spec.source.fallback is false"},
+        {.why = "no primary",
+         .spec = "{" REGIONS ", \"source\": {\"prefer\": \"Primary\", \"fallback\": false}}",
+         .pods = {{.name = "shop-0", .state = STANDBY}},
+         .expected = "False",
+         .reason = "NoPrimary"},
+        {.why = "standby there",
+         .spec = "{" REGIONS ", \"source\": {\"fallback\": false}}",
+         .pods = {{.name = "shop-0", .state = FINE}, {.name = "shop-1", .state = STANDBY}},
+         .expected = "True",
+         .reason = "Ready"},
+        {.why = "quorum out of reach",
+         .spec = "{" REGIONS ", \"quorum\": 2}",
+         .pods = {{.name = "shop-0",
+                   .state = LOADED DATABASE("primary") ", \"regions\": [" REGION(
+                       "eu", "2", NEW) "," BAD_REGION("us") "]"}},
+         .expected = "False",
+         .reason = "RegionUnreachable",
+         .text = "region 'us' cannot be used: 403 AccessDenied"},
+        {.why = "one region away, quorum met",
+         .pods = {{.name = "shop-0",
+                   .state = LOADED DATABASE("primary") ", \"regions\": [" REGION(
+                       "eu", "2", NEW) "," BAD_REGION("us") "]"}},
+         .expected = "True",
+         .reason = "Degraded",
+         .text = "pod 'shop-0': cannot use region 'us': 403"},
+        {.why = "a region of which nobody told",
+         .pods = {{.name = "shop-0", .state = LOADED DATABASE("primary")}},
+         .expected = "Unknown",
+         .reason = "NotKnown",
+         .text = "no sidecar has tried region 'eu'"},
+        {.why = "nothing to write to",
+         .spec = "{\"regions\": [{\"name\": \"eu\", \"access\": \"ReadOnly\","
+                 " \"file\": {\"path\": \"/x\"}}]}",
+         .pods = {{.name = "shop-0", .state = FINE}},
+         .expected = "False",
+         .reason = "RegionUnreachable",
+         .text = "ReadOnly"},
+        {.why = "one of two is missing",
+         .pods = {{.name = "shop-0", .state = FINE}, {.name = "shop-1"}},
+         .expected = "True",
+         .reason = "Degraded",
+         .text = "pod 'shop-1': its sidecar has not connected"},
+        {.why = "one goes, the other serves",
+         .pods = {{.name = "shop-0", .state = FINE}, {.name = "shop-1", .terminating = true}},
+         .expected = "True",
+         .reason = "Ready"},
+        {.why = "the node's region could not be asked",
+         .pods = {{.name = "shop-0", .state = FINE, .region_error = "nodes 'n1': forbidden"}},
+         .expected = "True",
+         .reason = "Degraded",
+         .text = "nodes 'n1': forbidden"},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(scenes); i++)
+        check(&scenes[i]);
+}
+
+#define SUCCEEDED "\"conditions\": [{\"type\": \"Succeeded\", \"status\": \"True\"}]"
+#define BACKUP(name, schedule, id, finished, regions)                                              \
+    "{\"metadata\": {\"name\": \"" name "\", \"labels\": {\"lifeboat.dev/schedule\": \"" schedule  \
+    "\"}}, \"status\": {" SUCCEEDED ", \"backupID\": \"" id "\", \"type\": \"Full\","              \
+    " \"finished\": \"" finished "\", \"bytesStored\": 5, \"regions\": [" regions "]}}"
+
+static void what_the_regions_have_is_told(void **state)
+{
+    static const struct scene scenes[] = {
+        {.why = "there is one",
+         .pods = {{.name = "shop-0", .state = FINE}},
+         .condition = "Recoverable",
+         .expected = "True",
+         .reason = "BackupExists",
+         .text = "region 'eu' has the backup " NEW},
+        {.why = "there is none",
+         .pods = {{.name = "shop-0",
+                   .state = LOADED DATABASE("primary") ", \"regions\": ["
+                                                       "{\"name\": \"eu\", \"reachable\": true, "
+                                                       "\"backups\": 0, \"bytes\": 0}]"}},
+         .condition = "Recoverable",
+         .expected = "False",
+         .reason = "NoBackup"},
+        {.why = "nobody said",
+         .pods = {{.name = "shop-0"}},
+         .condition = "Recoverable",
+         .expected = "Unknown",
+         .reason = "NotKnown"},
+        {.why = "the spec cannot be read",
+         .spec = "{}",
+         .condition = "Recoverable",
+         .expected = "Unknown",
+         .reason = "NotKnown"},
+        {.why = "in both",
+         .pods = {{.name = "shop-0", .state = FINE}},
+         .condition = "Replicated",
+         .expected = "True",
+         .reason = "InAllRegions"},
+        {.why = "one is behind",
+         .pods = {{.name = "shop-0",
+                   .state = LOADED DATABASE("primary") ", \"regions\": [" REGION(
+                       "eu", "2", NEW) "," REGION("us", "1", OLD) "]"}},
+         .condition = "Replicated",
+         .expected = "False",
+         .reason = "MissingRegions",
+         .text = "region 'us' does not have the newest backup " NEW},
+        {.why = "one is away",
+         .pods = {{.name = "shop-0",
+                   .state = LOADED DATABASE("primary") ", \"regions\": [" REGION(
+                       "eu", "2", NEW) "," BAD_REGION("us") "]"}},
+         .condition = "Replicated",
+         .expected = "False",
+         .reason = "MissingRegions",
+         .text = "403 AccessDenied"},
+        {.why = "one is away, but had it",
+         .backups = "[" BACKUP("b", "d", NEW, "2026-11-21T03:10:00Z", "\"eu\", \"us\"") "]",
+         .pods = {{.name = "shop-0",
+                   .state = LOADED DATABASE("primary") ", \"regions\": [" REGION(
+                       "eu", "2", NEW) "," BAD_REGION("us") "]"}},
+         .condition = "Replicated",
+         .expected = "True",
+         .reason = "InAllRegions"},
+        {.why = "no backup at all",
+         .pods = {{.name = "shop-0"}},
+         .condition = "Replicated",
+         .expected = "Unknown",
+         .reason = "NoBackup"},
+        {.why = "a region that is only read does not count",
+         .spec = "{\"regions\": [{\"name\": \"eu\", \"file\": {\"path\": \"/x\"}},"
+                 " {\"name\": \"us\", \"access\": \"ReadOnly\", \"file\": {\"path\": \"/y\"}}]}",
+         .pods = {{.name = "shop-0",
+                   .state = LOADED DATABASE("primary") ", \"regions\": [" REGION(
+                       "eu", "1", OLD) "," REGION("us", "2", NEW) "]"}},
+         .condition = "Replicated",
+         .expected = "True",
+         .reason = "InAllRegions"},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(scenes); i++)
+        check(&scenes[i]);
+}
+
+static void the_status_shows_pods_regions_and_the_last_backup(void **state)
+{
+    (void)state;
+    static const struct scene scene = {
+        .backups = "[" BACKUP("shop-d-1", "d", OLD, "2026-11-20T03:10:00Z", "\"eu\"") "," BACKUP(
+            "shop-d-2", "d", NEW, "2026-11-21T03:10:00Z", "\"eu\"") "]",
+        .status = "{\"observedGeneration\": 2, \"regions\": [{\"name\": \"us\", \"backups\": 7,"
+                  " \"bytes\": 70, \"size\": \"70 B\", \"lastBackup\": \"" OLD "\"}]}",
+        .spec = "{" REGIONS ", \"schedules\": [{\"name\": \"d\", \"cron\": \"0 3 * * *\"}]}",
+        .pods = {{.name = "shop-0",
+                  .state = LOADED "\"database\": {\"reachable\": true, \"role\": \"standby\","
+                                  " \"lagSeconds\": 250}, \"regions\": [" REGION(
+                                      "eu", "2", NEW) "," BAD_REGION("us") "]"},
+                 {.name = "shop-1", .region = "us"}},
+    };
+    CLEANUP(facts_done) struct facts facts;
+    CLEANUP(policy_plan_done) struct policy_plan plan;
+    plan_scene(&scene, &facts, "2026-11-21T12:00:00Z", &plan);
+    json_auto_t *expected = load(
+        "{\"members\": \"1/2\", \"nextBackup\": \"2026-11-22T03:00:00Z\","
+        " \"schedules\": [{\"name\": \"d\", \"lastSuccess\": \"2026-11-21T03:10:00Z\","
+        "   \"next\": \"2026-11-22T03:00:00Z\"}],"
+        " \"regions\": [{\"name\": \"eu\", \"reachable\": true, \"backups\": 2, \"bytes\": 1000,"
+        "     \"size\": \"1.0 kB\", \"lastBackup\": \"" NEW "\"},"
+        "   {\"name\": \"us\", \"reachable\": false, \"error\": \"403 AccessDenied\","
+        "     \"backups\": 7, \"bytes\": 70, \"size\": \"70 B\", \"lastBackup\": \"" OLD "\"}],"
+        " \"pods\": [{\"name\": \"shop-0\", \"uid\": \"shop-0\", \"connected\": true,"
+        "     \"region\": \"eu\", \"role\": \"Standby\", \"lagSeconds\": 240, \"generation\": 3,"
+        "     \"message\": \"cannot use region 'us': 403 AccessDenied\"},"
+        "   {\"name\": \"shop-1\", \"uid\": \"shop-1\", \"connected\": false, \"region\": \"us\","
+        "     \"message\": \"its sidecar has not connected to the operator yet: see its log\"}],"
+        " \"lastBackup\": {\"name\": \"shop-d-2\", \"backupID\": \"" NEW "\", \"type\": \"Full\","
+        "   \"finished\": \"2026-11-21T03:10:00Z\", \"bytesStored\": 5}}");
+    json_auto_t *shown = json_deep_copy(plan.status);
+    assert_int_equal(json_array_size(json_object_get(shown, "conditions")), 3);
+    assert_int_equal(json_integer_value(json_object_get(shown, "observedGeneration")), 3);
+    json_object_del(shown, "conditions");
+    json_object_del(shown, "observedGeneration");
+    if (!json_equal(shown, expected)) {
+        CLEANUP(own_freep) char *text = json_dumps(shown, JSON_INDENT(1));
+        fail_msg("%s", text);
+    }
+}
+
+static void the_same_facts_give_the_same_status(void **state)
+{
+    (void)state;
+    struct scene scene = {
+        .spec = "{" REGIONS ", \"schedules\": [{\"name\": \"d\", \"cron\": \"0 3 * * *\"}]}",
+        .pods = {{.name = "shop-0", .state = FINE}, {.name = "shop-1"}},
+    };
+    CLEANUP(facts_done) struct facts facts;
+    CLEANUP(policy_plan_done) struct policy_plan plan;
+    plan_scene(&scene, &facts, "2026-11-21T12:00:00Z", &plan);
+    CLEANUP(own_freep) char *before = json_dumps(plan.status, 0);
+    scene.status = before;
+    CLEANUP(facts_done) struct facts later_facts;
+    CLEANUP(policy_plan_done) struct policy_plan later;
+    plan_scene(&scene, &later_facts, "2026-11-21T19:45:13Z", &later);
+    assert_true(json_equal(plan.status, later.status));
+    assert_int_equal(later.slot_count, 0);
+}
+
+static void a_new_leader_does_not_change_what_it_cannot_know_yet(void **state)
+{
+    (void)state;
+    struct scene scene = {.pods = {{.name = "shop-0", .state = FINE}}};
+    CLEANUP(facts_done) struct facts facts;
+    CLEANUP(policy_plan_done) struct policy_plan plan;
+    plan_scene(&scene, &facts, "2026-11-21T12:00:00Z", &plan);
+    CLEANUP(own_freep) char *before = json_dumps(plan.status, 0);
+    scene = (struct scene){.pods = {{.name = "shop-0"}}, .status = before, .leading_ms = 5000};
+    CLEANUP(facts_done) struct facts settling_facts;
+    CLEANUP(policy_plan_done) struct policy_plan settling;
+    plan_scene(&scene, &settling_facts, "2026-11-21T12:01:00Z", &settling);
+    assert_true(json_equal(plan.status, settling.status));
+    assert_int_equal(settling.again_ms, 55000);
+
+    scene.leading_ms = 60000;
+    scene.condition = "Ready";
+    scene.expected = "False";
+    scene.reason = "NoSidecar";
+    check(&scene);
+}
+
+static void slots_are_planned_unless_nothing_could_come_of_them(void **state)
+{
+    static const struct {
+        const char *spec;
+        size_t slots;
+        bool next;
+    } cases[] = {
+        {"{" REGIONS ", \"schedules\": [{\"name\": \"h\", \"cron\": \"0 * * * *\"},"
+         " {\"name\": \"w\", \"cron\": \"0 3 * * 0\"}]}",
+         1, true},
+        {"{" REGIONS ", \"suspend\": true,"
+         " \"schedules\": [{\"name\": \"h\", \"cron\": \"0 * * * *\"}]}",
+         0, false},
+        {"{" REGIONS ", \"limits\": {\"readBytesPerSecond\": 1},"
+         " \"schedules\": [{\"name\": \"h\", \"cron\": \"0 * * * *\"}]}",
+         0, false},
+        {"{" REGIONS ", \"retention\": {\"fulls\": 1},"
+         " \"schedules\": [{\"name\": \"h\", \"cron\": \"0 * * * *\"}]}",
+         1, true},
+        {"{\"schedules\": [{\"name\": \"h\", \"cron\": \"0 * * * *\"}]}", 0, false},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        const struct scene scene = {
+            .spec = cases[i].spec,
+            .status = "{\"observedGeneration\": 2, \"schedules\": [{\"name\": \"h\","
+                      " \"lastSlot\": \"2026-11-21T09:00:00Z\","
+                      " \"next\": \"2026-11-21T10:00:00Z\"}]}"};
+        CLEANUP(facts_done) struct facts facts;
+        CLEANUP(policy_plan_done) struct policy_plan plan;
+        plan_scene(&scene, &facts, "2026-11-21T12:30:00Z", &plan);
+        const json_t *h = json_array_get(json_object_get(plan.status, "schedules"), 0);
+        assert_int_equal(plan.slot_count, cases[i].slots);
+        assert_int_equal(json_object_get(h, "next") != NULL, cases[i].next);
+        assert_string_equal(text_at(h, "lastSlot"),
+                            cases[i].slots ? "2026-11-21T12:00:00Z" : "2026-11-21T09:00:00Z");
+        if (cases[i].slots == 0)
+            continue;
+        assert_true(plan.slots[0].due);
+        assert_int_equal(plan.slots[0].missed, 2);
+        assert_string_equal(plan.slots[0].schedule->name, "h");
+        assert_in_range(plan.again_ms, 1, 10 * 60 * 1000);
+    }
+}
+
+static void a_last_backup_outlives_its_object(void **state)
+{
+    (void)state;
+    const struct scene scene = {
+        .status = "{\"lastBackup\": {\"name\": \"gone\", \"finished\": \"2026-11-21T03:10:00Z\"}}",
+        .backups = "[" BACKUP("older", "d", OLD, "2026-11-20T03:10:00Z", "") "]"};
+    CLEANUP(facts_done) struct facts facts;
+    CLEANUP(policy_plan_done) struct policy_plan plan;
+    plan_scene(&scene, &facts, "2026-11-21T12:30:00Z", &plan);
+    assert_string_equal(text_at(json_object_get(plan.status, "lastBackup"), "name"), "gone");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(readiness_names_what_stands_in_the_way),
+        cmocka_unit_test(what_the_regions_have_is_told),
+        cmocka_unit_test(the_status_shows_pods_regions_and_the_last_backup),
+        cmocka_unit_test(the_same_facts_give_the_same_status),
+        cmocka_unit_test(a_new_leader_does_not_change_what_it_cannot_know_yet),
+        cmocka_unit_test(slots_are_planned_unless_nothing_could_come_of_them),
+        cmocka_unit_test(a_last_backup_outlives_its_object),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
