@@ -71,6 +71,8 @@ def installed(api_server, helm) -> ApiServer:
     api_server.kubectl("create", "namespace", "elsewhere")
     helm("install", "lifeboat", CHART, f"--namespace={NAMESPACE}", "--create-namespace",
          values={"restore": {"namespaces": ["shop"]}}, server=api_server)
+    host.wait_until(lambda: "ValidatingAdmissionPolicy" in create_as(api_server, changed("metadata.ownerReferences", [])),
+                    "the API server goes by the chart's ValidatingAdmissionPolicies")
     return api_server
 
 
@@ -362,7 +364,7 @@ VOLUME, CONTAINER = "spec.volumes.append", "spec.containers.0"
 ])
 def test_any_other_pod_of_the_operator_is_refused(installed, pod, complaint):
     said = create_as(installed, pod)
-    assert "ValidatingAdmissionPolicy 'lifeboat-operator'" in said and complaint in said, said
+    assert "ValidatingAdmissionPolicy 'lifeboat-operator-pods'" in said and complaint in said, said
     # Nobody else is held to it.
     assert "ValidatingAdmissionPolicy" not in create_as(installed, pod, "system:admin")
 
@@ -380,6 +382,25 @@ def test_the_operator_deletes_only_what_is_its_own(installed):
 
     assert "only pods and volume claims with the label app.kubernetes.io/managed-by: lifeboat" in delete("database-0")
     assert delete("copy-1") == ""
+
+
+def test_the_operator_writes_only_its_own_configmaps(installed):
+    def config_map(name: str, **labels: str) -> str:
+        return json.dumps({"apiVersion": "v1", "kind": "ConfigMap", "data": {"a": "b"},
+                           "metadata": {"name": name, "namespace": "shop", "labels": labels}})
+
+    def apply(text: str) -> str:
+        return host.run([*installed.kubectl_command, "apply", "--server-side", "--force-conflicts", "--filename=-",
+                         f"--as={OPERATOR}"], stdin=text, check=False).stderr
+
+    ours = {"app.kubernetes.io/managed-by": "lifeboat"}
+    complaint = "writes only ConfigMaps lifeboat-* with the label app.kubernetes.io/managed-by: lifeboat"
+    assert complaint in apply(config_map("settings", **ours))
+    assert complaint in apply(config_map("lifeboat-shop"))
+    installed.kubectl("create", "--filename=-", stdin=config_map("lifeboat-mine"))
+    assert complaint in apply(config_map("lifeboat-mine", **ours))
+    assert apply(config_map("lifeboat-shop", **ours)) == ""
+    assert apply(config_map("lifeboat-shop", **ours).replace('"b"', '"c"')) == ""
 
 
 # Its life
