@@ -214,14 +214,14 @@ MAY = [
     ("create", "tokenreviews.authentication.k8s.io", ""), ("create", "subjectaccessreviews.authorization.k8s.io", ""),
     ("create", "leases.coordination.k8s.io", NAMESPACE), ("get,update", "leases.coordination.k8s.io/lifeboat-operator", NAMESPACE),
     ("create", "secrets", NAMESPACE), ("get,update", "secrets/lifeboat-tls", NAMESPACE),
-    ("create,delete", "pods", "shop"), ("get,create,delete", "persistentvolumeclaims", "shop"),
+    ("create,delete", "pods", "shop"), ("get,create,patch,delete", "persistentvolumeclaims", "shop"),
 ]
 MAY_NOT = [
     ("get,list,watch", "secrets", "shop"), ("get", "secrets/lifeboat-shop", "shop"), ("list,watch", "secrets", NAMESPACE),
     ("get", "secrets/other", NAMESPACE), ("create,delete", "pods", "elsewhere"), ("create,delete", "pods", NAMESPACE),
     ("get,create,delete", "persistentvolumeclaims", "elsewhere"), ("patch,update", "pods", "shop"),
     ("create", "pods/exec", "shop"), ("get", "pods/log", "shop"), ("update,patch,delete", "backuppolicies", "shop"),
-    ("delete", "backups", "shop"), ("delete,update", "configmaps", "shop"), ("update,patch", "nodes", ""),
+    ("update,patch,delete", "backups", "shop"), ("update,patch,delete", "restorejobs", "shop"), ("delete,update", "configmaps", "shop"), ("update,patch", "nodes", ""),
     ("get", "namespaces/default", ""), ("list", "namespaces", ""), ("create", "serviceaccounts/token", "shop"),
     ("impersonate", "users", ""), ("escalate,bind", "clusterroles.rbac.authorization.k8s.io", ""),
     ("update", "leases.coordination.k8s.io/other", NAMESPACE), ("create", "deployments.apps", "shop"),
@@ -369,7 +369,7 @@ def test_any_other_pod_of_the_operator_is_refused(installed, pod, complaint):
     assert "ValidatingAdmissionPolicy" not in create_as(installed, pod, "system:admin")
 
 
-def test_the_operator_deletes_only_what_is_its_own(installed):
+def test_the_operator_changes_and_deletes_only_what_is_its_own(installed):
     others = changed("metadata.name", "database-0")
     ours = changed("metadata.labels", {"app.kubernetes.io/managed-by": "lifeboat"})
     for pod in (others, ours):
@@ -380,8 +380,15 @@ def test_the_operator_deletes_only_what_is_its_own(installed):
                          "--wait=false"], check=False)
         return done.stderr
 
-    assert "only pods and volume claims with the label app.kubernetes.io/managed-by: lifeboat" in delete("database-0")
+    complaint = "changes and deletes only pods and volume claims with the label app.kubernetes.io/managed-by: lifeboat"
+    assert complaint in delete("database-0")
     assert delete("copy-1") == ""
+    installed.kubectl("create", "--filename=-", stdin=json.dumps({
+        "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data", "namespace": "shop"},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}))
+    patch = host.run([*installed.kubectl_command, "patch", "pvc", "data", "--namespace=shop", f"--as={OPERATOR}",
+                      '--patch={"metadata": {"labels": {"app.kubernetes.io/managed-by": "lifeboat"}}}'], check=False)
+    assert complaint in patch.stderr
 
 
 def test_the_operator_writes_only_its_own_configmaps(installed):
