@@ -38,6 +38,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
   resources: [backups]
   verbs: [create]
 - apiGroups: [lifeboat.dev]
+  resources: [restorejobs]
+  verbs: [delete] # ttlSecondsAfterFinished
+- apiGroups: [lifeboat.dev]
   resources: [backuppolicies/status, backups/status, restorejobs/status]
   verbs: [patch]
 - apiGroups: [""]
