@@ -114,8 +114,7 @@ static void plan_done(const struct restore_facts *facts, struct restore_plan *pl
     const struct message_done *done = facts->standing.done;
     const char *kind = done->error_kind;
     if (done->ok && !has_claim(facts)) {
-        fail(facts, plan, "Failed", "claim '%s' was deleted under way",
-             facts->restore->claim.name);
+        fail(facts, plan, "Failed", "claim '%s' was deleted under way", facts->restore->claim.name);
     } else if (done->ok) {
         plan->step = RESTORE_STEP_KEEP_CLAIM;
         plan->restored = done->restore;
@@ -212,7 +211,7 @@ static void plan_attempt(const struct restore_facts *facts, struct restore_plan 
     if (!has_claim(facts))
         return fail(facts, plan, "Failed", "claim '%s' was deleted under way",
                     facts->restore->claim.name);
-    if (!facts->policy_found && !facts->restore->began)
+    if (!facts->policy_found && !facts->restore->began && facts->standing.kind != STANDING_RUNNING)
         return fail(facts, plan, "PolicyNotFound",
                     "policy '%s' was deleted before the restore began", facts->restore->policy);
     plan_pod(facts, plan);
