@@ -16,6 +16,7 @@
 #include "common/buf.h"
 #include "common/cancel.h"
 #include "common/clock.h"
+#include "common/crew.h"
 #include "common/metrics.h"
 #include "common/own.h"
 #include "operator/agents.h"
@@ -32,7 +33,8 @@
 enum { EXIT_SKIPPED = 77, METRICS_MAX = 1 << 20 };
 
 static char namespace[64];
-static struct cancel never;
+static struct cancel never, stop;
+static struct crew *crew; /* the recorder */
 static struct kube_config *config;
 static struct kube *kube;
 static struct certificate *certificate;
@@ -278,7 +280,7 @@ static void a_suspended_policy_makes_no_backups(void **state)
     patch(&kube_policies, "rest", "{\"spec\": {\"suspend\": false}}");
     list_and_look("rest");
     assert_int_equal(count_backups("rest"), 0); /* what went by before is not made up for */
-    clock_fake(start_ms + 670000);
+    clock_fake(start_ms + 660000);
     list_and_look("rest");
     assert_int_equal(count_backups("rest"), 1);
     clock_fake(-1);
@@ -447,6 +449,49 @@ static void a_member_is_told_what_it_serves_and_shown(void **state)
     assert_metric(series, false);
 }
 
+/* Whether there is an Event with that reason about that policy. */
+static bool has_event(const char *policy, const char *reason)
+{
+    struct error err;
+    json_auto_t *page = NULL;
+    enum kube_list_outcome outcome;
+    const struct kube_list list = {.collection = ref(&kube_events, NULL), .limit = 500};
+    if (kube_list(kube, &list, &page, &outcome, &err) < 0)
+        fail_msg("%s", err.text);
+    size_t index;
+    const json_t *event;
+    json_array_foreach(json_object_get(page, "items"), index, event)
+    {
+        if (strcmp(text_at(event, "regarding/name"), policy) == 0 &&
+            strcmp(text_at(event, "reason"), reason) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* They are written in order by another thread: when the last one is there, all are. */
+static void what_changed_was_told_in_events(void **state)
+{
+    (void)state;
+    struct error err;
+    make_policy("last", "");
+    list_and_look("last");
+    for (int tries = 0; !has_event("last", "NoMembers"); tries++) {
+        assert_true(tries < 500);
+        assert_int_equal(cancel_sleep(&never, 20, &err), 0);
+    }
+    assert_true(has_event("first", "NoMembers"));
+    assert_true(has_event("slots", "BackupCreated"));
+    assert_true(has_event("slots", "SlotsDropped"));
+    assert_false(has_event("rest", "SlotsDropped"));
+    assert_true(has_event("taken", "ConfigMapFailed"));
+    assert_true(has_event("mars", "Invalid"));
+    assert_true(has_event("members", "NoSidecar"));
+    assert_true(has_event("members", "Ready"));
+    assert_true(has_event("members", "BackupExists"));
+    assert_true(has_event("members", "NoConfiguration"));
+}
+
 static int set_up(void)
 {
     static const char *const label[] = {"metadata", "labels", "lifeboat.dev/policy", NULL};
@@ -476,18 +521,20 @@ static int set_up(void)
         .nodes = nodes_new(kube),
         .policy_memory = policy_memory_new(metrics),
         .agents = agents_new(on_change, NULL),
-        .recorder = recorder_new(kube, "test", &never),
+        .recorder = recorder_new(kube, "test", &stop),
         .metrics = metrics,
         .certificate = certificate,
         .epoch = 1,
         .started_ms = clock_monotonic_ms() - INT64_C(3600000),
         .namespace = namespace,
     };
-    return 0;
+    crew = crew_new(&stop);
+    return crew_start(crew, "recorder", recorder_run, reconcile.recorder, &err);
 }
 
 static void tear_down(void)
 {
+    crew_freep(&crew);
     cache_freep(&reconcile.policies);
     cache_freep(&reconcile.backups);
     cache_freep(&reconcile.pods);
@@ -506,8 +553,8 @@ int main(void)
     struct error err;
     if (!path)
         return EXIT_SKIPPED;
-    if (cancel_init(&never, &err) < 0 || kube_config_load(&config, path, &err) < 0 ||
-        kube_new(&kube, config, &never, &err) < 0) {
+    if (cancel_init(&never, &err) < 0 || cancel_init(&stop, &err) < 0 ||
+        kube_config_load(&config, path, &err) < 0 || kube_new(&kube, config, &never, &err) < 0) {
         fprintf(stderr, "%s\n", err.text);
         return EXIT_FAILURE;
     }
@@ -521,11 +568,13 @@ int main(void)
         cmocka_unit_test(a_config_map_that_was_changed_is_put_right),
         cmocka_unit_test(what_no_schema_can_see_is_a_condition),
         cmocka_unit_test(a_member_is_told_what_it_serves_and_shown),
+        cmocka_unit_test(what_changed_was_told_in_events),
     };
     int failed = cmocka_run_group_tests_name("reconcile_policy", tests, NULL, NULL);
     tear_down();
     kube_freep(&kube);
     kube_config_freep(&config);
+    cancel_done(&stop);
     cancel_done(&never);
     return failed;
 }
