@@ -244,9 +244,16 @@ static bool assign(const struct scene *scene, size_t index)
 
 static bool assign_all(const struct scene *scene)
 {
+    size_t count = scene->members.count;
+    CLEANUP(own_freep) const char **uids = own_alloc((count + 1) * sizeof(*uids));
     bool told = true;
-    for (size_t i = 0; i < scene->members.count; i++)
+    for (size_t i = 0; i < count; i++) {
+        uids[i] = scene->members.items[i].uid;
         told &= assign(scene, i);
+    }
+    if (scene->readable)
+        policy_memory_keep(scene->reconcile->policy_memory, scene->spec.namespace, scene->spec.name,
+                           uids, count);
     return told;
 }
 
