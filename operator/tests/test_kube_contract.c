@@ -106,7 +106,8 @@ static void what_exists_is_not_created_again(void **state)
     (void)state;
     struct error err;
     const struct kube_ref maps = map_named(NULL);
-    json_auto_t *made = make_map("twice", "1"), *again = map("twice", "key", "2");
+    json_auto_t *again = map("twice", "key", "2");
+    json_decref(make_map("twice", "1"));
     assert_failed(kube_create(kube, &maps, again, NULL, &err), &err, ERROR_CONFLICT,
                   "409 AlreadyExists");
 }
@@ -189,7 +190,7 @@ static void a_list_comes_in_pages_and_by_label(void **state)
 {
     (void)state;
     struct error err;
-    char name[16];
+    char name[32];
     size_t found = 0, pages = 0;
     CLEANUP(own_freep) char *token = NULL;
     struct kube_list list = {
