@@ -29,6 +29,7 @@
 #include "operator/policy_memory.h"
 #include "operator/reconcile.h"
 #include "operator/recorder.h"
+#include "operator/runs.h"
 
 enum { EXIT_SKIPPED = 77, METRICS_MAX = 1 << 20 };
 
@@ -520,6 +521,7 @@ static int set_up(void)
         .config_maps = cache_new(label),
         .nodes = nodes_new(kube),
         .policy_memory = policy_memory_new(metrics),
+        .runs = runs_new(metrics),
         .agents = agents_new(on_change, NULL),
         .recorder = recorder_new(kube, "test", &stop),
         .metrics = metrics,
@@ -541,6 +543,7 @@ static void tear_down(void)
     cache_freep(&reconcile.config_maps);
     nodes_freep(&reconcile.nodes);
     policy_memory_freep(&reconcile.policy_memory);
+    runs_freep(&reconcile.runs);
     agents_freep(&reconcile.agents);
     recorder_freep(&reconcile.recorder);
     metrics_freep(&metrics);
