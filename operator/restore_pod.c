@@ -175,11 +175,11 @@ static void set_wishes(json_t *spec, const json_t *wishes)
 json_t *restore_pod_format(const struct restore_pod *pod, const char *id)
 {
     const struct restore_object *restore = pod->restore;
-    json_t *spec =
-        json_pack("{s:s, s:b, s:b, s:i, s:o, s:[o], s:o}", "restartPolicy", "Never",
-                  "automountServiceAccountToken", 0, "enableServiceLinks", 0,
-                  "terminationGracePeriodSeconds", 10, "securityContext", security_new(pod),
-                  "containers", container_new(pod), "volumes", volumes_new(restore));
+    json_t *spec = json_pack("{s:s, s:s, s:b, s:b, s:i, s:o, s:[o], s:o}", "restartPolicy", "Never",
+                             "serviceAccountName", "default", "automountServiceAccountToken", 0,
+                             "enableServiceLinks", 0, "terminationGracePeriodSeconds", 10,
+                             "securityContext", security_new(pod), "containers", container_new(pod),
+                             "volumes", volumes_new(restore));
     set_wishes(spec, restore->pod);
     return json_pack("{s:s, s:s, s:{s:s, s:s, s:o, s:o}, s:o}", "apiVersion", "v1", "kind", "Pod",
                      "metadata", "namespace", restore->run.namespace, "name", id, "labels",
