@@ -104,6 +104,19 @@ int fifo_push(struct fifo *fifo, void *item, struct error *err)
     return 0;
 }
 
+void *fifo_take_left(struct fifo *fifo)
+{
+    void *item = NULL;
+    pthread_mutex_lock(&fifo->lock);
+    if (fifo->count > 0) {
+        item = fifo->ring[fifo->first];
+        fifo->first = (fifo->first + 1) % fifo->capacity;
+        fifo->count--;
+    }
+    pthread_mutex_unlock(&fifo->lock);
+    return item;
+}
+
 void fifo_freep(struct fifo **fifo)
 {
     fifo_free(*fifo);

@@ -25,3 +25,5 @@ MUST_CHECK int fifo_pop(struct fifo *fifo, void **ret_item, struct error *err);
 MUST_CHECK int fifo_pop_within(struct fifo *fifo, int timeout_ms, void **ret_item,
                                struct error *err);
 void fifo_close(struct fifo *fifo);
+/* The next item, also when cancelled, or NULL; never waits: for whoever frees what nobody took. */
+void *fifo_take_left(struct fifo *fifo);

@@ -27,8 +27,9 @@ enum {
 /* Codes with which a connection is closed: those of RFC 6455, 7.4.1, and ours. */
 enum message_close {
     MESSAGE_CLOSE_NORMAL = 1000,
-    MESSAGE_CLOSE_GOING_AWAY = 1001, /* whoever says it is shutting down */
-    MESSAGE_CLOSE_PROTOCOL = 1002,   /* not a message, or not one for now */
+    MESSAGE_CLOSE_GOING_AWAY = 1001,  /* whoever says it is shutting down */
+    MESSAGE_CLOSE_PROTOCOL = 1002,    /* not a message, or not one for now */
+    MESSAGE_CLOSE_UNSUPPORTED = 1003, /* not text */
     MESSAGE_CLOSE_TOO_LARGE = 1009,
     MESSAGE_CLOSE_TRY_AGAIN = 1013,   /* too busy, or the API server did not answer */
     MESSAGE_CLOSE_NOT_LEADER = 4001,  /* go to the next address */
@@ -134,9 +135,8 @@ struct message_database {
 struct message_state {
     int64_t generation;            /* of the loaded configuration; 0: none */
     const char *config_error;      /* NULL: fine */
-    const char *config_error_kind; /* as error_kind_name: "not-found", no policy is there, or a key
-                                      of its Secret is missing; "conflict", it is not the one that
-                                      was assigned; NULL: not told */
+    const char *config_error_kind; /* as error_kind_name: "not-found" is a key that the Secret
+                                      lacks; NULL: not told */
     struct message_database database;
     bool busy; /* job is valid */
     struct {

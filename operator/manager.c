@@ -23,7 +23,6 @@
 #include "operator/kube_config.h"
 #include "operator/lease.h"
 #include "operator/nodes.h"
-#include "operator/policy_memory.h"
 #include "operator/recorder.h"
 #include "operator/reviewer.h"
 #include "operator/runs.h"
@@ -45,14 +44,13 @@ struct manager {
     struct cancel *stop;  /* of all but the lease, which is released last */
     struct cancel resign; /* of the lease */
     struct kube_config *config;
-    struct kube *kube;
+    struct kube *kube, *review_kube; /* the reviewer is less patient */
     struct metrics *metrics;
     struct metric_family *leader, *depth, *connected;
     struct workqueue *queue;
     struct agents *agents;
     struct informers *informers;
     struct nodes *nodes;
-    struct policy_memory *policy_memory;
     struct runs *runs;
     struct recorder *recorder;
     struct reviewer *reviewer;
@@ -175,7 +173,6 @@ static int start_workers(struct manager *manager, int64_t epoch, struct error *e
     struct reconcile *reconcile = &manager->controller.reconcile;
     reconcile->kube = manager->kube;
     reconcile->nodes = manager->nodes;
-    reconcile->policy_memory = manager->policy_memory;
     reconcile->agents = manager->agents;
     reconcile->recorder = manager->recorder;
     reconcile->metrics = manager->metrics;
@@ -264,11 +261,10 @@ static void make_parts(struct manager *manager)
                                     .cancel = manager->stop});
     informers_lend(manager->informers, &manager->controller.reconcile);
     manager->nodes = nodes_new(manager->kube);
-    manager->policy_memory = policy_memory_new(manager->metrics);
     manager->runs = runs_new(manager->metrics);
     manager->recorder = recorder_new(manager->kube, arguments->identity, manager->stop);
     manager->reviewer = reviewer_new(
-        &(struct reviewer_options){.kube = manager->kube,
+        &(struct reviewer_options){.kube = manager->review_kube,
                                    .pods = manager->controller.reconcile.pods,
                                    .restore_pods = manager->controller.reconcile.restore_pods,
                                    .cancel = manager->stop});
@@ -311,6 +307,7 @@ static int make(struct manager *manager, struct error *err)
     if (cancel_init(&manager->resign, err) < 0 ||
         kube_config_load(&manager->config, manager->arguments->kubeconfig, err) < 0 ||
         kube_new(&manager->kube, manager->config, manager->stop, err) < 0 ||
+        kube_new(&manager->review_kube, manager->config, manager->stop, err) < 0 ||
         make_lease(manager, err) < 0)
         return -1;
     make_parts(manager);
@@ -329,13 +326,13 @@ static void manager_done(struct manager *manager)
     certificate_freep(&manager->certificate);
     recorder_freep(&manager->recorder);
     runs_freep(&manager->runs);
-    policy_memory_freep(&manager->policy_memory);
     nodes_freep(&manager->nodes);
     informers_freep(&manager->informers);
     agents_freep(&manager->agents);
     workqueue_freep(&manager->queue);
     metrics_freep(&manager->metrics);
     lease_freep(&manager->lease);
+    kube_freep(&manager->review_kube);
     kube_freep(&manager->kube);
     kube_config_freep(&manager->config);
     for (size_t i = 0; i < ARRAY_SIZE(manager->names); i++)

@@ -29,19 +29,25 @@ enum review_verdict {
 enum review_purpose { REVIEW_CHANNEL, REVIEW_METRICS };
 
 struct reviewer_options {
-    struct kube *kube;
+    struct kube *kube;                 /* of its own: it gets a time-out of 5 s a request */
     struct cache *pods, *restore_pods; /* NULL on a follower, which admits nobody */
     const struct cancel *cancel;
 };
 
 struct reviewer *reviewer_new(const struct reviewer_options *options);
-void reviewer_freep(struct reviewer **reviewer);
+void reviewer_freep(struct reviewer **reviewer); /* after the crew was joined */
 MUST_CHECK int reviewer_start(struct reviewer *reviewer, struct crew *crew, struct error *err);
 
-/* Asks; on_verdict is called later by a worker, exactly once. token is copied and wiped. TRANSIENT:
- * too many wait. */
-MUST_CHECK int
-reviewer_ask(struct reviewer *reviewer, enum review_purpose purpose, const char *token,
-             void (*on_verdict)(void *arg, uint64_t connection, enum review_verdict verdict,
-                                const struct agent_identity *who),
-             void *arg, uint64_t connection, struct error *err);
+/* who is set for REVIEW_SIDECAR. Must not wait for long. */
+typedef void (*review_on_verdict)(void *arg, uint64_t connection, enum review_verdict verdict,
+                                  const struct agent_identity *who);
+struct review {
+    enum review_purpose purpose;
+    const char *token;
+    review_on_verdict on_verdict;
+    void *arg;
+};
+/* Asks; on_verdict is called later by a worker, exactly once unless all stops before. The token is
+ * copied and wiped. TRANSIENT: too many wait. */
+MUST_CHECK int reviewer_ask(struct reviewer *reviewer, const struct review *review,
+                            uint64_t connection, struct error *err);

@@ -4,8 +4,8 @@
  * the leader among the addresses of the endpoint, one after the other, keeps a connection to it and
  * comes back for ever, with back-off. It says hello by itself and refuses epochs below the highest
  * it ever saw. Its user is told what happens in the order in which it happened, on a thread of the
- * user's choice, and needs no memory of what got lost with a connection: at CHANNEL_CONNECTED it
- * says where it stands.
+ * user's choice (what an ended connection said and was not yet read is dropped), and needs no
+ * memory of what got lost with a connection: at CHANNEL_CONNECTED it says where it stands.
  */
 #pragma once
 

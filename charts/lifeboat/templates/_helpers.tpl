@@ -32,17 +32,21 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- /* The rights in the namespaces that are watched: in all, or in each of those named. */ -}}
 {{- define "lifeboat.watchRules" -}}
 - apiGroups: [lifeboat.dev]
-  resources: [backuppolicies, backups, restorejobs]
+  resources: [backuppolicies]
   verbs: [get, list, watch]
 - apiGroups: [lifeboat.dev]
   resources: [backups]
-  verbs: [create]
+  verbs: [get, list, watch, create]
 - apiGroups: [lifeboat.dev]
   resources: [restorejobs]
-  verbs: [delete] # ttlSecondsAfterFinished
+  verbs: [get, list, watch, patch] # patch: its finalizer
 - apiGroups: [lifeboat.dev]
   resources: [backuppolicies/status, backups/status, restorejobs/status]
   verbs: [patch]
+# For owner references to these that hold up their deletion, where the API server asks for it.
+- apiGroups: [lifeboat.dev]
+  resources: [backuppolicies/finalizers, restorejobs/finalizers]
+  verbs: [update]
 - apiGroups: [""]
   resources: [pods]
   verbs: [get, list, watch]
