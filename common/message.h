@@ -135,8 +135,9 @@ struct message_database {
 struct message_state {
     int64_t generation;            /* of the loaded configuration; 0: none */
     const char *config_error;      /* NULL: fine */
-    const char *config_error_kind; /* as error_kind_name: "not-found" is a key that the Secret
-                                      lacks; NULL: not told */
+    const char *config_error_kind; /* as error_kind_name: "not-found", no policy is there, or a key
+                                      of its Secret is missing; "conflict", it is not the one that
+                                      was assigned; NULL: not told */
     struct message_database database;
     bool busy; /* job is valid */
     struct {

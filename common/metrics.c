@@ -254,8 +254,9 @@ void metric_forget(struct metric_family *family, const char *const *values, size
     size_t first = lower_bound(family, values, count), end = first;
     while (end < family->count && compare(&family->series[end], values, count) == 0)
         series_done(&family->series[end++], family->label_count);
-    memmove(&family->series[first], &family->series[end],
-            (family->count - end) * sizeof(struct series));
+    if (end > first)
+        memmove(&family->series[first], &family->series[end],
+                (family->count - end) * sizeof(struct series));
     family->count -= end - first;
     family->metrics->series_count -= end - first;
     pthread_mutex_unlock(&family->metrics->lock);

@@ -71,6 +71,8 @@ def installed(api_server, helm) -> ApiServer:
     api_server.kubectl("create", "namespace", "elsewhere")
     helm("install", "lifeboat", CHART, f"--namespace={NAMESPACE}", "--create-namespace",
          values={"restore": {"namespaces": ["shop"]}}, server=api_server)
+    host.wait_until(lambda: "ValidatingAdmissionPolicy" in create_as(api_server, changed("metadata.ownerReferences", [])),
+                    "the API server goes by the chart's ValidatingAdmissionPolicies")
     return api_server
 
 
@@ -205,21 +207,21 @@ def test_its_pods_keep_to_the_restricted_standard(installed, helm):
 
 MAY = [
     ("get,list,watch", "backuppolicies", "elsewhere"), ("get,list,watch,create", "backups", "elsewhere"),
-    ("get,list,watch", "restorejobs", "elsewhere"), ("patch", "backuppolicies/status", "elsewhere"),
+    ("get,list,watch,delete", "restorejobs", "elsewhere"), ("patch", "backuppolicies/status", "elsewhere"),
     ("patch", "backups/status", "elsewhere"), ("patch", "restorejobs/status", "elsewhere"),
     ("get,list,watch", "pods", "elsewhere"), ("get,list,watch,create,patch", "configmaps", "elsewhere"),
     ("create,patch", "events.events.k8s.io", "elsewhere"), ("get", "nodes", ""), ("get", "namespaces/kube-system", ""),
     ("create", "tokenreviews.authentication.k8s.io", ""), ("create", "subjectaccessreviews.authorization.k8s.io", ""),
     ("create", "leases.coordination.k8s.io", NAMESPACE), ("get,update", "leases.coordination.k8s.io/lifeboat-operator", NAMESPACE),
     ("create", "secrets", NAMESPACE), ("get,update", "secrets/lifeboat-tls", NAMESPACE),
-    ("create,delete", "pods", "shop"), ("get,create,delete", "persistentvolumeclaims", "shop"),
+    ("create,delete", "pods", "shop"), ("get,create,patch,delete", "persistentvolumeclaims", "shop"),
 ]
 MAY_NOT = [
     ("get,list,watch", "secrets", "shop"), ("get", "secrets/lifeboat-shop", "shop"), ("list,watch", "secrets", NAMESPACE),
     ("get", "secrets/other", NAMESPACE), ("create,delete", "pods", "elsewhere"), ("create,delete", "pods", NAMESPACE),
     ("get,create,delete", "persistentvolumeclaims", "elsewhere"), ("patch,update", "pods", "shop"),
     ("create", "pods/exec", "shop"), ("get", "pods/log", "shop"), ("update,patch,delete", "backuppolicies", "shop"),
-    ("delete", "backups", "shop"), ("delete,update", "configmaps", "shop"), ("update,patch", "nodes", ""),
+    ("update,patch,delete", "backups", "shop"), ("create,update,patch", "restorejobs", "shop"), ("delete,update", "configmaps", "shop"), ("update,patch", "nodes", ""),
     ("get", "namespaces/default", ""), ("list", "namespaces", ""), ("create", "serviceaccounts/token", "shop"),
     ("impersonate", "users", ""), ("escalate,bind", "clusterroles.rbac.authorization.k8s.io", ""),
     ("update", "leases.coordination.k8s.io/other", NAMESPACE), ("create", "deployments.apps", "shop"),
@@ -362,12 +364,12 @@ VOLUME, CONTAINER = "spec.volumes.append", "spec.containers.0"
 ])
 def test_any_other_pod_of_the_operator_is_refused(installed, pod, complaint):
     said = create_as(installed, pod)
-    assert "ValidatingAdmissionPolicy 'lifeboat-operator'" in said and complaint in said, said
+    assert "ValidatingAdmissionPolicy 'lifeboat-operator-pods'" in said and complaint in said, said
     # Nobody else is held to it.
     assert "ValidatingAdmissionPolicy" not in create_as(installed, pod, "system:admin")
 
 
-def test_the_operator_deletes_only_what_is_its_own(installed):
+def test_the_operator_changes_and_deletes_only_what_is_its_own(installed):
     others = changed("metadata.name", "database-0")
     ours = changed("metadata.labels", {"app.kubernetes.io/managed-by": "lifeboat"})
     for pod in (others, ours):
@@ -378,8 +380,34 @@ def test_the_operator_deletes_only_what_is_its_own(installed):
                          "--wait=false"], check=False)
         return done.stderr
 
-    assert "only pods and volume claims with the label app.kubernetes.io/managed-by: lifeboat" in delete("database-0")
+    complaint = "changes and deletes only pods and volume claims with the label app.kubernetes.io/managed-by: lifeboat"
+    assert complaint in delete("database-0")
     assert delete("copy-1") == ""
+    installed.kubectl("create", "--filename=-", stdin=json.dumps({
+        "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data", "namespace": "shop"},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}))
+    patch = host.run([*installed.kubectl_command, "patch", "pvc", "data", "--namespace=shop", f"--as={OPERATOR}",
+                      '--patch={"metadata": {"labels": {"app.kubernetes.io/managed-by": "lifeboat"}}}'], check=False)
+    assert complaint in patch.stderr
+
+
+def test_the_operator_writes_only_its_own_configmaps(installed):
+    def config_map(name: str, **labels: str) -> str:
+        return json.dumps({"apiVersion": "v1", "kind": "ConfigMap", "data": {"a": "b"},
+                           "metadata": {"name": name, "namespace": "shop", "labels": labels}})
+
+    def apply(text: str) -> str:
+        return host.run([*installed.kubectl_command, "apply", "--server-side", "--force-conflicts", "--filename=-",
+                         f"--as={OPERATOR}"], stdin=text, check=False).stderr
+
+    ours = {"app.kubernetes.io/managed-by": "lifeboat"}
+    complaint = "writes only ConfigMaps lifeboat-* with the label app.kubernetes.io/managed-by: lifeboat"
+    assert complaint in apply(config_map("settings", **ours))
+    assert complaint in apply(config_map("lifeboat-shop"))
+    installed.kubectl("create", "--filename=-", stdin=config_map("lifeboat-mine"))
+    assert complaint in apply(config_map("lifeboat-mine", **ours))
+    assert apply(config_map("lifeboat-shop", **ours)) == ""
+    assert apply(config_map("lifeboat-shop", **ours).replace('"b"', '"c"')) == ""
 
 
 # Its life

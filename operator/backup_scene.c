@@ -35,29 +35,20 @@ static void gather_policy(struct backup_scene *scene, const struct reconcile *re
     facts->deadline_seconds = scene->policy.deadline_seconds;
 }
 
-/* "<policy>-<schedule>-<yyyymmddhhmm>" of an object that the operator made. */
-static bool read_slot(const struct backup_object *backup, char schedule[64], int64_t *ret_slot_ms)
+static const char *metadata_text(const json_t *object, const char *map, const char *name)
 {
-    const json_t *metadata = json_object_get(backup->run.object, "metadata");
-    const char *manager = json_string_value(
-        json_object_get(json_object_get(metadata, "labels"), "app.kubernetes.io/managed-by"));
-    const char *name = backup->run.name, *last = strrchr(name, '-');
-    size_t prefix = strlen(backup->policy) + 1;
-    if (!manager || strcmp(manager, "lifeboat") != 0 || !last || strlen(last + 1) != 12 ||
-        (size_t)(last - name) <= prefix || last - name - (ptrdiff_t)prefix >= 64)
-        return false;
-    char basic[CLOCK_TEXT_BYTES];
-    snprintf(basic, sizeof(basic), "%.8sT%.4s00Z", last + 1, last + 9);
-    snprintf(schedule, 64, "%.*s", (int)(last - name - (ptrdiff_t)prefix), name + prefix);
-    return clock_parse(basic, ret_slot_ms);
+    const json_t *metadata = json_object_get(object, "metadata");
+    return json_string_value(json_object_get(json_object_get(metadata, map), name));
 }
 
 /* Until when the run of its slot has to begin; 0: any time. */
 static int64_t start_by_ms(const struct backup_scene *scene)
 {
     int64_t slot_ms;
-    char name[64];
-    if (!read_slot(&scene->backup, name, &slot_ms))
+    const json_t *object = scene->backup.run.object;
+    const char *name = metadata_text(object, "labels", "lifeboat.dev/schedule");
+    const char *slot = metadata_text(object, "annotations", "lifeboat.dev/slot");
+    if (!name || !slot || !clock_parse(slot, &slot_ms))
         return 0;
     for (size_t i = 0; i < scene->policy.schedule_count; i++) {
         const struct policy_spec_schedule *schedule = &scene->policy.schedules[i];

@@ -232,8 +232,8 @@ static void wake_later(const struct informers *informers, enum work_kind kind,
     json_t *object;
     json_array_foreach(objects, index, object)
     {
-        if (kind != WORK_POLICY && has_ended(object))
-            continue;
+        if (kind == WORK_BACKUP && has_ended(object))
+            continue; /* a RestoreJob still has a pod to be removed, or an end of its own */
         struct work_key key =
             work_key(kind, metadata_text(object, "namespace"), metadata_text(object, "name"));
         workqueue_add_after(informers->options.queue, &key, backoff_random() % SPREAD_MS);

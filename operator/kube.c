@@ -15,10 +15,9 @@
 
 enum {
     TIMEOUT_MS = 30000,
-    OBJECT_MAX = 4 << 20,    /* etcd's own limit is 1.5 MiB */
-    PAGE_MAX = 64 << 20,     /* 500 of the largest pods that there are */
-    WATCH_GRACE_MS = 30000,  /* for the server to end a watch itself */
-    WATCH_STALL_MS = 150000, /* bookmarks come once a minute */
+    OBJECT_MAX = 4 << 20,   /* etcd's own limit is 1.5 MiB */
+    PAGE_MAX = 64 << 20,    /* 500 of the largest pods that there are */
+    WATCH_GRACE_MS = 30000, /* for the server to end a watch itself */
     WISH_SECONDS_MAX = 300,
 };
 
@@ -90,6 +89,7 @@ static int send_request(struct kube *kube, const struct call *call, struct http_
         headers[count++] = type;
     if (authorization.size > 0)
         headers[count] = (const char *)authorization.data;
+    int timeout_ms = call->timeout_ms ? call->timeout_ms : kube->timeout_ms;
     const struct http_request request = {
         .method = call->method,
         .url = url,
@@ -97,8 +97,10 @@ static int send_request(struct kube *kube, const struct call *call, struct http_
         .body = body,
         .body_size = body ? strlen(body) : 0,
         .response_max = call->response_max,
-        .stall_timeout_ms = call->stream ? WATCH_STALL_MS : 0,
-        .timeout_ms = call->timeout_ms ? call->timeout_ms : kube->timeout_ms,
+        /* Where nothing changes, a watch is silent to its end: the API server sends bookmarks only
+         * when it has something new to say. Keepalive finds a connection that is dead. */
+        .stall_timeout_ms = timeout_ms,
+        .timeout_ms = timeout_ms,
         .sink = call->stream ? feed_stream : NULL,
         .sink_arg = call->stream,
     };

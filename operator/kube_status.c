@@ -59,3 +59,9 @@ int kube_status_fail_body(int code, const void *body, size_t size, struct error 
     CLEANUP(own_freep) char *text = text_escape(shown);
     return error_set(err, kind_of(code), "%d: %s", code, *text ? text : "no message");
 }
+
+bool kube_status_forbids(const struct error *err)
+{
+    /* the words of the API server's authorizer (k8s.io/apiserver, responsewriters/errors.go) */
+    return strstr(err->text, "is forbidden: User ") != NULL;
+}

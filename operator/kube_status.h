@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include <jansson.h>
@@ -19,3 +20,6 @@ int kube_status_fail(int code, const json_t *status, struct error *err);
 int kube_status_fail_body(int code, const void *body, size_t size, struct error *err);
 /* The code that a Status object has; 0: none. */
 int kube_status_code(const json_t *status);
+/* Whether an error (its text, as set above) says that our account lacks a right, which is a matter
+ * of roles; other 403s are about the object: quotas, admission. */
+bool kube_status_forbids(const struct error *err);

@@ -23,6 +23,7 @@
 #include "operator/kube_config.h"
 #include "operator/lease.h"
 #include "operator/nodes.h"
+#include "operator/policy_memory.h"
 #include "operator/recorder.h"
 #include "operator/reviewer.h"
 #include "operator/runs.h"
@@ -51,6 +52,7 @@ struct manager {
     struct agents *agents;
     struct informers *informers;
     struct nodes *nodes;
+    struct policy_memory *policy_memory;
     struct runs *runs;
     struct recorder *recorder;
     struct reviewer *reviewer;
@@ -173,6 +175,7 @@ static int start_workers(struct manager *manager, int64_t epoch, struct error *e
     struct reconcile *reconcile = &manager->controller.reconcile;
     reconcile->kube = manager->kube;
     reconcile->nodes = manager->nodes;
+    reconcile->policy_memory = manager->policy_memory;
     reconcile->agents = manager->agents;
     reconcile->recorder = manager->recorder;
     reconcile->metrics = manager->metrics;
@@ -261,6 +264,7 @@ static void make_parts(struct manager *manager)
                                     .cancel = manager->stop});
     informers_lend(manager->informers, &manager->controller.reconcile);
     manager->nodes = nodes_new(manager->kube);
+    manager->policy_memory = policy_memory_new(manager->metrics);
     manager->runs = runs_new(manager->metrics);
     manager->recorder = recorder_new(manager->kube, arguments->identity, manager->stop);
     manager->reviewer = reviewer_new(
@@ -326,6 +330,7 @@ static void manager_done(struct manager *manager)
     certificate_freep(&manager->certificate);
     recorder_freep(&manager->recorder);
     runs_freep(&manager->runs);
+    policy_memory_freep(&manager->policy_memory);
     nodes_freep(&manager->nodes);
     informers_freep(&manager->informers);
     agents_freep(&manager->agents);

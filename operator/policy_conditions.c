@@ -28,6 +28,21 @@ static bool is_invalid(const struct policy_conditions_facts *facts, struct condi
     return facts->invalid;
 }
 
+/* Sidecars that have this very policy can only miss keys of its Secret. */
+static void set_refused(const struct policy_spec *spec, const struct policy_view_pod *pod,
+                        struct condition *ready)
+{
+    const char *error = pod->state->config_error;
+    if (pod->state->generation == spec->generation) {
+        CLEANUP(own_freep) char *keys = policy_spec_secret_keys(spec);
+        condition_set(ready, CONDITION_FALSE, "SecretIncomplete",
+                      "pod '%s': %s; the Secret 'lifeboat-%s' needs the keys %s", pod->member->name,
+                      error, spec->name, keys);
+    } else {
+        condition_set(ready, CONDITION_FALSE, "Invalid", "pod '%s': %s", pod->member->name, error);
+    }
+}
+
 /* What every sidecar refuses is the policy's fault and not the pod's. */
 static bool is_refused(const struct policy_conditions_facts *facts, struct condition *ready)
 {
@@ -37,24 +52,13 @@ static bool is_refused(const struct policy_conditions_facts *facts, struct condi
         const struct policy_view_pod *pod = &view->pods[i];
         if (!pod->connected || pod->foreign)
             continue;
-        if (!pod->state->config_error)
+        if (!pod->state->config_error || pod->waits)
             return false;
         refusing = refusing ? refusing : pod;
     }
-    if (!refusing)
-        return false;
-    const char *kind = refusing->state->config_error_kind;
-    if (kind && strcmp(kind, error_kind_name(ERROR_NOT_FOUND)) == 0) {
-        CLEANUP(own_freep) char *keys = policy_spec_secret_keys(facts->spec);
-        condition_set(ready, CONDITION_FALSE, "SecretIncomplete",
-                      "pod '%s': %s; the Secret 'lifeboat-%s' needs the keys %s",
-                      refusing->member->name, refusing->state->config_error, facts->spec->name,
-                      keys);
-    } else {
-        condition_set(ready, CONDITION_FALSE, "Invalid", "pod '%s': %s", refusing->member->name,
-                      refusing->state->config_error);
-    }
-    return true;
+    if (refusing)
+        set_refused(facts->spec, refusing, ready);
+    return refusing;
 }
 
 static bool has_no_config_map(const struct policy_conditions_facts *facts, struct condition *ready)

@@ -72,7 +72,7 @@ void policy_memory_freep(struct policy_memory **memory)
     own_freep(memory);
 }
 
-/* The functions from here to policy_memory_tell are called with the lock held. */
+/* The functions from here to add are called with the lock held. */
 static struct told *find(struct policy_memory *memory, const char *pod_uid)
 {
     for (size_t i = 0; i < memory->count; i++)
@@ -129,6 +129,26 @@ void policy_memory_untell(struct policy_memory *memory, const char *pod_uid)
     struct told *old = find(memory, pod_uid);
     if (old)
         drop(memory, old);
+    pthread_mutex_unlock(&memory->lock);
+}
+
+static bool is_among(const char *text, const char *const *texts, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(texts[i], text) == 0)
+            return true;
+    return false;
+}
+
+void policy_memory_keep(struct policy_memory *memory, const char *namespace, const char *policy,
+                        const char *const *pod_uids, size_t count)
+{
+    pthread_mutex_lock(&memory->lock);
+    for (size_t i = memory->count; i-- > 0;)
+        if (strcmp(memory->items[i].namespace, namespace) == 0 &&
+            strcmp(memory->items[i].policy, policy) == 0 &&
+            !is_among(memory->items[i].pod_uid, pod_uids, count))
+            drop(memory, &memory->items[i]);
     pthread_mutex_unlock(&memory->lock);
 }
 
@@ -232,10 +252,5 @@ void policy_memory_forget(struct policy_memory *memory, const char *namespace, c
     const char *const labels[] = {namespace, policy};
     for (size_t i = 0; i < ARRAY_SIZE(families); i++)
         metric_forget(families[i], labels, ARRAY_SIZE(labels));
-    pthread_mutex_lock(&memory->lock);
-    for (size_t i = memory->count; i-- > 0;)
-        if (strcmp(memory->items[i].namespace, namespace) == 0 &&
-            strcmp(memory->items[i].policy, policy) == 0)
-            drop(memory, &memory->items[i]);
-    pthread_mutex_unlock(&memory->lock);
+    policy_memory_keep(memory, namespace, policy, NULL, 0);
 }

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include <jansson.h>
@@ -26,6 +27,10 @@ struct policy_told {
 bool policy_memory_tell(struct policy_memory *memory, const struct policy_told *told);
 /* It could not be sent: tell it again. */
 void policy_memory_untell(struct policy_memory *memory, const char *pod_uid);
+
+/* These are all pods that the policy has now: forgets what others were told. */
+void policy_memory_keep(struct policy_memory *memory, const char *namespace, const char *policy,
+                        const char *const *pod_uids, size_t count);
 
 /* lifeboat_backup_missed_slots_total{namespace,policy,schedule} */
 void policy_memory_missed(struct policy_memory *memory, const char *namespace, const char *policy,

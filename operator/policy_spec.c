@@ -198,8 +198,6 @@ static int read_later(struct fields *fields, struct policy_spec *spec)
          "this version verifies by hand only ('lifeboat-sidecar verify')", false},
         {"drills", "spec.drills", "this version runs no drills", false},
         {"objectives", "spec.objectives", "this version does not measure objectives", false},
-        {"sidecar", "spec.sidecar", "this version injects no sidecar, add it to the pod yourself",
-         false},
     };
     for (size_t i = 0; i < ARRAY_SIZE(later); i++) {
         json_t *value = json_object_get(fields->object, later[i].name);
@@ -223,6 +221,7 @@ static int read_spec(struct fields *fields, struct policy_spec *spec)
 {
     fields_skip(fields, "compression");
     fields_skip(fields, "parallelism");
+    fields_skip(fields, "sidecar"); /* of pods that restore */
     spec->suspend = fields_bool(fields, "suspend", false);
     spec->deadline_seconds =
         fields_integer(fields, "deadlineSeconds", 1, MONTH_SECONDS, DAY_SECONDS);

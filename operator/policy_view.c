@@ -78,12 +78,21 @@ static void check_presence(const struct policy_spec *spec, const struct agent_vi
                               : "has not connected to the operator yet");
 }
 
+static bool is_kind(const char *kind, enum error_kind expected)
+{
+    return strcmp(kind, error_kind_name(expected)) == 0;
+}
+
 static void check_configuration(const struct policy_spec *spec, struct policy_view_pod *pod)
 {
     const struct message_state *state = pod->state;
     if (!state)
         return;
-    pod->loaded = state->generation == spec->generation && !state->config_error;
+    const char *kind = state->config_error_kind ? state->config_error_kind : "";
+    bool current = state->generation == spec->generation;
+    pod->loaded = current && !state->config_error;
+    pod->waits = !current && (!state->config_error || is_kind(kind, ERROR_NOT_FOUND));
+    pod->foreign |= is_kind(kind, ERROR_CONFLICT);
     if (state->config_error)
         complain(pod, "cannot use the policy: %s", state->config_error);
     if (!pod->loaded && !pod->member->config_map && state->generation == 0)

@@ -36,6 +36,7 @@ struct policy_view_pod {
     const struct message_state *state; /* NULL: not told, or silent for too long */
     bool connected;
     bool foreign;                          /* carries the configuration of another policy */
+    bool waits;                            /* for the kubelet to bring the policy */
     bool loaded;                           /* has this generation of the policy, without error */
     bool candidate;                        /* of all this, could make a backup: see source.region */
     char message[CONDITION_MESSAGE_BYTES]; /* what is wrong with it; else "" */

@@ -11,12 +11,14 @@
 #include "operator/certificate.h"
 #include "operator/kube.h"
 #include "operator/member.h"
+#include "operator/orphans.h"
 #include "operator/plan_policy.h"
 #include "operator/policy_memory.h"
 #include "operator/policy_objects.h"
 #include "operator/policy_view.h"
 #include "operator/reconcile.h"
 #include "operator/recorder.h"
+#include "operator/runs.h"
 #include "operator/schedule.h"
 #include "operator/zone.h"
 
@@ -244,9 +246,16 @@ static bool assign(const struct scene *scene, size_t index)
 
 static bool assign_all(const struct scene *scene)
 {
+    size_t count = scene->members.count;
+    CLEANUP(own_freep) const char **uids = own_alloc((count + 1) * sizeof(*uids));
     bool told = true;
-    for (size_t i = 0; i < scene->members.count; i++)
+    for (size_t i = 0; i < count; i++) {
+        uids[i] = scene->members.items[i].uid;
         told &= assign(scene, i);
+    }
+    if (scene->readable)
+        policy_memory_keep(scene->reconcile->policy_memory, scene->spec.namespace, scene->spec.name,
+                           uids, count);
     return told;
 }
 
@@ -375,10 +384,17 @@ int reconcile_policy(const struct reconcile *reconcile, const char *namespace, c
     scene.object = cache_get(reconcile->policies, namespace, name);
     const json_t *metadata = json_object_get(scene.object, "metadata");
     *ret_again_ms = 0;
+    int64_t orphans_ms = orphans_cancel(reconcile, namespace, name);
     if (!scene.object || json_object_get(metadata, "deletionTimestamp")) {
         policy_memory_forget(reconcile->policy_memory, namespace, name);
+        runs_forget(reconcile->runs, namespace, name);
+        *ret_again_ms = orphans_ms;
         return 0;
     }
     gather(&scene, namespace, name);
-    return obey(&scene, ret_again_ms, err);
+    if (obey(&scene, ret_again_ms, err) < 0)
+        return -1;
+    if (orphans_ms > 0 && (*ret_again_ms == 0 || orphans_ms < *ret_again_ms))
+        *ret_again_ms = orphans_ms;
+    return 0;
 }

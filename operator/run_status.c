@@ -107,11 +107,22 @@ void run_status_add_attempt(json_t *status, const char *id_member,
     json_array_append_new(attempts, added);
 }
 
-void run_status_end_attempt(json_t *status, const char *reason, const char *error, int64_t now_ms)
+static json_t *last_attempt(json_t *status)
 {
     json_t *attempts = json_object_get(status, "attempts");
     size_t count = json_array_size(attempts);
-    json_t *last = count > 0 ? json_array_get(attempts, count - 1) : NULL;
+    return count > 0 ? json_array_get(attempts, count - 1) : NULL;
+}
+
+void run_status_set_pod(json_t *status, const char *pod, const char *pod_uid)
+{
+    run_status_set_text(last_attempt(status), "pod", pod);
+    run_status_set_text(last_attempt(status), "podUID", pod_uid);
+}
+
+void run_status_end_attempt(json_t *status, const char *reason, const char *error, int64_t now_ms)
+{
+    json_t *last = last_attempt(status);
     run_status_set_time(last, "finished", now_ms);
     run_status_set_text(last, "reason", reason);
     run_status_set_text(last, "error", reason ? error : NULL);

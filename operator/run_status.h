@@ -22,6 +22,8 @@ void run_status_set_verdict(json_t *status, const struct run *run, const struct 
                             int64_t now_ms);
 void run_status_add_attempt(json_t *status, const char *id_member,
                             const struct run_attempt *attempt);
+/* The last attempt: that is its pod. */
+void run_status_set_pod(json_t *status, const char *pod, const char *pod_uid);
 /* The last attempt: over, for that reason (NULL: it succeeded). */
 void run_status_end_attempt(json_t *status, const char *reason, const char *error, int64_t now_ms);
 /* NULL: none. Left as it is if it was written less than ten seconds ago in the same phase. */

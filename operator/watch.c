@@ -15,8 +15,9 @@
 
 enum {
     PAGE_OBJECTS = 500,
-    TIMEOUT_SECONDS = 300, /* of a watch; twice that at most, so that they do not all end at once */
-    STEADY_MS = 10000,     /* a watch that lasted so long was none that failed */
+    TIMEOUT_SECONDS = 240, /* of a watch, and some more, so that they do not all end at once */
+    TIMEOUT_SPREAD_SECONDS = 120,
+    STEADY_MS = 10000, /* a watch that lasted so long was none that failed */
     BACKOFF_BASE_MS = 500,
     BACKOFF_CAP_MS = 30000,
     VERSION_BYTES = 256,
@@ -132,8 +133,8 @@ static int follow(struct course *course, struct error *err)
     const struct kube_watch watch = {.collection = course->collection,
                                      .label_selector = course->watch->label_selector,
                                      .resource_version = course->version,
-                                     .timeout_seconds =
-                                         TIMEOUT_SECONDS + backoff_random() % TIMEOUT_SECONDS};
+                                     .timeout_seconds = TIMEOUT_SECONDS +
+                                                        backoff_random() % TIMEOUT_SPREAD_SECONDS};
     course->moved = false;
     if (kube_watch(course->watch->kube, &watch, take_event, course, &outcome, err) < 0) {
         if (!course->moved || err->kind == ERROR_CORRUPT)

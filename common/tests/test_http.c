@@ -430,6 +430,37 @@ static void many_threads_share_one_http(void **state)
 
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
+static void a_request_may_have_limits_of_its_own(void **state)
+{
+    struct fixture *f = *state; /* whose stall timeout is a minute */
+    struct error err;
+    snprintf(f->url, sizeof(f->url), "%s/silence", http_server_url(f->server));
+    struct http_request request = {.method = "GET", .url = f->url, .stall_timeout_ms = 20};
+    assert_int_equal(http_perform(f->http, &request, &f->response, &err), -1);
+    assert_int_equal(err.kind, ERROR_TRANSIENT);
+    assert_non_null(strstr(err.text, "nothing moved for 20 ms"));
+
+    request.stall_timeout_ms = 0;
+    request.timeout_ms = 20;
+    assert_int_equal(http_perform(f->http, &request, &f->response, &err), -1);
+    assert_int_equal(err.kind, ERROR_TRANSIENT);
+}
+
+static void an_identity_that_is_no_pem_is_told(void **state)
+{
+    struct fixture *f = *state;
+    struct error err;
+    CLEANUP(http_freep) struct http *http = NULL;
+    const struct http_options options = {
+        .cancel = &f->cancel, .certificate_pem = "no", .key_pem = "pem"};
+    const struct http_request request = {.method = "GET", .url = f->url};
+    snprintf(f->url, sizeof(f->url), "https%s/echo", http_server_url(f->server) + 4);
+    assert_int_equal(http_new(&http, &options, &err), 0);
+    assert_int_equal(http_perform(http, &request, &f->response, &err), -1);
+    assert_int_equal(err.kind, ERROR_PERMANENT);
+    assert_non_null(strstr(err.text, "check our certificate and its key"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -453,6 +484,8 @@ int main(void)
         TEST(a_body_is_never_sent_twice),
         TEST(cancelling_ends_a_request_at_once),
         TEST(many_threads_share_one_http),
+        TEST(a_request_may_have_limits_of_its_own),
+        TEST(an_identity_that_is_no_pem_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

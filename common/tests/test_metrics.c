@@ -115,6 +115,7 @@ static void series_of_a_deleted_object_are_forgotten(void **state)
     CLEANUP(metrics_freep) struct metrics *metrics = metrics_new();
     struct metric_family *family =
         metrics_declare(metrics, METRIC_GAUGE, "g", "G.", policy_labels, NULL);
+    metric_forget(family, VALUES("shop"), 1); /* there is nothing yet */
     metric_set(family, VALUES("shop", "a"), 1);
     metric_set(family, VALUES("shop", "b"), 2);
     metric_set(family, VALUES("shop2", "b"), 3);

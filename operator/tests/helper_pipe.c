@@ -25,7 +25,7 @@ struct pipe {
     char *server; /* the text that the kubeconfig has */
     struct sockaddr_in target, address;
     int listener;
-    atomic_bool stopped_up;
+    atomic_bool stopped_up, cut;
     struct cancel stop;
     struct crew *crew;
     struct pollfd ends[2 * CONNECTIONS_MAX]; /* of connection n: 2n and 2n + 1 */
@@ -68,12 +68,21 @@ static void forward(struct pollfd *from, struct pollfd *to)
     hang_up(to);
 }
 
+static void cut_all(struct pipe *pipe)
+{
+    for (size_t i = 0; i < 2 * pipe->count; i++)
+        hang_up(&pipe->ends[i]);
+    pipe->count = 0;
+}
+
 static int run(void *arg, struct error *err)
 {
     struct pipe *pipe = arg;
     struct pollfd fds[2 * CONNECTIONS_MAX + 2];
     (void)err;
     while (!cancel_requested(&pipe->stop)) {
+        if (atomic_exchange(&pipe->cut, false))
+            cut_all(pipe);
         bool open = !atomic_load(&pipe->stopped_up);
         size_t ends = open ? 2 * pipe->count : 0;
         fds[0] = (struct pollfd){.fd = pipe->stop.fd, .events = POLLIN};
@@ -93,6 +102,11 @@ static int run(void *arg, struct error *err)
 void pipe_stop_up(struct pipe *pipe)
 {
     atomic_store(&pipe->stopped_up, true);
+}
+
+void pipe_cut(struct pipe *pipe)
+{
+    atomic_store(&pipe->cut, true);
 }
 
 struct kube_config *pipe_config(const struct pipe *pipe)

@@ -302,7 +302,7 @@ static void readiness_names_what_stands_in_the_way(void **state)
         {.why = "a key of the Secret is missing",
          .spec = "{" REGIONS ", \"encryption\": {\"keys\": [\"k1\"]}}",
          .pods = {{.name = "shop-0",
-                   .state = "\"generation\": 2, \"configError\": \"encryption.keys[0] 'k1': no "
+                   .state = "\"generation\": 3, \"configError\": \"encryption.keys[0] 'k1': no "
                             "file\", \"configErrorKind\": \"not-found\"," DATABASE("primary")}},
          .expected = "False",
          .reason = "SecretIncomplete",
@@ -310,7 +310,7 @@ static void readiness_names_what_stands_in_the_way(void **state)
                  "eu.secret-access-key, us.access-key-id, us.secret-access-key, k1"},
         {.why = "refused by the sidecar",
          .pods = {{.name = "shop-0",
-                   .state = "\"generation\": 3, \"configError\": \"spec.regions[0].s3.bucket: "
+                   .state = "\"generation\": 2, \"configError\": \"spec.regions[0].s3.bucket: "
                             "bad\"," DATABASE("primary")}},
          .expected = "False",
          .reason = "Invalid",
@@ -320,6 +320,28 @@ static void readiness_names_what_stands_in_the_way(void **state)
          .expected = "False",
          .reason = "NoConfiguration",
          .text = "has not loaded generation 3 of the policy yet (it has 2)"},
+        {.why = "the kubelet has not brought it",
+         .pods = {{.name = "shop-0",
+                   .state = "\"generation\": 0, \"configError\": \"no policy.yaml in '/x'\","
+                            " \"configErrorKind\": \"not-found\"," DATABASE("primary")}},
+         .expected = "False",
+         .reason = "NoConfiguration",
+         .text = "no policy.yaml"},
+        {.why = "the sidecar says that it is another policy's",
+         .pods = {{.name = "shop-0",
+                   .state = "\"generation\": 3, \"configError\": \"has the policy 'other'\","
+                            " \"configErrorKind\": \"conflict\"," DATABASE("primary")}},
+         .expected = "False",
+         .reason = "MemberRefused",
+         .text = "has the policy 'other'"},
+        {.why = "one has the Secret, the other not yet",
+         .pods = {{.name = "shop-0", .state = FINE},
+                  {.name = "shop-1",
+                   .state = "\"generation\": 3, \"configError\": \"no key 'k1'\"," DATABASE(
+                       "standby")}},
+         .expected = "True",
+         .reason = "Degraded",
+         .text = "pod 'shop-1': cannot use the policy: no key 'k1'"},
         {.why = "source.region of no member",
          .spec = "{" REGIONS ", \"source\": {\"region\": \"asia\"}}",
          .pods = {{.name = "shop-0", .state = FINE},

@@ -116,7 +116,6 @@ static void what_is_not_acted_on_is_named(void **state)
         {"{" HERE ", \"verification\": {\"cron\": \"0 3 * * *\"}}", "spec.verification", false},
         {"{" HERE ", \"drills\": [{\"name\": \"d\"}]}", "spec.drills", false},
         {"{" HERE ", \"objectives\": {\"backupSeconds\": 3}}", "spec.objectives", false},
-        {"{" HERE ", \"sidecar\": {\"image\": \"x\"}}", "spec.sidecar", false},
     };
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {

@@ -32,21 +32,17 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- /* The rights in the namespaces that are watched: in all, or in each of those named. */ -}}
 {{- define "lifeboat.watchRules" -}}
 - apiGroups: [lifeboat.dev]
-  resources: [backuppolicies]
+  resources: [backuppolicies, backups, restorejobs]
   verbs: [get, list, watch]
 - apiGroups: [lifeboat.dev]
   resources: [backups]
-  verbs: [get, list, watch, create]
+  verbs: [create]
 - apiGroups: [lifeboat.dev]
   resources: [restorejobs]
-  verbs: [get, list, watch, patch] # patch: its finalizer
+  verbs: [delete] # ttlSecondsAfterFinished
 - apiGroups: [lifeboat.dev]
   resources: [backuppolicies/status, backups/status, restorejobs/status]
   verbs: [patch]
-# For owner references to these that hold up their deletion, where the API server asks for it.
-- apiGroups: [lifeboat.dev]
-  resources: [backuppolicies/finalizers, restorejobs/finalizers]
-  verbs: [update]
 - apiGroups: [""]
   resources: [pods]
   verbs: [get, list, watch]

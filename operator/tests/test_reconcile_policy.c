@@ -1,0 +1,583 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Against a real API server with our resources; what the caches have is listed from it. Pods and
+ * what their sidecars say are given. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <jansson.h>
+
+#include "common/buf.h"
+#include "common/cancel.h"
+#include "common/clock.h"
+#include "common/crew.h"
+#include "common/metrics.h"
+#include "common/own.h"
+#include "operator/agents.h"
+#include "operator/cache.h"
+#include "operator/certificate.h"
+#include "operator/condition.h"
+#include "operator/kube.h"
+#include "operator/kube_config.h"
+#include "operator/nodes.h"
+#include "operator/policy_memory.h"
+#include "operator/reconcile.h"
+#include "operator/recorder.h"
+#include "operator/runs.h"
+
+enum { EXIT_SKIPPED = 77, METRICS_MAX = 1 << 20 };
+
+static char namespace[64];
+static struct cancel never, stop;
+static struct crew *crew; /* the recorder */
+static struct kube_config *config;
+static struct kube *kube;
+static struct certificate *certificate;
+static struct metrics *metrics;
+static struct reconcile reconcile;
+
+static void on_change(void *arg, const struct agent_identity *who)
+{
+    (void)arg;
+    (void)who;
+}
+
+static json_t *load(const char *text)
+{
+    json_error_t error;
+    json_t *value = json_loads(text, 0, &error);
+    if (!value)
+        fail_msg("bad JSON in a test: %s: %s", text, error.text);
+    return value;
+}
+
+static struct kube_ref ref(const struct kube_resource *resource, const char *name)
+{
+    return (struct kube_ref){.resource = resource, .namespace = namespace, .name = name};
+}
+
+static json_t *get(const struct kube_resource *resource, const char *name)
+{
+    struct error err;
+    const struct kube_ref object = ref(resource, name);
+    json_t *found = NULL;
+    if (kube_get(kube, &object, &found, &err) < 0 && err.kind != ERROR_NOT_FOUND)
+        fail_msg("%s", err.text);
+    return found;
+}
+
+static void make(const struct kube_resource *resource, const json_t *object)
+{
+    struct error err;
+    const struct kube_ref collection = ref(resource, NULL);
+    if (kube_create(kube, &collection, object, NULL, &err) < 0)
+        fail_msg("%s", err.text);
+}
+
+static void patch(const struct kube_resource *resource, const char *name, const char *text)
+{
+    struct error err;
+    json_auto_t *changes = load(text);
+    const struct kube_ref object = ref(resource, name);
+    if (kube_merge_patch(kube, &object, changes, NULL, &err) < 0)
+        fail_msg("%s", err.text);
+}
+
+static void destroy(const struct kube_resource *resource, const char *name)
+{
+    struct error err;
+    const struct kube_ref object = ref(resource, name);
+    if (kube_delete(kube, &object, NULL, &err) < 0)
+        fail_msg("%s", err.text);
+}
+
+static void list_into(struct cache *cache, const struct kube_resource *resource,
+                      const char *selector)
+{
+    struct error err;
+    json_auto_t *page = NULL;
+    enum kube_list_outcome outcome;
+    const struct kube_list list = {
+        .collection = ref(resource, NULL), .label_selector = selector, .limit = 500};
+    if (kube_list(kube, &list, &page, &outcome, &err) < 0)
+        fail_msg("%s", err.text);
+    json_decref(cache_replace(cache, namespace, json_object_get(page, "items")));
+}
+
+/* As after a start of the operator, when everything was listed. */
+static void list_all(void)
+{
+    list_into(reconcile.policies, &kube_policies, NULL);
+    list_into(reconcile.backups, &kube_backups, NULL);
+    list_into(reconcile.config_maps, &kube_config_maps, "app.kubernetes.io/managed-by=lifeboat");
+}
+
+static int64_t look(const char *policy)
+{
+    struct error err = {.text = ""};
+    int64_t again_ms;
+    if (reconcile_policy(&reconcile, namespace, policy, &again_ms, &err) < 0)
+        fail_msg("%s", err.text);
+    return again_ms;
+}
+
+static int64_t list_and_look(const char *policy)
+{
+    list_all();
+    return look(policy);
+}
+
+#define REGIONS "\"regions\": [{\"name\": \"eu\", \"file\": {\"path\": \"/b\"}}]"
+#define KEYS "\"encryption\": {\"keys\": [\"k1\"]}"
+
+static void make_policy(const char *name, const char *more)
+{
+    CLEANUP(own_freep)
+    char *text =
+        own_format("{\"apiVersion\": \"lifeboat.dev/v1alpha1\", \"kind\": \"BackupPolicy\","
+                   " \"metadata\": {\"name\": \"%s\", \"namespace\": \"%s\"},"
+                   " \"spec\": {" REGIONS ", " KEYS "%s%s}}",
+                   name, namespace, *more ? ", " : "", more);
+    json_auto_t *policy = load(text);
+    make(&kube_policies, policy);
+}
+
+static const char *text_at(const json_t *object, const char *path)
+{
+    const json_t *value = object;
+    char part[64];
+    while (*path) {
+        size_t size = strcspn(path, "/");
+        snprintf(part, sizeof(part), "%.*s", (int)size, path);
+        value = json_is_array(value) ? json_array_get(value, (size_t)(*part - '0'))
+                                     : json_object_get(value, part);
+        path += size + (path[size] == '/');
+    }
+    const char *text = json_string_value(value);
+    return text ? text : "(none)";
+}
+
+static void assert_condition(const char *policy, const char *type, const char *status,
+                             const char *reason, const char *text)
+{
+    json_auto_t *object = get(&kube_policies, policy);
+    const json_t *found = condition_find(object, type);
+    if (strcmp(text_at(found, "status"), status) != 0 ||
+        strcmp(text_at(found, "reason"), reason) != 0 || !strstr(text_at(found, "message"), text))
+        fail_msg("%s is %s %s: %s", type, text_at(found, "status"), text_at(found, "reason"),
+                 text_at(found, "message"));
+}
+
+static size_t count_backups(const char *policy)
+{
+    json_auto_t *backups = NULL;
+    list_all();
+    backups = cache_list(reconcile.backups, namespace, policy);
+    return json_array_size(backups);
+}
+
+static void a_policy_has_all_at_first_sight_and_is_not_written_again(void **state)
+{
+    (void)state;
+    make_policy("first", "\"schedules\": [{\"name\": \"d\", \"cron\": \"0 3 * * *\"}]");
+    assert_true(list_and_look("first") > 0);
+    assert_condition("first", "Ready", "False", "NoMembers", "lifeboat.dev/policy: first");
+    assert_condition("first", "Recoverable", "Unknown", "NotKnown", "");
+    assert_condition("first", "Replicated", "Unknown", "NoBackup", "");
+
+    json_auto_t *policy = get(&kube_policies, "first");
+    json_auto_t *config_map = get(&kube_config_maps, "lifeboat-first");
+    assert_string_not_equal(text_at(policy, "status/schedules/0/next"), "(none)");
+    assert_string_equal(text_at(policy, "status/nextBackup"),
+                        text_at(policy, "status/schedules/0/next"));
+    assert_string_equal(text_at(config_map, "metadata/ownerReferences/0/uid"),
+                        text_at(policy, "metadata/uid"));
+    CLEANUP(own_freep) char *endpoint = own_format("lifeboat-channel.%s.svc:8443", namespace);
+    assert_string_equal(text_at(config_map, "data/endpoint"), endpoint);
+    CLEANUP(own_freep) char *bundle = certificate_bundle(certificate);
+    const json_t *data = json_object_get(config_map, "data");
+    assert_string_equal(text_at(data, "ca.crt"), bundle);
+    json_auto_t *document = load(json_string_value(json_object_get(data, "policy.yaml")));
+    assert_true(json_equal(json_object_get(document, "spec"), json_object_get(policy, "spec")));
+    assert_string_equal(text_at(document, "kind"), "BackupPolicy");
+    assert_string_equal(text_at(document, "metadata/uid"), text_at(policy, "metadata/uid"));
+    assert_int_equal(json_object_size(json_object_get(document, "metadata")), 4);
+
+    look("first");
+    list_and_look("first");
+    json_auto_t *policy_later = get(&kube_policies, "first");
+    json_auto_t *config_map_later = get(&kube_config_maps, "lifeboat-first");
+    assert_string_equal(text_at(policy_later, "metadata/resourceVersion"),
+                        text_at(policy, "metadata/resourceVersion"));
+    assert_string_equal(text_at(config_map_later, "metadata/resourceVersion"),
+                        text_at(config_map, "metadata/resourceVersion"));
+}
+
+static void a_slot_has_one_backup_whatever_happens_in_between(void **state)
+{
+    (void)state;
+    int64_t start_ms = clock_now_ms();
+    make_policy("slots", "\"schedules\": [{\"name\": \"m\", \"type\": \"Incremental\","
+                         " \"cron\": \"* * * * *\"}]");
+    list_and_look("slots");
+    size_t before = count_backups("slots"); /* a minute may just have begun */
+    clock_fake(start_ms - start_ms % 60000 + 180000);
+    char slot[CLOCK_TEXT_BYTES];
+    clock_format(clock_now_ms(), slot);
+    list_and_look("slots");
+    assert_int_equal(count_backups("slots"), before + 1); /* of at least two missed */
+    look("slots");
+    assert_int_equal(count_backups("slots"), before + 1);
+    json_auto_t *policy = get(&kube_policies, "slots");
+    assert_string_equal(text_at(policy, "status/schedules/0/lastSlot"), slot);
+
+    char basic[CLOCK_TEXT_BYTES], name[64];
+    clock_format_basic(clock_now_ms(), basic);
+    snprintf(name, sizeof(name), "slots-m-%.8s%.4s", basic, basic + 9);
+    json_auto_t *backup = get(&kube_backups, name);
+    assert_string_equal(text_at(backup, "spec/type"), "Incremental");
+    assert_string_equal(text_at(backup, "spec/policyRef/name"), "slots");
+    const json_t *metadata = json_object_get(backup, "metadata");
+    assert_string_equal(json_string_value(json_object_get(json_object_get(metadata, "labels"),
+                                                          "lifeboat.dev/schedule")),
+                        "m");
+    assert_string_equal(json_string_value(json_object_get(json_object_get(metadata, "annotations"),
+                                                          "lifeboat.dev/slot")),
+                        slot);
+
+    /* an operator that died after it made the Backup and before it wrote that down */
+    list_all();
+    json_auto_t *stale = json_deep_copy(policy);
+    clock_fake(clock_now_ms() + 60000);
+    look("slots");
+    json_auto_t *all = json_pack("[O]", stale);
+    json_decref(cache_replace(reconcile.policies, namespace, all));
+    look("slots");
+    assert_int_equal(count_backups("slots"), before + 2);
+
+    /* a Backup that somebody deleted stays away */
+    destroy(&kube_backups, name);
+    list_and_look("slots");
+    assert_int_equal(count_backups("slots"), before + 1);
+    clock_fake(-1);
+}
+
+static void a_suspended_policy_makes_no_backups(void **state)
+{
+    (void)state;
+    int64_t start_ms = clock_now_ms();
+    make_policy("rest", "\"suspend\": true,"
+                        " \"schedules\": [{\"name\": \"m\", \"cron\": \"* * * * *\"}]");
+    list_and_look("rest");
+    clock_fake(start_ms + 600000);
+    list_and_look("rest");
+    assert_int_equal(count_backups("rest"), 0);
+    patch(&kube_policies, "rest", "{\"spec\": {\"suspend\": false}}");
+    list_and_look("rest");
+    assert_int_equal(count_backups("rest"), 0); /* what went by before is not made up for */
+    clock_fake(start_ms + 660000);
+    list_and_look("rest");
+    assert_int_equal(count_backups("rest"), 1);
+    clock_fake(-1);
+}
+
+static void a_config_map_of_somebody_else_is_left_alone(void **state)
+{
+    (void)state;
+    json_auto_t *foreign = json_pack("{s:s, s:s, s:{s:s, s:s}, s:{s:s}}", "apiVersion", "v1",
+                                     "kind", "ConfigMap", "metadata", "name", "lifeboat-taken",
+                                     "namespace", namespace, "data", "theirs", "kept");
+    make(&kube_config_maps, foreign);
+    make_policy("taken", "");
+    list_and_look("taken");
+    assert_condition("taken", "Ready", "False", "ConfigMapFailed",
+                     "'lifeboat-taken' is there and was not made by Lifeboat");
+    json_auto_t *there = get(&kube_config_maps, "lifeboat-taken");
+    assert_string_equal(text_at(there, "data/theirs"), "kept");
+    assert_string_equal(text_at(there, "data/endpoint"), "(none)");
+
+    destroy(&kube_config_maps, "lifeboat-taken");
+    list_and_look("taken");
+    assert_condition("taken", "Ready", "False", "NoMembers", "");
+    json_auto_t *ours = get(&kube_config_maps, "lifeboat-taken");
+    assert_string_not_equal(text_at(ours, "data/endpoint"), "(none)");
+}
+
+static void a_config_map_that_was_changed_is_put_right(void **state)
+{
+    (void)state;
+    make_policy("tampered", "");
+    list_and_look("tampered");
+    patch(&kube_config_maps, "lifeboat-tampered", "{\"data\": {\"endpoint\": \"evil:1\"}}");
+    list_and_look("tampered");
+    json_auto_t *restored = get(&kube_config_maps, "lifeboat-tampered");
+    assert_null(strstr(text_at(restored, "data/endpoint"), "evil"));
+
+    patch(&kube_policies, "tampered", "{\"spec\": {\"suspend\": true}}");
+    list_and_look("tampered");
+    json_auto_t *changed = get(&kube_config_maps, "lifeboat-tampered");
+    const json_t *data = json_object_get(changed, "data");
+    json_auto_t *document = load(json_string_value(json_object_get(data, "policy.yaml")));
+    const json_t *metadata = json_object_get(document, "metadata");
+    assert_int_equal(json_integer_value(json_object_get(metadata, "generation")), 2);
+
+    destroy(&kube_config_maps, "lifeboat-tampered");
+    list_and_look("tampered");
+    json_auto_t *again = get(&kube_config_maps, "lifeboat-tampered");
+    assert_non_null(again);
+}
+
+static void what_no_schema_can_see_is_a_condition(void **state)
+{
+    (void)state;
+    make_policy("mars", "\"schedules\": [{\"name\": \"d\", \"cron\": \"0 3 * * *\","
+                        " \"timeZone\": \"Mars/Olympus\"}]");
+    list_and_look("mars");
+    assert_condition("mars", "Ready", "False", "Invalid",
+                     "spec.schedules[0].timeZone: no time zone 'Mars/Olympus'");
+    make_policy("never", "\"schedules\": [{\"name\": \"d\", \"cron\": \"0 3 30 2 *\"}]");
+    list_and_look("never");
+    assert_condition("never", "Ready", "False", "Invalid",
+                     "spec.schedules[0].cron: '0 3 30 2 *' never comes");
+}
+
+static void put_pod(const char *policy, const char *name)
+{
+    json_auto_t *pod = json_pack(
+        "{s:{s:s, s:s, s:s, s:s, s:{s:s}, s:{s:s}}, s:{s:[{s:s, s:{s:s}}],"
+        " s:[{s:s, s:[{s:s}]}]}, s:{s:s, s:[{s:s, s:{s:{}}}]}}",
+        "metadata", "namespace", namespace, "name", name, "uid", name, "resourceVersion", "1",
+        "labels", "lifeboat.dev/policy", policy, "annotations", "lifeboat.dev/region", "eu", "spec",
+        "volumes", "name", "c", "configMap", "name", "lifeboat-members", "initContainers", "name",
+        "lifeboat", "volumeMounts", "name", "c", "status", "phase", "Running",
+        "initContainerStatuses", "name", "lifeboat", "state", "running");
+    json_auto_t *all = json_pack("[O]", pod);
+    json_decref(cache_replace(reconcile.pods, namespace, all));
+}
+
+static void hear(const char *pod, uint64_t connection, const char *state_text)
+{
+    struct error err;
+    CLEANUP(own_freep)
+    char *text = own_format("{\"version\": 1, \"type\": \"state\", %s}", state_text);
+    CLEANUP(message_clear) struct message message;
+    if (message_parse(&message, text, strlen(text), &err) < 0 ||
+        agents_hear(reconcile.agents, pod, connection, &message, &err) < 0)
+        fail_msg("%s: %s", text, err.text);
+}
+
+static void assert_told(const char *pod, uint64_t connection, const char *expected)
+{
+    int close = 0;
+    CLEANUP(own_freep) char *text = agents_next(reconcile.agents, pod, connection, &close);
+    assert_int_equal(close, 0);
+    if (!expected)
+        assert_null(text);
+    else if (!text || !strstr(text, expected))
+        fail_msg("told: %s", text ? text : "nothing");
+}
+
+#define STATE                                                                                      \
+    "\"generation\": 1, \"database\": {\"reachable\": true, \"role\": \"standby\","                \
+    " \"versionNum\": 170002, \"systemIdentifier\": \"7\", \"timeline\": 1, \"lagSeconds\": 90},"  \
+    "\"regions\": [{\"name\": \"eu\", \"reachable\": true, \"backups\": 1, \"bytes\": 5000,"       \
+    " \"lastBackup\": \"20261121T030000Z-full-bbbb\"}]"
+
+static void assert_metric(const char *text, bool there)
+{
+    struct error err;
+    CLEANUP(buf_done) struct buf formatted = BUF(METRICS_MAX);
+    assert_int_equal(metrics_format(metrics, &formatted, &err), 0);
+    CLEANUP(own_freep) char *all = buf_string(&formatted);
+    if ((strstr(all, text) != NULL) != there)
+        fail_msg("%s is %s:\n%s", text, there ? "missing" : "there", all);
+}
+
+static void a_member_is_told_what_it_serves_and_shown(void **state)
+{
+    (void)state;
+    struct agent_identity who = {.pod = "shop-0", .uid = "shop-0"};
+    snprintf(who.namespace, sizeof(who.namespace), "%s", namespace);
+    make_policy("members", "");
+    put_pod("members", "shop-0");
+    list_and_look("members");
+    assert_condition("members", "Ready", "False", "NoSidecar", "shop-0");
+
+    agents_join(reconcile.agents, &who, 1);
+    hear("shop-0", 1, STATE);
+    look("members");
+    assert_told("shop-0", 1, "\"type\":\"assign\"");
+    assert_told("shop-0", 1, NULL);
+    assert_condition("members", "Ready", "True", "Ready", "1 of 1");
+    assert_condition("members", "Recoverable", "True", "BackupExists", "eu");
+    assert_condition("members", "Replicated", "True", "InAllRegions", "");
+    json_auto_t *policy = get(&kube_policies, "members");
+    assert_string_equal(text_at(policy, "status/pods/0/role"), "Standby");
+    assert_string_equal(text_at(policy, "status/regions/0/size"), "5.0 kB");
+    assert_string_equal(text_at(policy, "status/members"), "1/1");
+    CLEANUP(own_freep)
+    char *series =
+        own_format("lifeboat_policy_ready{namespace=\"%s\",policy=\"members\"} 1", namespace);
+    assert_metric(series, true);
+    assert_metric("lifeboat_region_reachable", true);
+    assert_metric("lifeboat_database_replication_lag_seconds", true);
+
+    hear("shop-0", 1, STATE); /* a heartbeat: nothing new */
+    list_and_look("members");
+    assert_told("shop-0", 1, NULL);
+    json_auto_t *later = get(&kube_policies, "members");
+    assert_string_equal(text_at(later, "metadata/resourceVersion"),
+                        text_at(policy, "metadata/resourceVersion"));
+
+    patch(&kube_policies, "members", "{\"spec\": {\"suspend\": true}}");
+    list_and_look("members");
+    assert_told("shop-0", 1, "\"generation\":2");
+    assert_condition("members", "Ready", "False", "NoConfiguration", "generation 2");
+
+    agents_join(reconcile.agents, &who, 2); /* a new connection is told anew */
+    hear("shop-0", 2, STATE);
+    look("members");
+    assert_told("shop-0", 2, "\"type\":\"assign\"");
+
+    destroy(&kube_policies, "members");
+    list_and_look("members");
+    assert_metric(series, false);
+}
+
+/* Whether there is an Event with that reason about that policy. */
+static bool has_event(const char *policy, const char *reason)
+{
+    struct error err;
+    json_auto_t *page = NULL;
+    enum kube_list_outcome outcome;
+    const struct kube_list list = {.collection = ref(&kube_events, NULL), .limit = 500};
+    if (kube_list(kube, &list, &page, &outcome, &err) < 0)
+        fail_msg("%s", err.text);
+    size_t index;
+    const json_t *event;
+    json_array_foreach(json_object_get(page, "items"), index, event)
+    {
+        if (strcmp(text_at(event, "regarding/name"), policy) == 0 &&
+            strcmp(text_at(event, "reason"), reason) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* They are written in order by another thread: when the last one is there, all are. */
+static void what_changed_was_told_in_events(void **state)
+{
+    (void)state;
+    struct error err;
+    make_policy("last", "");
+    list_and_look("last");
+    for (int tries = 0; !has_event("last", "NoMembers"); tries++) {
+        assert_true(tries < 500);
+        assert_int_equal(cancel_sleep(&never, 20, &err), 0);
+    }
+    assert_true(has_event("first", "NoMembers"));
+    assert_true(has_event("slots", "BackupCreated"));
+    assert_true(has_event("slots", "SlotsDropped"));
+    assert_false(has_event("rest", "SlotsDropped"));
+    assert_true(has_event("taken", "ConfigMapFailed"));
+    assert_true(has_event("mars", "Invalid"));
+    assert_true(has_event("members", "NoSidecar"));
+    assert_true(has_event("members", "Ready"));
+    assert_true(has_event("members", "BackupExists"));
+    assert_true(has_event("members", "NoConfiguration"));
+}
+
+static int set_up(void)
+{
+    static const char *const label[] = {"metadata", "labels", "lifeboat.dev/policy", NULL};
+    static const char *const reference[] = {"spec", "policyRef", "name", NULL};
+    static const char *const names[] = {"lifeboat-channel.test.svc", NULL};
+    static const struct certificate_options options = {.namespace = namespace, .names = names};
+    struct certificate_options with_kube = options;
+    struct error err;
+    snprintf(namespace, sizeof(namespace), "reconcile-policy-%ld", (long)getpid());
+    json_auto_t *object = json_pack("{s:s, s:s, s:{s:s}}", "apiVersion", "v1", "kind", "Namespace",
+                                    "metadata", "name", namespace);
+    const struct kube_ref namespaces = {.resource = &kube_namespaces};
+    with_kube.kube = kube;
+    certificate = certificate_new(&with_kube);
+    if (kube_create(kube, &namespaces, object, NULL, &err) < 0 ||
+        certificate_refresh(certificate, true, clock_now_ms(), &err) < 0) {
+        fprintf(stderr, "%s\n", err.text);
+        return -1;
+    }
+    metrics = metrics_new();
+    reconcile = (struct reconcile){
+        .kube = kube,
+        .policies = cache_new(NULL),
+        .backups = cache_new(reference),
+        .pods = cache_new(label),
+        .config_maps = cache_new(label),
+        .nodes = nodes_new(kube),
+        .policy_memory = policy_memory_new(metrics),
+        .runs = runs_new(metrics),
+        .agents = agents_new(on_change, NULL),
+        .recorder = recorder_new(kube, "test", &stop),
+        .metrics = metrics,
+        .certificate = certificate,
+        .epoch = 1,
+        .started_ms = clock_monotonic_ms() - INT64_C(3600000),
+        .namespace = namespace,
+    };
+    crew = crew_new(&stop);
+    return crew_start(crew, "recorder", recorder_run, reconcile.recorder, &err);
+}
+
+static void tear_down(void)
+{
+    crew_freep(&crew);
+    cache_freep(&reconcile.policies);
+    cache_freep(&reconcile.backups);
+    cache_freep(&reconcile.pods);
+    cache_freep(&reconcile.config_maps);
+    nodes_freep(&reconcile.nodes);
+    policy_memory_freep(&reconcile.policy_memory);
+    runs_freep(&reconcile.runs);
+    agents_freep(&reconcile.agents);
+    recorder_freep(&reconcile.recorder);
+    metrics_freep(&metrics);
+    certificate_freep(&certificate);
+}
+
+int main(void)
+{
+    const char *path = getenv("LIFEBOAT_TEST_KUBECONFIG");
+    struct error err;
+    if (!path)
+        return EXIT_SKIPPED;
+    if (cancel_init(&never, &err) < 0 || cancel_init(&stop, &err) < 0 ||
+        kube_config_load(&config, path, &err) < 0 || kube_new(&kube, config, &never, &err) < 0) {
+        fprintf(stderr, "%s\n", err.text);
+        return EXIT_FAILURE;
+    }
+    if (set_up() < 0)
+        return EXIT_FAILURE;
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_policy_has_all_at_first_sight_and_is_not_written_again),
+        cmocka_unit_test(a_slot_has_one_backup_whatever_happens_in_between),
+        cmocka_unit_test(a_suspended_policy_makes_no_backups),
+        cmocka_unit_test(a_config_map_of_somebody_else_is_left_alone),
+        cmocka_unit_test(a_config_map_that_was_changed_is_put_right),
+        cmocka_unit_test(what_no_schema_can_see_is_a_condition),
+        cmocka_unit_test(a_member_is_told_what_it_serves_and_shown),
+        cmocka_unit_test(what_changed_was_told_in_events),
+    };
+    int failed = cmocka_run_group_tests_name("reconcile_policy", tests, NULL, NULL);
+    tear_down();
+    kube_freep(&kube);
+    kube_config_freep(&config);
+    cancel_done(&stop);
+    cancel_done(&never);
+    return failed;
+}
