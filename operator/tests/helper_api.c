@@ -13,6 +13,7 @@
 
 #include "common/cancel.h"
 #include "common/clock.h"
+#include "common/crew.h"
 #include "common/message.h"
 #include "common/metrics.h"
 #include "common/own.h"
@@ -26,7 +27,10 @@
 
 struct api {
     char namespace[64];
-    struct cancel never;
+    struct cancel cancel; /* of the client: never */
+    struct cancel end;    /* of the recorder */
+    struct crew *crew;
+    unsigned flushes;
     struct kube_config *config;
     struct kube *kube;
     struct reconcile reconcile;
@@ -125,6 +129,48 @@ void api_list(struct api *api)
     list_into(api, reconcile->backups, &kube_backups, NULL);
     list_into(api, reconcile->restore_jobs, &kube_restore_jobs, NULL);
     list_into(api, reconcile->restore_pods, &kube_pods, "lifeboat.dev/restorejob");
+}
+
+static json_t *list_events(struct api *api)
+{
+    struct error err;
+    json_auto_t *page = NULL;
+    enum kube_list_outcome outcome;
+    const struct kube_list list = {.collection = ref(api, &kube_events, NULL), .limit = 500};
+    if (kube_list(api->kube, &list, &page, &outcome, &err) < 0)
+        fail_msg("%s", err.text);
+    return json_incref(json_object_get(page, "items"));
+}
+
+static bool has_event(const json_t *events, const char *reason)
+{
+    size_t index;
+    json_t *event;
+    json_array_foreach(events, index, event)
+    {
+        if (strcmp(api_text(event, "reason"), reason) == 0)
+            return true;
+    }
+    return false;
+}
+
+json_t *api_events(struct api *api)
+{
+    struct error err;
+    json_auto_t *about = json_pack("{s:s, s:s, s:{s:s, s:s}}", "apiVersion", "v1", "kind", "Pod",
+                                   "metadata", "namespace", api->namespace, "name", "test");
+    CLEANUP(own_freep) char *last = own_format("Flushed%u", api->flushes++);
+    recorder_event(api->reconcile.recorder, about, EVENT_NORMAL, last, "Test", "the last one");
+    for (unsigned i = 0; i < 500; i++) { /* they are written in order */
+        json_t *events = list_events(api);
+        if (has_event(events, last))
+            return events;
+        json_decref(events);
+        if (cancel_sleep(&api->cancel, 20, &err) < 0)
+            break;
+    }
+    fail_msg("events are not written");
+    return NULL;
 }
 
 const char *api_text(const json_t *object, const char *path)
@@ -238,9 +284,9 @@ static void make_reconcile(struct api *api)
         .nodes = nodes_new(api->kube),
         .runs = runs_new(metrics),
         .agents = agents_new(on_change, NULL),
-        .recorder = recorder_new(api->kube, "test", &api->never),
+        .recorder = recorder_new(api->kube, "test", &api->end),
         .metrics = metrics,
-        .queue = workqueue_new(&api->never),
+        .queue = workqueue_new(&api->cancel),
         .epoch = 1,
         .started_ms = clock_monotonic_ms() - INT64_C(3600000),
         .namespace = api->namespace,
@@ -257,13 +303,17 @@ struct api *api_new(const char *namespace_prefix)
         return NULL;
     struct api *api = own_alloc(sizeof(*api));
     clock_fake(clock_now_ms());
-    if (cancel_init(&api->never, &err) < 0 || kube_config_load(&api->config, path, &err) < 0 ||
-        kube_new(&api->kube, api->config, &api->never, &err) < 0 ||
+    if (cancel_init(&api->cancel, &err) < 0 || cancel_init(&api->end, &err) < 0 ||
+        kube_config_load(&api->config, path, &err) < 0 ||
+        kube_new(&api->kube, api->config, &api->cancel, &err) < 0 ||
         make_namespace(api, namespace_prefix, &err) < 0) {
         fprintf(stderr, "%s\n", err.text);
         abort();
     }
     make_reconcile(api);
+    api->crew = crew_new(&api->end);
+    if (crew_start(api->crew, "recorder", recorder_run, api->reconcile.recorder, &err) < 0)
+        abort();
     return api;
 }
 
@@ -272,6 +322,9 @@ void api_freep(struct api **api)
     if (!*api)
         return;
     struct reconcile *reconcile = &(*api)->reconcile;
+    json_decref(api_events(*api));
+    cancel_trigger(&(*api)->end);
+    crew_freep(&(*api)->crew);
     cache_freep(&reconcile->policies);
     cache_freep(&reconcile->backups);
     cache_freep(&reconcile->restore_jobs);
@@ -285,6 +338,7 @@ void api_freep(struct api **api)
     workqueue_freep(&reconcile->queue);
     kube_freep(&(*api)->kube);
     kube_config_freep(&(*api)->config);
-    cancel_done(&(*api)->never);
+    cancel_done(&(*api)->end);
+    cancel_done(&(*api)->cancel);
     own_freep(api);
 }

@@ -34,6 +34,9 @@ void api_delete(struct api *api, const struct kube_resource *resource, const cha
 /* All caches but that of members, as after a start of the operator. */
 void api_list(struct api *api);
 
+/* The Events of the namespace, all that were told until now; the caller's. */
+json_t *api_events(struct api *api);
+
 /* "spec/type", "attempts/0/pod"; "" if there is no such text. */
 const char *api_text(const json_t *object, const char *path);
 void api_expect_text(const json_t *object, const char *path, const char *text);

@@ -382,6 +382,36 @@ static void a_pod_that_is_gone_is_told_from_one_that_is_silent(void **state)
     expect_said("uid-lost-0", "run", "-incr-");
 }
 
+static void expect_event(const json_t *events, const char *name, const char *type,
+                         const char *reason)
+{
+    size_t index;
+    json_t *event;
+    json_array_foreach(events, index, event)
+    {
+        if (strcmp(api_text(event, "regarding/name"), name) == 0 &&
+            strcmp(api_text(event, "reason"), reason) == 0) {
+            assert_string_equal(api_text(event, "type"), type);
+            assert_string_equal(api_text(event, "regarding/kind"), "Backup");
+            assert_string_equal(api_text(event, "action"), "Backup");
+            return;
+        }
+    }
+    fail_msg("there is no event %s about '%s'", reason, name);
+}
+
+static void each_change_is_an_event(void **state)
+{
+    (void)state;
+    json_auto_t *events = api_events(api);
+    expect_event(events, "early", "Normal", "Pending");
+    expect_event(events, "early", "Warning", "PolicyNotFound");
+    expect_event(events, "night", "Normal", "Running");
+    expect_event(events, "night", "Normal", "Committed");
+    expect_event(events, "retry", "Warning", "Pending"); /* an attempt failed */
+    expect_event(events, "retry", "Warning", "Failed");
+}
+
 int main(void)
 {
     api = api_new("reconcile-backup");
@@ -398,6 +428,7 @@ int main(void)
         cmocka_unit_test(a_run_whose_backup_is_deleted_is_canceled),
         cmocka_unit_test(a_run_whose_policy_is_deleted_is_canceled),
         cmocka_unit_test(a_pod_that_is_gone_is_told_from_one_that_is_silent),
+        cmocka_unit_test(each_change_is_an_event),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     api_freep(&api);
