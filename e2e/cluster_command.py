@@ -26,11 +26,11 @@ A Kubernetes of two nodes, `eu` and `us`, on this machine; see e2e/kube_cluster.
 
 def up(cluster: Cluster) -> int:
     with kube_cluster.reserved():
-        if cluster.is_up():
+        if cluster.is_kept():
             print("The cluster is up already; `e2e/cluster down` removes it.", file=sys.stderr)
             return 1
         cluster.up()
-        (cluster.home / "kept").touch()
+        cluster.keep()
     print(f"The cluster is up. Speak to it with: e2e/cluster kubectl get nodes\nIts directory is {cluster.home}")
     return 0
 

@@ -43,7 +43,7 @@ class Cgroup:
     def pids(self) -> set[int]:
         """All processes in it and below."""
         found = set()
-        for directory in self._directories():
+        for directory in self.directories():
             try:
                 found.update(map(int, (directory / "cgroup.procs").read_text().split()))
             except FileNotFoundError:
@@ -51,13 +51,13 @@ class Cgroup:
         return found
 
     def remove(self) -> None:
-        for directory in self._directories():
+        for directory in self.directories():
             try:
                 directory.rmdir()
             except FileNotFoundError:
                 pass
 
-    def _directories(self) -> list[Path]:
+    def directories(self) -> list[Path]:
         """Children before their parents."""
         tops = [file.parent for file in self.procs()]
         return [Path(directory) for top in tops for directory, _, _ in os.walk(top, topdown=False)]

@@ -51,6 +51,7 @@ class Node:
                              f"access-{name}", f"secret-{name}")
         self.bucket = f"lifeboat-{name}"
         self.store_name = f"s3.{name}.{STORE_DOMAIN}"
+        self.store_endpoint = f"https://{self.store_name}:{STORE_PORT}"  # as pods find it
         self.cgroup = Cgroup(f"{CGROUP}/{name}")
         self._cluster = cluster
 
@@ -87,14 +88,17 @@ class Node:
     # Images
 
     def load(self, archive: Path) -> None:
-        """Imports an image, unless it was imported already."""
+        """Imports an image, unless it was imported already, also under its name without `localhost`: there is no
+        registry here, so that it stands for the image of this name in the examples and in the chart."""
         loaded = self.home / "loaded" / archive.name
-        if not loaded.exists() or loaded.stat().st_mtime < archive.stat().st_mtime:
-            self._ctr("images", "import", archive)
-            loaded.touch()
+        if loaded.exists() and loaded.stat().st_mtime > archive.stat().st_mtime:
+            return
+        name = self._ctr("images", "import", archive).split()[1]
+        self._ctr("images", "tag", "--force", name, name.replace("localhost/", "docker.io/library/"))
+        loaded.touch()
 
-    def _ctr(self, *arguments) -> None:
-        host.run(["ctr", "--address", self.socket, "--namespace", "k8s.io", *arguments], privileged=True)
+    def _ctr(self, *arguments) -> str:
+        return host.run(["ctr", "--address", self.socket, "--namespace", "k8s.io", *arguments], privileged=True).stdout
 
     def configure(self) -> None:
         """Writes the files of containerd and kubelet."""
@@ -199,8 +203,29 @@ class Cluster:
         if self.home.exists():
             shutil.rmtree(self.home)
 
+    def remains(self) -> list[str]:
+        """What is still there of it; nothing, after `down`. Looks for itself, not in our own records."""
+        found = [f"namespace {node.namespace}" for node in self.nodes.values() if network.exists(node.namespace)]
+        found += [f"mount {target}" for target in self._mounts()]
+        found += [str(path) for path in (self.home, *Cgroup(CGROUP).directories()) if path.exists()]
+        for command in Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                words = command.read_text(errors="replace").replace("\0", " ")
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if f"{self.home}/" in words:
+                found.append(f"process {command.parent.name}: {words}")
+        return found
+
     def is_up(self) -> bool:
         return (self.home / "up").exists()
+
+    def is_kept(self) -> bool:
+        """Whether somebody brought it up to stay."""
+        return self.is_up() and (self.home / "kept").exists()
+
+    def keep(self) -> None:
+        (self.home / "kept").touch()
 
     @contextmanager
     def inside(self) -> Iterator[None]:
@@ -354,9 +379,12 @@ class Cluster:
         for address in self.home.glob("*/containerd/state/io.containerd.runtime.v2.task/*/*/address"):
             Path(address.read_text().removeprefix("unix://")).unlink(missing_ok=True)
 
+    def _mounts(self) -> list[str]:
+        targets = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+        return [target for target in targets if target.startswith(f"{self.home}/")]
+
     def _unmount(self) -> None:
-        mounted = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
-        for target in reversed([target for target in mounted if target.startswith(f"{self.home}/")]):
+        for target in reversed(self._mounts()):
             host.run(["umount", "--lazy", target], privileged=True)
 
     def _save_kernel_settings(self) -> None:

@@ -22,9 +22,13 @@ def make(namespace: str) -> None:
     _ip("-n", namespace, "link", "set", "lo", "up")
 
 
+def exists(namespace: str) -> bool:
+    return (_NAMED / namespace).exists()
+
+
 def remove(namespace: str) -> None:
     """Does nothing if there is none. The links inside go with it, once no process is left there."""
-    if (_NAMED / namespace).exists():
+    if exists(namespace):
         _ip("netns", "del", namespace)
 
 

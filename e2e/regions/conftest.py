@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures of the scenarios on Kubernetes: a cluster of two regions, a namespace for each test, a database in it.
+
+The cluster is that of e2e/kube_cluster.py, kept if it is there (`e2e/cluster up`), else for these tests only; or, with
+E2E_KUBECONFIG, one that exists: see docs/testing.md.
+"""
+
+import json
+import os
+import secrets
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import host
+import kube_cluster
+from kube_client import KubeClient, Namespace
+from kube_cluster import Cluster
+from s3 import S3Store
+from shop import Shop
+
+_failed = pytest.StashKey[bool]()
+
+
+class Site:
+    """Where scenarios run: a cluster with two regions and a bucket in each."""
+
+    def __init__(self, kubeconfig: Path, stores: dict[str, S3Store], buckets: dict[str, str], endpoints: dict[str, str],
+                 cluster: Cluster | None = None):
+        self.client = KubeClient(kubeconfig)
+        self.stores = stores  # by region; their endpoints are those for the tests
+        self.buckets = buckets  # by region
+        self.endpoints = endpoints  # by region, for pods
+        self.cluster = cluster
+
+    @classmethod
+    def of_cluster(cls, cluster: Cluster) -> "Site":
+        nodes = cluster.nodes
+        return cls(cluster.kubeconfig, {name: node.store for name, node in nodes.items()},
+                   {name: node.bucket for name, node in nodes.items()},
+                   {name: node.store_endpoint for name, node in nodes.items()}, cluster)
+
+    @classmethod
+    def existing(cls, kubeconfig: Path) -> "Site":
+        """The file E2E_STORES says for each region: endpoint, bucket, accessKey, secretKey, caFile."""
+        regions = json.loads(Path(os.environ["E2E_STORES"]).read_text())
+        stores = {name: S3Store(region["endpoint"], Path(region["caFile"]), region["accessKey"], region["secretKey"])
+                  for name, region in regions.items()}
+        return cls(kubeconfig, stores, {name: region["bucket"] for name, region in regions.items()},
+                   {name: region["endpoint"] for name, region in regions.items()})
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    item.stash[_failed] = item.stash.get(_failed, False) or report.failed
+    return report
+
+
+@pytest.fixture(scope="package")
+def site() -> Iterator[Site]:
+    if kubeconfig := os.environ.get("E2E_KUBECONFIG"):
+        yield Site.existing(Path(kubeconfig))
+        return
+    subprocess.run([host.E2E / "images", "--tests"], check=True)
+    with kube_cluster.reserved():
+        cluster = Cluster()
+        kept = cluster.is_kept()
+        try:
+            if not kept:
+                cluster.up()
+            cluster.load_images()
+            with cluster.inside():
+                yield Site.of_cluster(cluster)
+        finally:
+            if not kept:
+                cluster.down()
+                assert cluster.remains() == []
+
+
+@pytest.fixture(scope="package")
+def machinery(site) -> Cluster:
+    """The cluster itself, to break it."""
+    if site.cluster is None:
+        pytest.skip("breaks the cluster, and E2E_KUBECONFIG's is somebody else's")
+    return site.cluster
+
+
+@pytest.fixture
+def namespace(request, site) -> Iterator[Namespace]:
+    made = Namespace(site.client, f"scenario-{secrets.token_hex(3)}")
+    site.client.kubectl("create", "namespace", made.name)
+    try:
+        yield made
+        if request.node.stash.get(_failed, False):
+            print(made.report())
+    finally:
+        site.client.kubectl("delete", "namespace", made.name, "--wait=false")
+        made.kubectl("delete", "pods", "--all", "--grace-period=1")
+        site.client.kubectl("wait", "--for=delete", f"namespace/{made.name}", "--timeout=180s")
+        if site.cluster is not None:
+            site.cluster.renew_volumes()
+
+
+@pytest.fixture
+def shop(site, namespace) -> Shop:
+    """The example's primary and standby, with rows, and the Secret of the policy `shop`."""
+    made = Shop(namespace)
+    made.make_lifeboat_secret(site.stores)
+    return made.start()
+
+
+@pytest.fixture
+def database(namespace) -> Shop:
+    """The same without Lifeboat."""
+    return Shop(namespace).start(sidecar=False)
