@@ -388,6 +388,11 @@ static struct peer *open_agent(struct operator* op)
     return peer;
 }
 
+static void close_agent(struct peer *peer)
+{
+    peer_freep(&peer);
+}
+
 static int close_of(struct operator* op, const char *token)
 {
     CLEANUP(peer_freep) struct peer *peer = peer_open(channel_port(op->channel), token);
@@ -460,7 +465,7 @@ static void without_an_answer_of_the_api_server_one_tries_again(void **state)
     api_is_away = true;
     assert_int_equal(close_of(op, TOKEN("db-0", "u0")), MESSAGE_CLOSE_TRY_AGAIN);
     api_is_away = false;
-    CLEANUP(peer_freep) struct peer *peer = open_agent(op);
+    close_agent(open_agent(op));
 }
 
 static void a_deleted_pod_loses_its_connection(void **state)
@@ -740,10 +745,11 @@ static void a_slow_handshake_is_cut(void **state)
 static void a_dead_peer_is_noticed(void **state)
 {
     struct operator* op = * state;
-    CLEANUP(peer_freep) struct peer *peer = open_agent(op); /* never answers a ping */
+    struct peer *peer = open_agent(op); /* never answers a ping */
     int64_t begin_ms = clock_monotonic_ms();
     WAIT_FOR(agents_connected(op->agents) == 0);
     assert_true(clock_monotonic_ms() - begin_ms < 3500);
+    close_agent(peer);
 }
 
 static void a_silent_sidecar_that_lives_stays(void **state)
@@ -803,7 +809,7 @@ static void a_certificate_without_its_key_is_not_taken(void **state)
     assert_int_equal(
         channel_set_certificate(op->channel, authority.certificate, other_authority.key, &err), -1);
     assert_int_equal(err.kind, ERROR_PERMANENT);
-    CLEANUP(peer_freep) struct peer *peer = open_agent(op);
+    close_agent(open_agent(op));
 }
 
 /* Neither is reached: the server is somebody else, or goes by another name. */
@@ -919,7 +925,7 @@ static void a_sidecar_that_does_not_read_costs_no_memory(void **state)
     struct operator* op = * state;
     CLEANUP(own_freep) char *reason = own_alloc(2000);
     memset(reason, 'x', 1999);
-    CLEANUP(peer_freep) struct peer *peer = open_agent(op);
+    struct peer *peer = open_agent(op);
     struct error err = {0};
     unsigned full = 0, sent = 0;
     int64_t begin_ms = clock_monotonic_ms();
@@ -937,6 +943,7 @@ static void a_sidecar_that_does_not_read_costs_no_memory(void **state)
     printf("a sidecar that does not read: %u messages taken, then refused\n", sent);
     assert_true(full > 0);
     assert_int_equal(agents_connected(op->agents), 0); /* answered no ping either */
+    close_agent(peer);
 }
 
 static int set_up_all(void **state)
