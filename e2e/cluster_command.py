@@ -4,11 +4,13 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import kube_cluster
 from kube_cluster import Cluster
 
 USAGE = """usage: e2e/cluster up | load | renew-volumes | status | down
+       e2e/cluster credentials DIRECTORY
        e2e/cluster exec COMMAND...
        e2e/cluster kubectl ARGUMENT...
 
@@ -19,6 +21,7 @@ A Kubernetes of two nodes, `eu` and `us`, on this machine; see e2e/kube_cluster.
   renew-volumes  replaces volumes whose claims are gone by empty ones
   status         tells what runs
   down           removes it and all that it started
+  credentials    writes files that open the buckets, lifeboat-<region>, as a policy's Secret has them
   exec           runs a command in the cluster's network, with KUBECONFIG set and kubectl and helm in PATH
   kubectl        the same as `exec kubectl`
 """
@@ -61,6 +64,15 @@ def renew_volumes(cluster: Cluster) -> int:
     return 0
 
 
+def credentials(cluster: Cluster, directory: Path) -> int:
+    for region, node in cluster.nodes.items():
+        values = {"access-key-id": node.store.access_key, "secret-access-key": node.store.secret_key,
+                  "ca.crt": node.store.ca.read_text()}
+        for name, value in values.items():
+            (directory / f"{region}.{name}").write_text(value)
+    return 0
+
+
 def execute(cluster: Cluster, command: list[str]) -> int:
     with cluster.inside():
         return subprocess.run(command, env={**os.environ, **cluster.environment()}).returncode
@@ -72,6 +84,8 @@ def main(argv: list[str]) -> int:
     match argv:
         case [name] if name in commands:
             return commands[name](cluster)
+        case ["credentials", directory]:
+            return credentials(cluster, Path(directory))
         case ["exec", _, *_]:
             return execute(cluster, argv[1:])
         case ["kubectl", *_]:

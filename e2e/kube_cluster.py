@@ -440,12 +440,14 @@ volumeBindingMode: WaitForFirstConsumer
 
 
 @contextmanager
-def reserved() -> Iterator[None]:
-    """Waits until nobody else brings the cluster up or down or tests with it. A process that dies frees it."""
+def reserved(shared: bool = False) -> Iterator[None]:
+    """Waits until nobody else brings the cluster up or down or tests with it; shared: until nobody needs it alone.
+    A process that dies frees it."""
+    how = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     with open(HOME.with_suffix(".reserved"), "w") as lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, how | fcntl.LOCK_NB)
         except BlockingIOError:
             print("waiting for the cluster, which somebody else uses", flush=True)
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            fcntl.flock(lock, how)
         yield

@@ -65,9 +65,9 @@ def site() -> Iterator[Site]:
         yield Site.existing(Path(kubeconfig))
         return
     subprocess.run([host.E2E / "images", "--tests"], check=True)
-    with kube_cluster.reserved():
-        cluster = Cluster()
-        kept = cluster.is_kept()
+    cluster = Cluster()
+    kept = cluster.is_kept()
+    with kube_cluster.reserved(shared=kept):
         try:
             if not kept:
                 cluster.up()
