@@ -163,8 +163,7 @@ static void plan_silent(const struct restore_facts *facts, struct restore_plan *
     if (facts->restore->began && silent_ms >= RUN_LOST_MS)
         return try_again(facts, plan, "SidecarLost", "the sidecar was silent for too long");
     if (facts->restore->began)
-        return go_on(plan, "Running", "the sidecar of pod '%s' is silent for %" PRId64 " s",
-                     attempt->id, silent_ms / 1000);
+        return go_on(plan, "Running", "pod '%s' restores; its sidecar reconnects", attempt->id);
     const char *note = facts->pod.note ? facts->pod.note : facts->claim.note;
     go_on(plan, "Starting", "pod '%s': %s", attempt->id,
           note ? note : "its sidecar is not connected yet");

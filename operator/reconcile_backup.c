@@ -157,17 +157,17 @@ static int apply(const struct reconcile *reconcile, const struct backup_scene *s
     return 0;
 }
 
-/* Wakes the Backup whose turn is next. */
-static void wake_next(const struct reconcile *reconcile, const struct backup_scene *scene)
+/* Counts what runs now, and wakes the Backup whose turn is next. */
+static void look_around(const struct reconcile *reconcile, const struct backup_scene *scene,
+                        bool ended)
 {
-    json_auto_t *backups =
-        cache_list(reconcile->backups, scene->backup.run.namespace, scene->backup.policy);
+    const char *namespace = scene->backup.run.namespace;
+    json_auto_t *backups = cache_list(reconcile->backups, namespace, scene->backup.policy);
     struct backup_queue queue = backup_queue_read(backups);
-    runs_count_running(reconcile->runs, scene->backup.run.namespace, scene->backup.policy,
-                       queue.running);
-    if (!queue.first)
+    runs_count_running(reconcile->runs, namespace, scene->backup.policy, queue.running);
+    if (!ended || !queue.first)
         return;
-    struct work_key key = work_key(WORK_BACKUP, scene->backup.run.namespace, queue.first);
+    struct work_key key = work_key(WORK_BACKUP, namespace, queue.first);
     workqueue_add(reconcile->queue, &key);
 }
 
@@ -181,8 +181,7 @@ static int run_step(const struct reconcile *reconcile, json_t *object, int64_t *
     backup_plan(&scene.facts, &plan);
     if (apply(reconcile, &scene, &plan, err) < 0)
         return err->kind == ERROR_NOT_FOUND ? 0 : -1;
-    if (plan.verdict.outcome != RUN_OPEN)
-        wake_next(reconcile, &scene);
+    look_around(reconcile, &scene, plan.verdict.outcome != RUN_OPEN);
     *ret_again_ms = plan.again_ms;
     return 0;
 }

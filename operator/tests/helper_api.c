@@ -257,8 +257,9 @@ static int make_namespace(struct api *api, const char *prefix, struct error *err
     const struct kube_ref namespaces = {.resource = &kube_namespaces};
     const struct kube_ref accounts = ref(api, &service_accounts, NULL);
     snprintf(api->namespace, sizeof(api->namespace), "%s-%ld", prefix, (long)getpid());
-    json_auto_t *namespace = json_pack("{s:s, s:s, s:{s:s}}", "apiVersion", "v1", "kind",
-                                       "Namespace", "metadata", "name", api->namespace);
+    json_auto_t *namespace = json_pack("{s:s, s:s, s:{s:s, s:{s:s}}}", "apiVersion", "v1", "kind",
+                                       "Namespace", "metadata", "name", api->namespace, "labels",
+                                       "pod-security.kubernetes.io/enforce", "restricted");
     json_auto_t *account = json_pack("{s:s, s:s, s:{s:s}}", "apiVersion", "v1", "kind",
                                      "ServiceAccount", "metadata", "name", "default");
     if (kube_create(api->kube, &namespaces, namespace, NULL, err) < 0)

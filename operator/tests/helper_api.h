@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * For tests of reconcilers against the real API server of LIFEBOAT_TEST_KUBECONFIG: a namespace of
- * their own, and everything a reconciler has at hand. Objects lie on the server; caches show what
- * is listed from it, when a test says so. Members of policies, and what their sidecars say, are
- * given: nothing runs pods there. Failures end the test.
+ * their own that takes no pod but "restricted" ones, and everything a reconciler has at hand.
+ * Objects lie on the server; caches show what is listed from it, when a test says so. Members of
+ * policies, and what their sidecars say, are given: nothing runs pods there. Failures end the test.
  */
 #pragma once
 

@@ -67,12 +67,30 @@ static void a_code_that_is_none_is_zero(void **state)
     assert_int_equal(kube_status_code(NULL), 0);
 }
 
+static void a_lack_of_rights_is_told_from_other_refusals(void **state)
+{
+    (void)state;
+    static const char no_right[] =
+        "{\"kind\": \"Status\", \"code\": 403, \"reason\": \"Forbidden\", \"message\": "
+        "\"pods is forbidden: User \\\"system:serviceaccount:a:b\\\" cannot create resource "
+        "\\\"pods\\\" in API group \\\"\\\" in the namespace \\\"shop\\\"\"}";
+    static const char quota[] =
+        "{\"kind\": \"Status\", \"code\": 403, \"reason\": \"Forbidden\", \"message\": "
+        "\"pods \\\"copy-1\\\" is forbidden: exceeded quota: small, requested: pods=1\"}";
+    struct error err;
+    kube_status_fail_body(403, no_right, strlen(no_right), &err);
+    assert_true(kube_status_forbids(&err));
+    kube_status_fail_body(403, quota, strlen(quota), &err);
+    assert_false(kube_status_forbids(&err));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_code_says_what_to_do_now),
         cmocka_unit_test(a_status_is_told_with_reason_and_message),
         cmocka_unit_test(a_code_that_is_none_is_zero),
+        cmocka_unit_test(a_lack_of_rights_is_told_from_other_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
