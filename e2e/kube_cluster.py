@@ -64,6 +64,12 @@ class Node:
         """`program` is kubelet, containerd, proxy or store. Pods go on without them."""
         self._cluster.daemons.stop(f"{program}-{self.name}", number)
 
+    def first_process(self, container: str) -> int:
+        """The pid on this machine of the first process of a container, whose id is as a pod's status has it."""
+        name = container.removeprefix("containerd://")
+        lines = self._ctr("tasks", "list").splitlines()[1:]
+        return next(int(pid) for task, pid, *_ in map(str.split, lines) if task == name)
+
     def start_kubelet(self) -> None:
         kubeconfig = self._cluster.credentials.home / f"node-{self.name}.kubeconfig"
         self.start("kubelet", [kube.program("kubelet"), f"--kubeconfig={kubeconfig}",
@@ -263,6 +269,12 @@ class Cluster:
     def mend(self) -> None:
         network.set_up(self.control.namespace, DEVICE, True)
         self._route()
+
+    def first_process(self, pod: dict, container: str) -> int:
+        """The pid on this machine of the first process of a pod's container."""
+        statuses = [*pod["status"].get("initContainerStatuses", []), *pod["status"]["containerStatuses"]]
+        [identity] = [status["containerID"] for status in statuses if status["name"] == container]
+        return self.nodes[pod["spec"]["nodeName"]].first_process(identity)
 
     # Volumes
 

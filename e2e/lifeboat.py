@@ -35,10 +35,10 @@ class Lifeboat:
     """A policy below `home` that backs up into the directory `home`/bucket until it is told otherwise. Change `spec`
     and the files in `secrets` at will: the policy is written anew for each command."""
 
-    def __init__(self, home: Path, program: Path, name: str = "shop"):
+    def __init__(self, home: Path, program: Path, name: str = "shop", namespace: str = "default"):
         self.home = home if home.exists() else host.make_directory(home, 0o755)
         self.program = program
-        self.name = name
+        self.name, self.namespace = name, namespace
         self.policy = self.home / "policy.yaml"
         self.secrets = host.make_directory(self.home / "secrets")
         self.bucket = host.make_directory(self.home / "bucket")
@@ -79,8 +79,8 @@ class Lifeboat:
 
     def write_policy(self) -> None:
         """JSON is YAML."""
-        document = {"apiVersion": "lifeboat.dev/v1alpha1", "kind": "BackupPolicy", "metadata": {"name": self.name},
-                    "spec": self.spec}
+        document = {"apiVersion": "lifeboat.dev/v1alpha1", "kind": "BackupPolicy",
+                    "metadata": {"name": self.name, "namespace": self.namespace}, "spec": self.spec}
         self.policy.write_text(json.dumps(document, indent=2))
 
     def argv(self, command: str, *arguments) -> list:
@@ -123,7 +123,7 @@ class Lifeboat:
 
     def repository(self) -> Path:
         """The one repository in the directory."""
-        [found] = (self.bucket / f"default.{self.name}").iterdir()
+        [found] = (self.bucket / f"{self.namespace}.{self.name}").iterdir()
         return found
 
     def objects(self) -> dict[str, tuple[int, int, int]]:

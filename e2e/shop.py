@@ -27,6 +27,7 @@ class Shop:
     def __init__(self, namespace: Namespace):
         self.namespace = namespace
         self.password = secrets.token_hex(16)  # of Lifeboat's role
+        self.lifeboat_secret: dict[str, str] = {}  # what is in the Secret `lifeboat-shop`
 
     def start(self, sidecar: bool = True) -> "Shop":
         """Returns when both run and the standby has what the primary has."""
@@ -55,4 +56,5 @@ class Shop:
         for region, store in stores.items():
             values |= {f"{region}_access-key-id": store.access_key, f"{region}_secret-access-key": store.secret_key,
                        f"{region}_ca_crt": store.ca.read_text()}
+        self.lifeboat_secret = {key.replace("_", "."): value for key, value in values.items()}
         self.namespace.make_secret("lifeboat-shop", **values)

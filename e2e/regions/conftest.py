@@ -10,12 +10,14 @@ import os
 import secrets
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 import host
 import kube_cluster
+from installation import Installation
 from kube_client import KubeClient, Namespace
 from kube_cluster import Cluster
 from s3 import S3Store
@@ -81,6 +83,13 @@ def site() -> Iterator[Site]:
 
 
 @pytest.fixture(scope="package")
+def installation(site) -> Installation:
+    """Lifeboat, installed by Helm. It stays, and with it the resources."""
+    image = kube_cluster.IMAGES / "lifeboat-operator.tar" if site.cluster is not None else None
+    return Installation(site.client).install(image)
+
+
+@pytest.fixture(scope="package")
 def machinery(site) -> Cluster:
     """The cluster itself, to break it."""
     if site.cluster is None:
@@ -90,12 +99,34 @@ def machinery(site) -> Cluster:
 
 @pytest.fixture
 def namespace(request, site) -> Iterator[Namespace]:
+    with _namespace(site) as made:
+        yield made
+        if request.node.stash.get(_failed, False):
+            print(made.report())
+
+
+@pytest.fixture(scope="module")
+def shared_namespace(site) -> Iterator[Namespace]:
+    """For the tests of a module that share a database; see `explained`."""
+    with _namespace(site) as made:
+        yield made
+
+
+@pytest.fixture
+def explained(request, shared_namespace, installation) -> Iterator[None]:
+    """A test that fails shows the state of what is shared."""
+    yield
+    if request.node.stash.get(_failed, False):
+        print(shared_namespace.report())
+        print(installation.report())
+
+
+@contextmanager
+def _namespace(site: Site) -> Iterator[Namespace]:
     made = Namespace(site.client, f"scenario-{secrets.token_hex(3)}")
     site.client.kubectl("create", "namespace", made.name)
     try:
         yield made
-        if request.node.stash.get(_failed, False):
-            print(made.report())
     finally:
         site.client.kubectl("delete", "namespace", made.name, "--wait=false")
         made.kubectl("delete", "pods", "--all", "--grace-period=1")
