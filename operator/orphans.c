@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "operator/orphans.h"
 
+#include <stdio.h>
+
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/own.h"
@@ -30,12 +32,15 @@ static bool is_orphan(const struct reconcile *reconcile, const json_t *pod, cons
     return !backup_queue_runs(backups, backup_id);
 }
 
-/* How long until that sidecar may be told; 0: now. */
-static int64_t settling_ms(const struct reconcile *reconcile, const struct agent_view *view)
+/* How long until the run may be ended; 0: now. Its id begins with when it was sent. */
+static int64_t settling_ms(const char *backup_id)
 {
-    int64_t since =
-        view->connected_ms > reconcile->started_ms ? view->connected_ms : reconcile->started_ms;
-    int64_t left = since + SETTLING_MS - clock_monotonic_ms();
+    char start[CLOCK_TEXT_BYTES];
+    int64_t start_ms;
+    snprintf(start, sizeof(start), "%.16s", backup_id);
+    if (!clock_parse(start, &start_ms))
+        return 0;
+    int64_t left = start_ms + SETTLING_MS - clock_now_ms();
     return left > 0 ? left : 0;
 }
 
@@ -66,7 +71,7 @@ static int64_t look(const struct reconcile *reconcile, const json_t *pod)
         return 0;
     if (!is_orphan(reconcile, pod, member.namespace, state->job.id))
         return 0;
-    int64_t left_ms = settling_ms(reconcile, &view);
+    int64_t left_ms = settling_ms(state->job.id);
     if (left_ms > 0)
         return left_ms;
     cancel(reconcile, &member, state->job.id);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Backups that a sidecar makes though no Backup asks for them (any more): it was deleted, or given
- * up while the sidecar was silent. They are told to stop. A sidecar that has just connected gets a
- * minute, for the caches to show what a leader before us wrote.
+ * up while the sidecar was silent. They are told to stop, unless they began within the last
+ * minute: a list that was under way then may show less than was written.
  */
 #pragma once
 

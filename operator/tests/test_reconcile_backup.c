@@ -339,7 +339,7 @@ static void a_run_whose_backup_is_deleted_is_canceled(void **state)
     api_delete(api, &kube_backups, "gone");
     api_list(api);
     assert_null(look("gone"));
-    expect_silence("uid-cut-1"); /* it has just connected: what the caches show may be old */
+    expect_silence("uid-cut-1"); /* what the caches show may be older */
     api_pass_time(MINUTE);
     assert_null(look("gone"));
     expect_said("uid-cut-1", "cancel", id);
