@@ -15,8 +15,8 @@ enum { PROGRESS_MS = 10000 };
 
 json_t *run_status_copy(const struct run *run)
 {
-    json_t *status = json_deep_copy(json_object_get(run->object, "status"));
-    return status ? status : json_object();
+    const json_t *status = json_object_get(run->object, "status");
+    return json_is_object(status) ? json_deep_copy(status) : json_object();
 }
 
 void run_status_set_text(json_t *status, const char *name, const char *text)
