@@ -159,7 +159,7 @@ def test_a_region_that_fails_is_named_and_the_others_get_the_backup(lifeboat, se
     lifeboat.backup(server)
     shutil.rmtree(lost)
     done = lifeboat.backup(server)
-    assert (done["regions"], done["lostRegions"]) == (["here"], ["second"])
+    assert (done["regions"], done["missingRegions"]) == (["here"], ["second"])
     said = lifeboat.run("backup", *at(server)).stdout
     assert "Warning: it is missing in second, which failed; it is in here" in said
     lifeboat.spec["quorum"] = 2

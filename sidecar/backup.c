@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -221,6 +222,17 @@ static int start_backup(struct job *job, struct error *err)
     return source_walk(&job->source, job->options->cancel, err);
 }
 
+/* One that was given stands, also where no parent is found and the backup becomes full. */
+static int choose_id(struct job *job, struct error *err)
+{
+    struct manifest *manifest = &job->manifest;
+    const char *given = job->options->origin.id;
+    if (!given)
+        return backup_id_new(manifest->type, manifest->started_ms, manifest->id, err);
+    snprintf(manifest->id, sizeof(manifest->id), "%s", given);
+    return 0;
+}
+
 /* The backup gets its id, and a heartbeat that says so to whoever prunes. */
 static int announce(struct job *job, const struct parent_candidate *parent, struct error *err)
 {
@@ -230,7 +242,7 @@ static int announce(struct job *job, const struct parent_candidate *parent, stru
     memset(manifest->parent, 0, sizeof(manifest->parent));
     if (parent)
         memcpy(manifest->parent, parent->id, sizeof(parent->id));
-    if (backup_id_new(manifest->type, manifest->started_ms, manifest->id, err) < 0)
+    if (choose_id(job, err) < 0)
         return -1;
     log_info("Started backup", S("backup", manifest->id), S("parent", manifest->parent),
              S("pgdata", job->pgdata), U("systemIdentifier", job->server.system_identifier),
@@ -288,6 +300,11 @@ static void count_progress(void *arg, uint64_t bytes)
     progress_add(arg, bytes);
 }
 
+static void count_file(void *arg)
+{
+    progress_add_file(arg);
+}
+
 /* A page's LSN tells that it is the parent's only where all changes to it are logged: without
  * checksums, setting a page all-visible is not. */
 static bool page_lsn_tells(const struct job *job)
@@ -333,8 +350,7 @@ static int copy_files(struct job *job, struct error *err)
     if (wal_receiver_start(job->wal, job->manifest.start_lsn, err) < 0 ||
         find_changes(job, err) < 0)
         return -1;
-    if (job->options->progress)
-        progress_set_total(job->options->progress, job->source.bytes);
+    progress_set_total(job->options->progress, job->source.bytes);
     job->upload = upload_new(job->repo, policy->workers + policy->uploads, job->options->cancel);
     struct scan_options options = {
         .source = &job->source,
@@ -356,7 +372,8 @@ static int copy_files(struct job *job, struct error *err)
         .page_lsn = page_lsn_tells(job),
         .cancel = job->options->cancel,
         .crew = job->crew,
-        .progress = job->options->progress ? count_progress : NULL,
+        .progress = count_progress,
+        .file_done = count_file,
         .progress_arg = job->options->progress,
     };
     job->packer = packer_new(&options.packer);
@@ -462,6 +479,11 @@ static void describe(struct job *job)
     struct manifest *manifest = &job->manifest;
     const struct policy *policy = job->options->policy;
     const struct pg_server *server = &job->server;
+    const struct backup_origin *origin = &job->options->origin;
+    manifest->backup_name = own_strdup(origin->backup_name);
+    manifest->backup_uid = own_strdup(origin->backup_uid);
+    manifest->source_pod = own_strdup(origin->pod);
+    manifest->source_region = own_strdup(origin->region);
     manifest->policy_namespace = own_strdup(policy->namespace);
     manifest->policy_name = own_strdup(policy->name);
     manifest->system_identifier = server->system_identifier;
@@ -527,12 +549,16 @@ static int commit(struct job *job, struct error *err)
 
 static int run_steps(struct job *job, struct error *err)
 {
+    struct progress *progress = job->options->progress;
+    progress_set_phase(progress, "starting");
     if (connect_source(job, err) < 0 || open_repository(job, err) < 0 || open_wal(job, err) < 0)
         return -1;
     if (look_for_parents(job, err) < 0 || start_backup(job, err) < 0 || choose_parent(job, err) < 0)
         return -1;
+    progress_set_phase(progress, "copying");
     if (copy_files(job, err) < 0 || stop_backup(job, err) < 0)
         return -1;
+    progress_set_phase(progress, "finishing");
     if (write_index(job, err) < 0 || wait_until_stored(job, err) < 0)
         return -1;
     return commit(job, err);

@@ -18,12 +18,20 @@ struct policy;
 struct progress;
 struct secrets;
 
+/* What the backup is told of itself, all lent, any of it NULL. */
+struct backup_origin {
+    const char *id;                       /* of the type that is asked for; NULL: a new one */
+    const char *backup_name, *backup_uid; /* of the Backup, both or neither */
+    const char *pod, *region;
+};
+
 struct backup_options {
     const struct policy *policy;
     const struct secrets *secrets;
     const struct pg_options *pg;
     const char *pgdata; /* NULL: what the server says */
     enum backup_type type;
+    struct backup_origin origin;
     struct cancel *cancel;     /* triggered also when the backup fails */
     struct progress *progress; /* may be NULL */
 };

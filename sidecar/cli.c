@@ -3,13 +3,27 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/own.h"
 #include "common/text.h"
 
-enum { FOR_BACKUP = 1, FOR_LIST = 2, FOR_SHOW = 4, FOR_RESTORE = 8, FOR_VERIFY = 16, FOR_ALL = 31 };
+/* bits of the commands, by their number */
+enum {
+    FOR_BACKUP = 1 << CLI_BACKUP,
+    FOR_LIST = 1 << CLI_LIST,
+    FOR_SHOW = 1 << CLI_SHOW,
+    FOR_RESTORE = 1 << CLI_RESTORE,
+    FOR_VERIFY = 1 << CLI_VERIFY,
+    FOR_SERVE = 1 << CLI_SERVE,
+    FOR_READING = FOR_LIST | FOR_SHOW | FOR_RESTORE | FOR_VERIFY,
+    FOR_ONCE = FOR_BACKUP | FOR_READING,
+    FOR_JOBS = FOR_BACKUP | FOR_RESTORE,
+};
+
+enum { PERCENT_ALL = 100, DEADLINE_SECONDS_MAX = 30 * 24 * 60 * 60 };
 
 enum {
     OPTION_SECRETS = 256,
@@ -27,6 +41,18 @@ enum {
     OPTION_SAMPLE,
     OPTION_SEED,
     OPTION_EXPECT,
+    OPTION_ID,
+    OPTION_BACKUP_NAME,
+    OPTION_BACKUP_UID,
+    OPTION_POD,
+    OPTION_SOURCE_REGION,
+    OPTION_EXCLUDE_REGION,
+    OPTION_PROGRESS,
+    OPTION_DEADLINE,
+    OPTION_REGIONS,
+    OPTION_CONFIG,
+    OPTION_TOKEN,
+    OPTION_SUPERVISED,
 };
 
 /* clang-format off */
@@ -49,37 +75,64 @@ static const struct option long_options[] = {
     {"sample", required_argument, NULL, OPTION_SAMPLE},
     {"seed", required_argument, NULL, OPTION_SEED},
     {"expect", required_argument, NULL, OPTION_EXPECT},
+    {"id", required_argument, NULL, OPTION_ID},
+    {"backup-name", required_argument, NULL, OPTION_BACKUP_NAME},
+    {"backup-uid", required_argument, NULL, OPTION_BACKUP_UID},
+    {"pod", required_argument, NULL, OPTION_POD},
+    {"source-region", required_argument, NULL, OPTION_SOURCE_REGION},
+    {"exclude-region", required_argument, NULL, OPTION_EXCLUDE_REGION},
+    {"progress", required_argument, NULL, OPTION_PROGRESS},
+    {"deadline", required_argument, NULL, OPTION_DEADLINE},
+    {"regions", no_argument, NULL, OPTION_REGIONS},
+    {"config", required_argument, NULL, OPTION_CONFIG},
+    {"token", required_argument, NULL, OPTION_TOKEN},
+    {"supervised", required_argument, NULL, OPTION_SUPERVISED},
     {0},
 };
 /* clang-format on */
 
+#define TEXT(member) (offsetof(struct cli_options, member) + 1)
+
+/* Who knows an option, and, where its value is taken as it is, which text of cli_options it is. */
 static const struct {
     int option;
     unsigned commands;
-} allowed[] = {
-    {'f', FOR_ALL},
-    {'o', FOR_ALL},
-    {OPTION_SECRETS, FOR_ALL},
-    {OPTION_PGDATA, FOR_BACKUP},
-    {OPTION_HOST, FOR_BACKUP},
-    {OPTION_PORT, FOR_BACKUP},
-    {OPTION_USER, FOR_BACKUP},
-    {OPTION_TYPE, FOR_BACKUP},
-    {OPTION_REGION, FOR_LIST | FOR_SHOW | FOR_RESTORE | FOR_VERIFY},
-    {OPTION_SYSTEM, FOR_LIST | FOR_SHOW | FOR_RESTORE | FOR_VERIFY},
-    {OPTION_BACKUP, FOR_RESTORE | FOR_VERIFY},
-    {OPTION_TO, FOR_RESTORE},
-    {OPTION_TABLESPACE, FOR_RESTORE},
-    {OPTION_WORKERS, FOR_RESTORE | FOR_VERIFY},
-    {OPTION_SAMPLE, FOR_VERIFY},
-    {OPTION_SEED, FOR_VERIFY},
-    {OPTION_EXPECT, FOR_VERIFY},
+    size_t text; /* TEXT; 0: set_option knows what to do */
+} known_options[] = {
+    {'f', FOR_ONCE, TEXT(policy)},
+    {'o', FOR_ONCE, 0},
+    {OPTION_SECRETS, FOR_ONCE | FOR_SERVE, TEXT(secrets)},
+    {OPTION_PGDATA, FOR_BACKUP | FOR_SERVE, TEXT(pgdata)},
+    {OPTION_HOST, FOR_BACKUP | FOR_SERVE, TEXT(host)},
+    {OPTION_PORT, FOR_BACKUP, 0},
+    {OPTION_USER, FOR_BACKUP, TEXT(user)},
+    {OPTION_TYPE, FOR_BACKUP, 0},
+    {OPTION_REGION, FOR_READING, TEXT(region)},
+    {OPTION_SYSTEM, FOR_READING, 0},
+    {OPTION_BACKUP, FOR_RESTORE | FOR_VERIFY, TEXT(backup)},
+    {OPTION_TO, FOR_RESTORE, TEXT(to)},
+    {OPTION_TABLESPACE, FOR_RESTORE, 0},
+    {OPTION_WORKERS, FOR_RESTORE | FOR_VERIFY, 0},
+    {OPTION_SAMPLE, FOR_VERIFY, 0},
+    {OPTION_SEED, FOR_VERIFY, 0},
+    {OPTION_EXPECT, FOR_VERIFY, 0},
+    {OPTION_ID, FOR_BACKUP, 0},
+    {OPTION_BACKUP_NAME, FOR_BACKUP, TEXT(backup_name)},
+    {OPTION_BACKUP_UID, FOR_BACKUP, TEXT(backup_uid)},
+    {OPTION_POD, FOR_BACKUP, TEXT(pod)},
+    {OPTION_SOURCE_REGION, FOR_BACKUP, TEXT(source_region)},
+    {OPTION_EXCLUDE_REGION, FOR_RESTORE, 0},
+    {OPTION_PROGRESS, FOR_JOBS, 0},
+    {OPTION_DEADLINE, FOR_JOBS, 0},
+    {OPTION_REGIONS, FOR_LIST, 0},
+    {OPTION_CONFIG, FOR_SERVE, TEXT(config)},
+    {OPTION_TOKEN, FOR_SERVE, TEXT(token)},
+    {OPTION_SUPERVISED, FOR_SERVE, TEXT(supervised)},
 };
 
 static const char *const command_names[] = {
-    [CLI_BACKUP] = "backup",   [CLI_LIST] = "list",     [CLI_SHOW] = "show",
-    [CLI_RESTORE] = "restore", [CLI_VERIFY] = "verify", [CLI_HELP] = "help",
-    [CLI_VERSION] = "version",
+    [CLI_BACKUP] = "backup", [CLI_LIST] = "list",   [CLI_SHOW] = "show", [CLI_RESTORE] = "restore",
+    [CLI_VERIFY] = "verify", [CLI_SERVE] = "serve", [CLI_HELP] = "help", [CLI_VERSION] = "version",
 };
 
 #define COMMON_HELP                                                                                \
@@ -89,6 +142,10 @@ static const char *const command_names[] = {
 #define READ_HELP                                                                                  \
     "  --region NAME            use this region only\n"                                            \
     "  --system-identifier N    the database system, if the bucket has several\n"
+
+#define JOB_HELP                                                                                   \
+    "  --deadline SECONDS       end with an error when it takes longer\n"                          \
+    "  --progress json          print progress on stderr as JSON, a line a second\n"
 
 static const char *const help_texts[] = {
     [CLI_BACKUP] =
@@ -101,11 +158,19 @@ static const char *const help_texts[] = {
         "  --pgdata DIR             the data directory (else PGDATA, else what the\n"
         "                           server says)\n"
         "  --host HOST              server, or directory of its Unix socket\n"
-        "  --port PORT --user USER  override spec.connection, as PGPORT and PGUSER do\n",
+        "  --port PORT --user USER  override spec.connection, as PGPORT and PGUSER do\n"
+        "  --id ID                  the backup's id, of the type that is asked for; else a\n"
+        "                           new one\n"
+        "  --backup-name NAME --backup-uid UID\n"
+        "                           the Backup that it is made for, noted in the manifest\n"
+        "  --pod NAME --source-region NAME\n"
+        "                           where it is made, noted in the manifest\n" JOB_HELP,
     [CLI_LIST] = "usage: lifeboat-sidecar list -f FILE [options]\n"
                  "\n"
                  "Lists the backups in the repository, newest first.\n"
-                 "\n" COMMON_HELP READ_HELP,
+                 "\n" COMMON_HELP
+                 "  --regions                say of each region whether it can be reached and\n"
+                 "                           what it holds, instead\n" READ_HELP,
     [CLI_SHOW] = "usage: lifeboat-sidecar show -f FILE [options] [ID]\n"
                  "\n"
                  "Shows one backup, the newest without ID.\n"
@@ -117,7 +182,8 @@ static const char *const help_texts[] = {
         "\n" COMMON_HELP "  --to DIR                 where to; made if it does not exist\n"
         "  --backup ID              which one; the newest without it\n" READ_HELP
         "  --tablespace OLD=NEW     put the tablespace from OLD into NEW; may be repeated\n"
-        "  --workers N              parallel workers; else spec.parallelism.workers\n",
+        "  --workers N              parallel workers; else spec.parallelism.workers\n"
+        "  --exclude-region NAME    do not read from this region; may be repeated\n" JOB_HELP,
     [CLI_VERIFY] =
         "usage: lifeboat-sidecar verify -f FILE [options]\n"
         "\n"
@@ -132,6 +198,20 @@ static const char *const help_texts[] = {
         "  --workers N              parallel workers; else spec.parallelism.workers\n"
         "\n"
         "Exit status 1 if anything is wrong; notes are no harm to any restore.\n",
+    [CLI_SERVE] =
+        "usage: lifeboat-sidecar serve [options]\n"
+        "\n"
+        "The sidecar in a pod: does what the operator says. Never ends by itself, whatever is\n"
+        "missing or wrong: it says so and waits.\n"
+        "\n"
+        "  --config DIR             the ConfigMap lifeboat-<policy>: policy.yaml, endpoint,\n"
+        "                           ca.crt (" CLI_CONFIG ")\n"
+        "  --secrets DIR            the Secret lifeboat-<policy> (" CLI_SECRETS ")\n"
+        "  --token FILE             the service account token for the operator\n"
+        "                           (" CLI_TOKEN ")\n"
+        "  --pgdata DIR             the data directory (else PGDATA, else what the\n"
+        "                           server says)\n"
+        "  --host HOST              the server, or directory of its Unix socket (" CLI_HOST ")\n",
     [CLI_HELP] = "usage: lifeboat-sidecar COMMAND -f FILE [options]\n"
                  "\n"
                  "Backs up PostgreSQL: parallel, compressed, encrypted, to S3 or a directory.\n"
@@ -141,6 +221,7 @@ static const char *const help_texts[] = {
                  "  show       show one backup\n"
                  "  restore    restore a backup into an empty directory\n"
                  "  verify     read the backups and list all that is wrong\n"
+                 "  serve      the sidecar in a pod, obeying the operator\n"
                  "\n"
                  "'lifeboat-sidecar COMMAND --help' tells more. Exit status: 0 done, 1 failed,\n"
                  "2 wrong usage.\n",
@@ -154,6 +235,13 @@ const char *cli_help(enum cli_command command)
 const char *cli_command_name(enum cli_command command)
 {
     return command_names[command];
+}
+
+enum progress_mode cli_progress(const struct cli_options *options)
+{
+    if (options->progress)
+        return PROGRESS_JSON;
+    return options->json ? PROGRESS_LOG : PROGRESS_TERMINAL;
 }
 
 void cli_options_done(struct cli_options *options)
@@ -190,6 +278,7 @@ static int parse_type(struct cli_options *options, const char *text, struct erro
         if (strcmp(text, backup_type_names[type]) != 0)
             continue;
         options->type = (enum backup_type)type;
+        options->type_given = true;
         return 0;
     }
     return error_set(err, ERROR_PERMANENT,
@@ -235,83 +324,114 @@ static int parse_expected(struct cli_options *options, const char *text, struct 
     return 0;
 }
 
-static int parse_output(struct cli_options *options, const char *text, struct error *err)
+static int parse_id(struct cli_options *options, const char *text, struct error *err)
+{
+    int64_t start_ms;
+    if (!backup_id_parse(text, &options->id_type, &start_ms))
+        return error_set(err, ERROR_PERMANENT,
+                         "--id '%s': expected a backup id like 20261121T082118Z-full-3fa2", text);
+    options->id = text;
+    return 0;
+}
+
+static int add_excluded(struct cli_options *options, const char *text, struct error *err)
+{
+    if (options->excluded_count == POLICY_REGIONS_MAX)
+        return error_set(err, ERROR_PERMANENT, "--exclude-region: more than %d",
+                         POLICY_REGIONS_MAX);
+    options->excluded[options->excluded_count++] = text;
+    return 0;
+}
+
+/* Options whose only value is "json". */
+static int parse_json(const char *name, const char *text, bool *ret_json, struct error *err)
 {
     if (strcmp(text, "json") != 0)
-        return error_set(err, ERROR_PERMANENT, "-o '%s': expected json", text);
-    options->json = true;
+        return error_set(err, ERROR_PERMANENT, "%s '%s': expected json", name, text);
+    *ret_json = true;
+    return 0;
+}
+
+static int set_number(struct cli_options *options, int option, const char *value, struct error *err)
+{
+    static const struct {
+        int option;
+        uint64_t max;
+    } numbers[] = {
+        {OPTION_PORT, 65535},
+        {OPTION_SYSTEM, UINT64_MAX},
+        {OPTION_SEED, UINT64_MAX},
+        {OPTION_SAMPLE, 100},
+        {OPTION_WORKERS, CLI_WORKERS_MAX},
+        {OPTION_DEADLINE, DEADLINE_SECONDS_MAX},
+    };
+    uint64_t number = 0, max = 0;
+    for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
+        if (numbers[i].option == option)
+            max = numbers[i].max;
+    if (parse_number(option_name(option), value, max, &number, err) < 0)
+        return -1;
+    if (option == OPTION_PORT)
+        options->port = value;
+    else if (option == OPTION_SYSTEM)
+        options->system_identifier = number;
+    else if (option == OPTION_SEED)
+        options->seed = number;
+    else if (option == OPTION_SAMPLE)
+        options->sample_percent = (unsigned)number;
+    else if (option == OPTION_WORKERS)
+        options->workers = (size_t)number;
+    else
+        options->deadline_seconds = (unsigned)number;
     return 0;
 }
 
 static int set_option(struct cli_options *options, int option, const char *value, struct error *err)
 {
-    uint64_t number;
     switch (option) {
-    case 'f':
-        options->policy = value;
-        return 0;
-    case 'o':
-        return parse_output(options, value, err);
     case 'h':
         options->help_for = options->command;
         options->command = CLI_HELP;
         return 0;
-    case OPTION_SECRETS:
-        options->secrets = value;
-        return 0;
-    case OPTION_PGDATA:
-        options->pgdata = value;
-        return 0;
-    case OPTION_HOST:
-        options->host = value;
-        return 0;
-    case OPTION_PORT:
-        options->port = value;
-        return parse_number("port", value, 65535, &number, err);
-    case OPTION_USER:
-        options->user = value;
+    case 'o':
+        return parse_json("-o", value, &options->json, err);
+    case OPTION_PROGRESS:
+        return parse_json("--progress", value, &options->progress, err);
+    case OPTION_REGIONS:
+        options->regions = true;
         return 0;
     case OPTION_TYPE:
         return parse_type(options, value, err);
-    case OPTION_REGION:
-        options->region = value;
-        return 0;
-    case OPTION_SYSTEM:
-        return parse_number("system-identifier", value, UINT64_MAX, &options->system_identifier,
-                            err);
-    case OPTION_BACKUP:
-        options->backup = value;
-        return 0;
-    case OPTION_TO:
-        options->to = value;
-        return 0;
     case OPTION_TABLESPACE:
         return parse_tablespace(options, value, err);
-    case OPTION_SEED:
-        return parse_number("seed", value, UINT64_MAX, &options->seed, err);
     case OPTION_EXPECT:
         return parse_expected(options, value, err);
-    case OPTION_SAMPLE:
-        if (parse_number("sample", value, 100, &number, err) < 0)
-            return -1;
-        options->sample_percent = (unsigned)number;
-        return 0;
-    default: /* OPTION_WORKERS */
-        if (parse_number("workers", value, CLI_WORKERS_MAX, &number, err) < 0)
-            return -1;
-        options->workers = (size_t)number;
-        return 0;
+    case OPTION_ID:
+        return parse_id(options, value, err);
+    case OPTION_EXCLUDE_REGION:
+        return add_excluded(options, value, err);
+    default:
+        return set_number(options, option, value, err);
     }
 }
 
-static int check_allowed(const struct cli_options *options, int option, struct error *err)
+/* Sets an option that the command knows. */
+static int take_option(struct cli_options *options, int option, const char *value,
+                       struct error *err)
 {
-    for (size_t i = 0; i < ARRAY_SIZE(allowed); i++)
-        if (allowed[i].option == option && !(allowed[i].commands & 1u << options->command))
+    const char *command = cli_command_name(options->command);
+    for (size_t i = 0; i < ARRAY_SIZE(known_options); i++) {
+        if (known_options[i].option != option)
+            continue;
+        if (!(known_options[i].commands & 1u << options->command))
             return error_set(err, ERROR_PERMANENT, "%s does not know --%s: see '%s --help'",
-                             cli_command_name(options->command), option_name(option),
-                             cli_command_name(options->command));
-    return 0;
+                             command, option_name(option), command);
+        if (known_options[i].text == 0)
+            break;
+        memcpy((char *)options + known_options[i].text - 1, &value, sizeof(value));
+        return 0;
+    }
+    return set_option(options, option, value, err);
 }
 
 static int parse_options(struct cli_options *options, int argc, char **argv, struct error *err)
@@ -324,7 +444,7 @@ static int parse_options(struct cli_options *options, int argc, char **argv, str
         if (option == '?')
             return error_set(err, ERROR_PERMANENT, "unknown option '%s': see '%s --help'",
                              argv[optind - 1], cli_command_name(options->command));
-        if (check_allowed(options, option, err) < 0 || set_option(options, option, optarg, err) < 0)
+        if (take_option(options, option, optarg, err) < 0)
             return -1;
         if (options->command == CLI_HELP)
             return 0;
@@ -336,14 +456,42 @@ static int parse_options(struct cli_options *options, int argc, char **argv, str
     return 0;
 }
 
-static int check_required(const struct cli_options *options, struct error *err)
+/* What a backup is told of itself must hold together. */
+static int check_backup(struct cli_options *options, struct error *err)
+{
+    if (!options->backup_name != !options->backup_uid)
+        return error_set(err, ERROR_PERMANENT,
+                         "--backup-name and --backup-uid name one Backup: give both or neither");
+    if (!options->id)
+        return 0;
+    if (!options->type_given)
+        options->type = options->id_type;
+    if (options->type != options->id_type)
+        return error_set(err, ERROR_PERMANENT, "--id '%s' is not of --type %s", options->id,
+                         backup_type_names[options->type]);
+    return 0;
+}
+
+static int check_options(struct cli_options *options, struct error *err)
 {
     const char *name = cli_command_name(options->command);
-    if (!options->policy)
+    if (options->command != CLI_SERVE && !options->policy)
         return error_set(err, ERROR_PERMANENT, "%s needs -f FILE, the BackupPolicy", name);
     if (options->command == CLI_RESTORE && !options->to)
         return error_set(err, ERROR_PERMANENT, "%s needs --to DIR, where to restore", name);
-    return 0;
+    return options->command == CLI_BACKUP ? check_backup(options, err) : 0;
+}
+
+static void set_defaults(struct cli_options *options)
+{
+    options->help_for = CLI_HELP;
+    options->sample_percent = PERCENT_ALL;
+    if (options->command != CLI_SERVE)
+        return;
+    options->config = CLI_CONFIG;
+    options->secrets = CLI_SECRETS;
+    options->token = CLI_TOKEN;
+    options->host = CLI_HOST;
 }
 
 static int find_command(const char *name, enum cli_command *ret_command, struct error *err)
@@ -364,17 +512,18 @@ static int find_command(const char *name, enum cli_command *ret_command, struct 
 
 int cli_parse(struct cli_options *ret_options, int argc, char **argv, struct error *err)
 {
-    struct cli_options options = {.help_for = CLI_HELP, .sample_percent = 100};
+    struct cli_options options = {0};
     if (argc < 2)
         return error_set(err, ERROR_PERMANENT, "no command: see 'lifeboat-sidecar --help'");
     if (find_command(argv[1], &options.command, err) < 0)
         return -1;
+    set_defaults(&options);
     bool runs = options.command < CLI_HELP;
     if (options.command == CLI_HELP && argc > 2 &&
         find_command(argv[2], &options.help_for, err) < 0)
         return -1;
     if (runs && (parse_options(&options, argc - 1, argv + 1, err) < 0 ||
-                 (options.command != CLI_HELP && check_required(&options, err) < 0))) {
+                 (options.command != CLI_HELP && check_options(&options, err) < 0))) {
         cli_options_done(&options);
         return -1;
     }

@@ -12,9 +12,26 @@
 #include "common/error.h"
 #include "sidecar/backup_id.h"
 #include "sidecar/manifest.h"
+#include "sidecar/policy.h"
+#include "sidecar/progress.h"
 #include "sidecar/target.h"
 
-enum cli_command { CLI_BACKUP, CLI_LIST, CLI_SHOW, CLI_RESTORE, CLI_VERIFY, CLI_HELP, CLI_VERSION };
+enum cli_command {
+    CLI_BACKUP,
+    CLI_LIST,
+    CLI_SHOW,
+    CLI_RESTORE,
+    CLI_VERIFY,
+    CLI_SERVE,
+    CLI_HELP,
+    CLI_VERSION,
+};
+
+/* Where a pod of ours has what serve wants. */
+#define CLI_CONFIG "/etc/lifeboat/config"
+#define CLI_SECRETS "/etc/lifeboat/secrets"
+#define CLI_TOKEN "/var/run/secrets/lifeboat/token"
+#define CLI_HOST "127.0.0.1"
 
 enum { CLI_TABLESPACES_MAX = 256, CLI_WORKERS_MAX = 64, CLI_EXPECTED_MAX = 256 };
 
@@ -26,7 +43,17 @@ struct cli_options {
     bool json;
     const char *pgdata, *host, *port, *user;
     enum backup_type type;
+    bool type_given;
+    const char *id; /* of the backup to be made; NULL: a new one */
+    enum backup_type id_type;
+    const char *backup_name, *backup_uid; /* both or neither */
+    const char *pod, *source_region;
+    unsigned deadline_seconds; /* 0: none */
+    bool progress;             /* as JSON */
+    bool regions;              /* of list */
     const char *region;
+    const char *excluded[POLICY_REGIONS_MAX]; /* of restore */
+    size_t excluded_count;
     uint64_t system_identifier; /* 0: the only one */
     const char *backup;         /* of show and restore; NULL: the newest. Of verify; NULL: all */
     const char *to;
@@ -37,6 +64,9 @@ struct cli_options {
     uint64_t seed;                                      /* 0: a random one */
     struct manifest_witness expected[CLI_EXPECTED_MAX]; /* of verify */
     size_t expected_count;
+    const char *config, *token; /* of serve */
+    const char *supervised;     /* of serve: the number of the ledger's descriptor, given by the
+                                   supervisor and by nobody else; NULL: be the supervisor */
     char *texts[CLI_TABLESPACES_MAX]; /* owned halves of OLD=NEW */
 };
 
@@ -46,3 +76,5 @@ void cli_options_done(struct cli_options *options);
 /* The help for a command, or all of it; static text. */
 const char *cli_help(enum cli_command command);
 const char *cli_command_name(enum cli_command command);
+/* How progress is wanted. */
+enum progress_mode cli_progress(const struct cli_options *options);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/buf.h"
+#include "common/clock.h"
 #include "common/own.h"
 #include "sidecar/backup.h"
 #include "sidecar/cli.h"
@@ -15,6 +16,10 @@
 #include "sidecar/progress.h"
 #include "sidecar/secrets.h"
 #include "sidecar/session.h"
+
+/* how far the clock of whoever chose an id may be ahead, and how long it may have been on its way
+ */
+enum { ID_AHEAD_MAX_MS = 10 * 60 * 1000, ID_BEHIND_MAX_MS = 60 * 60 * 1000 };
 
 /* An option, else the environment variable of libpq, else the policy. */
 static const char *choose(const char *option, const char *variable, const char *policy)
@@ -47,19 +52,37 @@ static int print(const struct policy *policy, const struct backup_result *done, 
                  struct error *err)
 {
     json_auto_t *regions = region_names(policy, done->regions);
-    json_auto_t *lost = region_names(policy, done->lost_regions);
+    json_auto_t *missing = region_names(policy, done->lost_regions);
     const struct output_backup output = {
         .manifest = &done->manifest,
         .regions = regions,
-        .lost_regions = lost,
+        .missing_regions = missing,
     };
     return output_backup_done(&output, json, err);
+}
+
+/* The time in an id decides which backup is the newest, so it must be now. */
+static int check_id_time(const char *id, struct error *err)
+{
+    enum backup_type type;
+    int64_t start_ms;
+    if (!id || !backup_id_parse(id, &type, &start_ms))
+        return 0;
+    int64_t ahead_ms = start_ms - clock_now_ms();
+    if (ahead_ms <= ID_AHEAD_MAX_MS && ahead_ms >= -ID_BEHIND_MAX_MS)
+        return 0;
+    char now[CLOCK_TEXT_BYTES];
+    clock_format(clock_now_ms(), now);
+    return error_set(err, ERROR_PERMANENT,
+                     "--id '%s': its time is not that of now, %s: check both clocks", id, now);
 }
 
 int command_backup(const struct cli_options *options, struct cancel *cancel, struct error *err)
 {
     CLEANUP(session_done) struct session session = {0};
     CLEANUP(buf_done) struct buf password = BUF_SECRET(SECRETS_VALUE_MAX);
+    if (check_id_time(options->id, err) < 0)
+        return -1;
     if (session_init(&session, options, err) < 0 || load_password(&session, &password, err) < 0)
         return -1;
     const struct policy_connection *connection = &session.policy->connection;
@@ -73,13 +96,22 @@ int command_backup(const struct cli_options *options, struct cancel *cancel, str
         .ssl_mode = choose(NULL, "PGSSLMODE", connection->ssl_mode),
         .cancel = cancel,
     };
-    CLEANUP(progress_freep) struct progress *progress = progress_new("Backing up", options->json);
+    CLEANUP(progress_freep)
+    struct progress *progress = progress_new("Backing up", cli_progress(options));
     struct backup_options backup = {
         .policy = session.policy,
         .secrets = session.secrets,
         .pg = &pg,
         .pgdata = choose(options->pgdata, "PGDATA", NULL),
         .type = options->type,
+        .origin =
+            {
+                .id = options->id,
+                .backup_name = options->backup_name,
+                .backup_uid = options->backup_uid,
+                .pod = options->pod,
+                .region = options->source_region,
+            },
         .cancel = cancel,
         .progress = progress,
     };

@@ -8,6 +8,7 @@
 #include "sidecar/command.h"
 #include "sidecar/manifest.h"
 #include "sidecar/output.h"
+#include "sidecar/overview.h"
 #include "sidecar/policy.h"
 #include "sidecar/repo.h"
 #include "sidecar/session.h"
@@ -52,10 +53,30 @@ static void free_rows(struct output_row *rows, size_t count)
     free(rows);
 }
 
+static int list_regions(const struct cli_options *options, struct cancel *cancel, struct error *err)
+{
+    CLEANUP(session_done) struct session session = {0};
+    struct overview overview;
+    if (session_init(&session, options, err) < 0)
+        return -1;
+    const struct overview_options wanted = {
+        .policy = session.policy,
+        .secrets = session.secrets,
+        .region = options->region,
+        .system_identifier = options->system_identifier,
+        .cancel = cancel,
+    };
+    if (overview_run(&wanted, &overview, err) < 0)
+        return -1;
+    return output_overview(&overview, options->json, err);
+}
+
 int command_list(const struct cli_options *options, struct cancel *cancel, struct error *err)
 {
     CLEANUP(session_done) struct session session = {0};
     CLEANUP(repo_names_done) struct repo_names names = {0};
+    if (options->regions)
+        return list_regions(options, cancel, err);
     if (session_init(&session, options, err) < 0 ||
         session_open_repo(&session, options, cancel, err) < 0 ||
         repo_list(session.repo, "manifests/", &names, err) < 0)
@@ -72,15 +93,30 @@ int command_list(const struct cli_options *options, struct cancel *cancel, struc
     return result;
 }
 
+/* The writable regions that should have what those of the mask have. */
+static json_t *missing_names(const struct repo *repo, uint32_t mask)
+{
+    uint32_t writable = 0;
+    for (size_t i = 0; i < regions_count(repo->regions); i++)
+        if (regions_at(repo->regions, i)->writable)
+            writable |= 1u << i;
+    return region_names(repo, writable & ~mask);
+}
+
 int command_show(const struct cli_options *options, struct cancel *cancel, struct error *err)
 {
+    uint32_t regions;
     CLEANUP(session_done) struct session session = {0};
     CLEANUP(manifest_done) struct manifest manifest = {0};
     char id[BACKUP_ID_BYTES];
     if (session_init(&session, options, err) < 0 ||
         session_open_repo(&session, options, cancel, err) < 0 ||
-        repo_find_backup(session.repo, options->backup, id, err) < 0 ||
+        repo_find_backup(session.repo, options->backup, id, &regions, err) < 0 ||
         repo_load_manifest(session.repo, id, &manifest, err) < 0)
         return -1;
-    return options->json ? output_manifest(&manifest, err) : output_show(&manifest, err);
+    json_auto_t *names = region_names(session.repo, regions);
+    json_auto_t *missing = missing_names(session.repo, regions);
+    const struct output_backup backup = {
+        .manifest = &manifest, .regions = names, .missing_regions = missing};
+    return output_show(&backup, options->json, err);
 }

@@ -14,13 +14,16 @@ int command_restore(const struct cli_options *options, struct cancel *cancel, st
     CLEANUP(session_done) struct session session = {0};
     if (session_init(&session, options, err) < 0)
         return -1;
-    CLEANUP(progress_freep) struct progress *progress = progress_new("Restoring", options->json);
+    CLEANUP(progress_freep)
+    struct progress *progress = progress_new("Restoring", cli_progress(options));
     struct restore_options restore = {
         .policy = session.policy,
         .secrets = session.secrets,
         .to = options->to,
         .backup = options->backup,
         .region = options->region,
+        .excluded = options->excluded,
+        .excluded_count = options->excluded_count,
         .system_identifier = options->system_identifier,
         .tablespaces = options->tablespaces,
         .tablespace_count = options->tablespace_count,

@@ -13,11 +13,13 @@
 
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
-static struct cancel stop; /* triggered by SIGTERM, SIGINT and SIGHUP */
+static struct cancel stop; /* triggered by SIGTERM, SIGINT, SIGHUP and SIGALRM */
+static volatile sig_atomic_t deadline_passed;
 
 static void on_signal(int signal_number)
 {
-    (void)signal_number;
+    if (signal_number == SIGALRM)
+        deadline_passed = 1;
     cancel_trigger(&stop);
 }
 
@@ -29,11 +31,12 @@ static int handle_signals(struct error *err)
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGHUP, &action, NULL);
+    sigaction(SIGALRM, &action, NULL);
     signal(SIGPIPE, SIG_IGN);
     return 0;
 }
 
-static int run(const struct cli_options *options, struct error *err)
+static int run_command(const struct cli_options *options, struct error *err)
 {
     switch (options->command) {
     case CLI_BACKUP:
@@ -46,12 +49,25 @@ static int run(const struct cli_options *options, struct error *err)
         return command_restore(options, &stop, err);
     case CLI_VERIFY:
         return command_verify(options, &stop, err);
+    case CLI_SERVE:
+        return error_set(err, ERROR_PERMANENT, "later");
     case CLI_VERSION:
         return output_text("lifeboat-sidecar " LIFEBOAT_VERSION "\n", err);
     case CLI_HELP:
         break;
     }
     return output_text(cli_help(options->help_for), err);
+}
+
+/* What fails once the deadline has passed fails because of it. */
+static int run(const struct cli_options *options, struct error *err)
+{
+    alarm(options->deadline_seconds);
+    if (run_command(options, err) == 0)
+        return 0;
+    if (deadline_passed && err->kind == ERROR_CANCELED)
+        error_wrap(err, "not done within --deadline %u seconds", options->deadline_seconds);
+    return -1;
 }
 
 /* A line for a person on a terminal, a log event elsewhere; with -o json on stdout as well. */

@@ -195,8 +195,8 @@ static void parse_origin(struct fields *root, struct manifest *manifest)
     enum backup_type type = read_id(root, "id", manifest->id);
     fields_require(root, "type");
     manifest->type = (enum backup_type)fields_choice(root, "type", backup_type_names, BACKUP_FULL);
-    if (type != manifest->type)
-        fields_fail(root, "type", "expected the type that the id says");
+    if (type != manifest->type && manifest->type != BACKUP_FULL)
+        fields_fail(root, "type", "expected full or the type that the id says");
     if (fields_has(root, "parent") != (manifest->type != BACKUP_FULL))
         fields_fail(root, "parent", "expected null in a full backup and an id in any other");
     fields_skip(root, "parent");

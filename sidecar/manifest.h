@@ -47,7 +47,8 @@ struct manifest_witness {
 
 struct manifest {
     char id[BACKUP_ID_BYTES];
-    enum backup_type type;
+    enum backup_type type; /* full also where the id was given for another type and no parent was
+                              found */
     char parent[BACKUP_ID_BYTES]; /* "" for none */
     char *policy_namespace, *policy_name;
     uint64_t system_identifier;

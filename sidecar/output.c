@@ -12,6 +12,7 @@
 #include "common/own.h"
 #include "common/text.h"
 #include "sidecar/lsn.h"
+#include "sidecar/overview.h"
 #include "sidecar/restore.h"
 
 enum {
@@ -95,6 +96,14 @@ static json_t *document(const struct manifest *manifest)
     return json;
 }
 
+static json_t *backup_to_json(const struct output_backup *backup)
+{
+    json_t *json = document(backup->manifest);
+    json_object_set(json, "regions", backup->regions);
+    json_object_set(json, "missingRegions", backup->missing_regions);
+    return json;
+}
+
 static json_t *row_to_json(const struct output_row *row)
 {
     if (row->error)
@@ -119,6 +128,38 @@ int output_list(const struct output_row *rows, size_t count, bool json, struct e
            "STORED", "RATIO", "RECOVERABLE TO", "REGIONS");
     for (size_t i = 0; i < count; i++)
         print_row(&rows[i]);
+    return flush_output(err);
+}
+
+static json_t *region_to_json(const struct overview_region *region)
+{
+    CLEANUP(own_freep) char *text = region->reachable ? NULL : text_escape(region->error.text);
+    return json_pack("{s:s, s:b, s:s?, s:I, s:I, s:s?}", "name", region->name, "reachable",
+                     region->reachable, "error", text, "backups", (json_int_t)region->backups,
+                     "bytes", (json_int_t)region->bytes, "lastBackup",
+                     region->last_backup[0] ? region->last_backup : NULL);
+}
+
+int output_overview(const struct overview *overview, bool json, struct error *err)
+{
+    if (json) {
+        json_t *array = json_array();
+        for (size_t i = 0; i < overview->count; i++)
+            json_array_append_new(array, region_to_json(&overview->regions[i]));
+        return output_json(array, err);
+    }
+    printf("%-16s  %7s  %8s  %s\n", "REGION", "BACKUPS", "STORED", "NEWEST BACKUP");
+    for (size_t i = 0; i < overview->count; i++) {
+        const struct overview_region *region = &overview->regions[i];
+        char stored[SIZE_TEXT];
+        CLEANUP(own_freep) char *text = text_escape(region->error.text);
+        text_size(region->bytes, stored);
+        if (region->reachable)
+            printf("%-16s  %7" PRIu64 "  %8s  %s\n", region->name, region->backups, stored,
+                   region->last_backup[0] ? region->last_backup : "-");
+        else
+            printf("%-16s  cannot be reached: %s\n", region->name, text);
+    }
     return flush_output(err);
 }
 
@@ -171,13 +212,31 @@ static void print_page_errors(const struct manifest *manifest)
                     manifest->page_errors[i].block);
 }
 
-int output_manifest(const struct manifest *manifest, struct error *err)
+static void print_origin(const struct manifest *manifest)
 {
-    return output_json(document(manifest), err);
+    const char *role = manifest->from_standby ? "standby" : "primary";
+    if (manifest->source_pod)
+        print_field("Taken from", "a %s, pod %s", role, manifest->source_pod);
+    else
+        print_field("Taken from", "a %s", role);
+    if (manifest->backup_name)
+        print_field("Made for", "Backup %s", manifest->backup_name);
 }
 
-int output_show(const struct manifest *manifest, struct error *err)
+static void print_field_names(const char *name, const json_t *regions)
 {
+    if (json_array_size(regions) == 0)
+        return;
+    printf("%-18s  ", name);
+    print_regions(regions);
+    fputc('\n', stdout);
+}
+
+int output_show(const struct output_backup *backup, bool json, struct error *err)
+{
+    const struct manifest *manifest = backup->manifest;
+    if (json)
+        return output_json(backup_to_json(backup), err);
     char hash[2 * sizeof(manifest->sha256) + 1];
     char started[CLOCK_TEXT_BYTES], finished[CLOCK_TEXT_BYTES], took[DURATION_TEXT];
     clock_format(manifest->started_ms, started);
@@ -193,7 +252,9 @@ int output_show(const struct manifest *manifest, struct error *err)
     print_field("Database system", "%" PRIu64 ", PostgreSQL %" PRIu32 ".%" PRIu32,
                 manifest->system_identifier, manifest->version_num / 10000,
                 manifest->version_num % 10000);
-    print_field("Taken from", "a %s", manifest->from_standby ? "standby" : "primary");
+    print_origin(manifest);
+    print_field_names("Regions", backup->regions);
+    print_field_names("Missing in", backup->missing_regions);
     print_field("Started", "%s", started);
     print_field("Finished", "%s (%s)", finished, took);
     print_wal(manifest);
@@ -208,20 +269,16 @@ int output_backup_done(const struct output_backup *backup, bool json, struct err
 {
     const struct manifest *manifest = backup->manifest;
     char total[SIZE_TEXT], stored[SIZE_TEXT], took[DURATION_TEXT];
-    if (json) {
-        json_t *done = document(manifest);
-        json_object_set(done, "regions", backup->regions);
-        json_object_set(done, "lostRegions", backup->lost_regions);
-        return output_json(done, err);
-    }
+    if (json)
+        return output_json(backup_to_json(backup), err);
     text_size(manifest->bytes_total, total);
     text_size(manifest->bytes_stored, stored);
     text_duration(manifest->finished_ms - manifest->started_ms, took);
     printf("Backup %s: %" PRIu64 " files, %s, stored as %s, in %s\n", manifest->id, manifest->files,
            total, stored, took);
-    if (json_array_size(backup->lost_regions) > 0) {
+    if (json_array_size(backup->missing_regions) > 0) {
         printf("Warning: it is missing in ");
-        print_regions(backup->lost_regions);
+        print_regions(backup->missing_regions);
         printf(", which failed; it is in ");
         print_regions(backup->regions);
         printf("\n");
@@ -246,18 +303,28 @@ static void print_quoted(const char *text)
     putchar('\'');
 }
 
+/* region: that from which most of it came */
+static json_t *restore_to_json(const struct restore_result *result, const char *to)
+{
+    json_t *regions = json_array();
+    for (size_t i = 0; i < result->region_count; i++)
+        json_array_append_new(regions, json_pack("{s:s, s:I}", "name", result->regions[i].name,
+                                                 "fetchedBytes",
+                                                 (json_int_t)result->regions[i].fetched_bytes));
+    return json_pack("{s:s, s:s, s:s?, s:o, s:I, s:I, s:I, s:f}", "backup", result->backup, "to",
+                     to, "region", result->region_count > 0 ? result->regions[0].name : NULL,
+                     "regions", regions, "files", (json_int_t)result->files, "bytes",
+                     (json_int_t)result->bytes, "fetchedBytes", (json_int_t)result->fetched_bytes,
+                     "seconds", (double)result->duration_ms / 1000.0);
+}
+
 int output_restore_done(const struct restore_result *result, const char *to, bool json,
                         struct error *err)
 {
     char bytes[SIZE_TEXT], took[DURATION_TEXT];
     CLEANUP(own_freep) char *escaped = text_escape(to);
     if (json)
-        return output_json(json_pack("{s:s, s:s, s:I, s:I, s:I, s:f}", "backup", result->backup,
-                                     "to", escaped, "files", (json_int_t)result->files, "bytes",
-                                     (json_int_t)result->bytes, "fetchedBytes",
-                                     (json_int_t)result->fetched_bytes, "seconds",
-                                     (double)result->duration_ms / 1000.0),
-                           err);
+        return output_json(restore_to_json(result, escaped), err);
     text_size(result->bytes, bytes);
     text_duration(result->duration_ms, took);
     printf("Restored %s to %s: %" PRIu64 " files, %s, in %s\nStart it with: pg_ctl -D ",

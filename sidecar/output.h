@@ -11,6 +11,7 @@
 #include "sidecar/manifest.h"
 
 struct findings;
+struct overview;
 struct restore_result;
 struct verify_result;
 
@@ -22,10 +23,10 @@ struct output_row {
     struct manifest manifest; /* unless error */
 };
 
-/* A backup that was just made. */
+/* One backup, and the names of the regions that have it and of those that should. */
 struct output_backup {
     const struct manifest *manifest;
-    json_t *regions, *lost_regions; /* names of those that have it, and of those that should */
+    json_t *regions, *missing_regions;
 };
 
 /* All fail only if stdout cannot be written. */
@@ -36,10 +37,10 @@ MUST_CHECK int output_error(const struct error *failure, struct error *err); /* 
 MUST_CHECK int output_text(const char *text, struct error *err);
 MUST_CHECK int output_list(const struct output_row *rows, size_t count, bool json,
                            struct error *err);
-/* The document of the manifest, with the SHA-256 of its object; a list has the same of each backup,
- * and its regions. */
-MUST_CHECK int output_manifest(const struct manifest *manifest, struct error *err);
-MUST_CHECK int output_show(const struct manifest *manifest, struct error *err);
+/* JSON is the document of the manifest, with the SHA-256 of its object and the regions; a list has
+ * the same of each backup. */
+MUST_CHECK int output_show(const struct output_backup *backup, bool json, struct error *err);
+MUST_CHECK int output_overview(const struct overview *overview, bool json, struct error *err);
 MUST_CHECK int output_backup_done(const struct output_backup *backup, bool json, struct error *err);
 MUST_CHECK int output_restore_done(const struct restore_result *result, const char *to, bool json,
                                    struct error *err);

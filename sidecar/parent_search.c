@@ -17,6 +17,7 @@ enum { LOG_SHIFT = 32 }; /* a log holds 4 GiB of WAL */
 static void describe(struct parent_candidate *candidate, struct manifest *manifest)
 {
     candidate->system_identifier = manifest->system_identifier;
+    candidate->type = manifest->type;
     candidate->checksums = manifest->checksums;
     candidate->wal = TAKE(manifest->wal);
     candidate->wal_count = manifest->wal_count;

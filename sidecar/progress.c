@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sidecar/progress.h"
 
+#include <inttypes.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -13,15 +13,16 @@
 #include "common/own.h"
 #include "common/text.h"
 
-enum { TERMINAL_INTERVAL_MS = 200, LOG_INTERVAL_MS = 30000 };
+enum { TERMINAL_INTERVAL_MS = 200, LOG_INTERVAL_MS = 30000, JSON_INTERVAL_MS = 1000 };
 
 struct progress {
     const char *verb;
-    bool terminal;
+    enum progress_mode mode;
     int interval_ms;
     int64_t started_ms; /* monotonic */
     _Atomic int64_t next_ms;
-    _Atomic uint64_t total_bytes, done_bytes;
+    _Atomic uint64_t total_bytes, done_bytes, done_files;
+    _Atomic(const char *) phase;
     pthread_mutex_t lock; /* one line at a time */
 };
 
@@ -44,13 +45,24 @@ static void draw(const struct progress *progress, uint64_t done, uint64_t total,
             (int)(done * 100 / total), done_text, total_text, rate_text, left_text);
 }
 
+/* The log writes whole lines at once, and so does this. */
+static void print_json(const struct progress *progress, uint64_t done, uint64_t total)
+{
+    dprintf(STDERR_FILENO,
+            "{\"progress\":{\"phase\":\"%s\",\"bytes\":%" PRIu64 ",\"totalBytes\":%" PRIu64
+            ",\"files\":%" PRIu64 "}}\n",
+            atomic_load(&progress->phase), done, total, atomic_load(&progress->done_files));
+}
+
 static void show(struct progress *progress)
 {
     uint64_t done = atomic_load(&progress->done_bytes), total = atomic_load(&progress->total_bytes);
     int64_t elapsed_ms = clock_monotonic_ms() - progress->started_ms;
     pthread_mutex_lock(&progress->lock);
-    if (progress->terminal)
+    if (progress->mode == PROGRESS_TERMINAL)
         draw(progress, done, total, elapsed_ms);
+    else if (progress->mode == PROGRESS_JSON)
+        print_json(progress, done, total);
     else
         log_info("Made progress", S("job", progress->verb), U("bytes", done),
                  U("totalBytes", total), I("milliseconds", elapsed_ms));
@@ -59,17 +71,35 @@ static void show(struct progress *progress)
 
 void progress_add(struct progress *progress, uint64_t bytes)
 {
+    if (!progress)
+        return;
     atomic_fetch_add(&progress->done_bytes, bytes);
     int64_t now_ms = clock_monotonic_ms(), due_ms = atomic_load(&progress->next_ms);
     /* whoever moves the next time on shows this one */
-    if (progress->interval_ms > 0 && now_ms >= due_ms &&
+    if (now_ms >= due_ms &&
         atomic_compare_exchange_strong(&progress->next_ms, &due_ms, now_ms + progress->interval_ms))
         show(progress);
 }
 
+void progress_add_file(struct progress *progress)
+{
+    if (progress)
+        atomic_fetch_add(&progress->done_files, 1);
+}
+
 void progress_set_total(struct progress *progress, uint64_t total_bytes)
 {
-    atomic_store(&progress->total_bytes, total_bytes);
+    if (progress)
+        atomic_store(&progress->total_bytes, total_bytes);
+}
+
+void progress_set_phase(struct progress *progress, const char *phase)
+{
+    if (!progress)
+        return;
+    atomic_store(&progress->phase, phase);
+    if (progress->mode == PROGRESS_JSON)
+        show(progress);
 }
 
 void progress_freep(struct progress **progress)
@@ -77,18 +107,26 @@ void progress_freep(struct progress **progress)
     struct progress *p = TAKE(*progress);
     if (!p)
         return;
-    if (p->terminal)
+    if (p->mode == PROGRESS_TERMINAL)
         fputs("\r\033[K", stderr);
     pthread_mutex_destroy(&p->lock);
     free(p);
 }
 
-struct progress *progress_new(const char *verb, bool quiet)
+struct progress *progress_new(const char *verb, enum progress_mode mode)
 {
+    static const int intervals_ms[] = {
+        [PROGRESS_TERMINAL] = TERMINAL_INTERVAL_MS,
+        [PROGRESS_LOG] = LOG_INTERVAL_MS,
+        [PROGRESS_JSON] = JSON_INTERVAL_MS,
+    };
+    if (mode == PROGRESS_TERMINAL && !isatty(STDERR_FILENO))
+        mode = PROGRESS_LOG;
     struct progress *progress = own_alloc(sizeof(*progress));
     progress->verb = verb;
-    progress->terminal = !quiet && isatty(STDERR_FILENO);
-    progress->interval_ms = progress->terminal ? TERMINAL_INTERVAL_MS : LOG_INTERVAL_MS;
+    progress->mode = mode;
+    progress->interval_ms = intervals_ms[mode];
+    atomic_init(&progress->phase, "starting");
     progress->started_ms = clock_monotonic_ms();
     progress->next_ms = progress->started_ms + progress->interval_ms;
     pthread_mutex_init(&progress->lock, NULL);

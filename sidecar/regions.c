@@ -155,9 +155,33 @@ static void add_region(struct regions *regions, const struct policy_region *want
     region->lost = store_open(&region->store, wanted, secrets, cancel, &region->error) < 0;
 }
 
+static bool is_chosen(const struct regions_choice *choice, const char *name)
+{
+    if (choice->only && strcmp(choice->only, name) != 0)
+        return false;
+    for (size_t i = 0; i < choice->excluded_count; i++)
+        if (strcmp(choice->excluded[i], name) == 0)
+            return false;
+    return true;
+}
+
+/* Names that no region has are errors, never ignored. */
+static int check_choice(const struct policy *policy, const struct regions_choice *choice,
+                        struct error *err)
+{
+    if (choice->only && !policy_find_region(policy, choice->only, err))
+        return -1;
+    for (size_t i = 0; i < choice->excluded_count; i++)
+        if (!policy_find_region(policy, choice->excluded[i], err))
+            return -1;
+    return 0;
+}
+
 /* The error of the only region, or of the first where none could be opened. */
 static int check_opened(const struct regions *regions, struct error *err)
 {
+    if (regions->count == 0)
+        return error_set(err, ERROR_PERMANENT, "every region that could be used is excluded");
     for (size_t i = 0; i < regions->count; i++)
         if (!regions->regions[i].lost)
             return 0;
@@ -174,17 +198,20 @@ static void log_lost(const struct regions *regions)
 }
 
 int regions_open(struct regions **ret_regions, const struct policy *policy,
-                 const struct secrets *secrets, const char *only, const struct cancel *cancel,
-                 struct error *err)
+                 const struct secrets *secrets, const struct regions_choice *choice,
+                 const struct cancel *cancel, struct error *err)
 {
+    static const struct regions_choice all;
+    if (!choice)
+        choice = &all;
     CLEANUP(regions_closep) struct regions *regions = own_alloc(sizeof(*regions));
     pthread_mutex_init(&regions->lock, NULL);
     regions->quorum = policy->quorum;
-    if (only && !policy_find_region(policy, only, err))
+    if (check_choice(policy, choice, err) < 0)
         return -1;
     for (size_t i = 0; i < policy->region_count; i++) {
         const struct policy_region *wanted = &policy->regions[i];
-        if (!only || strcmp(only, wanted->name) == 0)
+        if (is_chosen(choice, wanted->name))
             add_region(regions, wanted, secrets, cancel);
     }
     if (check_opened(regions, err) < 0)

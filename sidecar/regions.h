@@ -26,15 +26,21 @@ struct region {
     bool writable;
     bool lost; /* guarded by the lock of regions, as is error; read it with regions_usable */
     struct error error;
+    _Atomic uint64_t fetched_bytes; /* of intact objects */
 };
 
 struct regions;
 
-/* only: name of the one region to use, NULL for all. PERMANENT: unknown region; configuration or
- * secrets of all regions (where only some are wrong, those are lost). Lends policy, secrets and
- * cancel. */
+struct regions_choice { /* by names */
+    const char *only;   /* the one to use; NULL for all */
+    const char *const *excluded;
+    size_t excluded_count;
+};
+
+/* choice NULL: all. PERMANENT: unknown region, or none is left; configuration or secrets of all
+ * regions (where only some are wrong, those are lost). Lends policy, secrets and cancel. */
 MUST_CHECK int regions_open(struct regions **ret_regions, const struct policy *policy,
-                            const struct secrets *secrets, const char *only,
+                            const struct secrets *secrets, const struct regions_choice *choice,
                             const struct cancel *cancel, struct error *err);
 void regions_closep(struct regions **regions);
 

@@ -2,6 +2,7 @@
 #include "sidecar/repo.h"
 
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -133,7 +134,7 @@ static int get_object(struct store *store, const char *full, const struct fetch 
     return 0;
 }
 
-static int fetch_from(struct repo *repo, const struct region *region, const struct fetch *fetch,
+static int fetch_from(struct repo *repo, struct region *region, const struct fetch *fetch,
                       struct error *err)
 {
     CLEANUP(own_freep) char *full = repo_full_name(repo, fetch->identity.name);
@@ -142,6 +143,7 @@ static int fetch_from(struct repo *repo, const struct region *region, const stru
         return -1;
     if (open_object(repo, fetch, err) < 0)
         return error_wrap(err, "region '%s'", region->name);
+    atomic_fetch_add(&region->fetched_bytes, fetch->object->size);
     return 0;
 }
 
@@ -294,20 +296,23 @@ static int list_regions(struct regions *regions, const char *prefix, enum store_
                         size_t skip, struct repo_names *ret_names, struct error *err)
 {
     CLEANUP(repo_names_done) struct repo_names names = {0};
-    size_t listed = 0;
     for (size_t i = 0; i < regions_count(regions); i++) {
         struct listing listing = {.skip = skip, .region = 1u << i, .names = &names};
-        const struct region *region = regions_at(regions, i);
-        if (!regions_usable(regions, i))
+        struct region *region = regions_at(regions, i);
+        bool usable = regions_usable(regions, i);
+        if (!usable)
+            *err = region->error; /* written once, before it was lost */
+        else if (store_list(region->store, prefix, depth, add_name, &listing, err) == 0)
             continue;
-        if (store_list(region->store, prefix, depth, add_name, &listing, err) == 0)
-            listed++;
         else if (err->kind == ERROR_CANCELED)
             return -1;
         else if (regions_count(regions) > 1)
             log_error(err, "Could not list a region", S("region", region->name));
+        if (names.unlisted == 0)
+            names.unlisted_error = *err;
+        names.unlisted |= 1u << i;
     }
-    if (listed == 0)
+    if (names.unlisted == (1u << regions_count(regions)) - 1)
         return -1;
     merge_names(&names);
     *ret_names = names;
@@ -360,6 +365,11 @@ static int no_such_backup(const struct repo_names *manifests, const char *id, st
 {
     CLEANUP(buf_done) struct buf known = BUF(256);
     struct error full; /* a list that is too long is cut */
+    if (manifests->unlisted != 0)
+        return error_set(
+            err, ERROR_TRANSIENT,
+            "no backup '%s' in the regions that could be listed, but not all could: %s", id,
+            manifests->unlisted_error.text);
     if (manifests->count == 0)
         return error_set(err, ERROR_NOT_FOUND, "the repository has no backup yet");
     for (size_t i = manifests->count; i > 0; i--) { /* newest first */
@@ -375,7 +385,7 @@ static int no_such_backup(const struct repo_names *manifests, const char *id, st
 }
 
 int repo_find_backup(struct repo *repo, const char *id, char ret_id[BACKUP_ID_BYTES],
-                     struct error *err)
+                     uint32_t *ret_regions, struct error *err)
 {
     CLEANUP(repo_names_done) struct repo_names manifests = {0};
     bool latest = !id || strcmp(id, "Latest") == 0;
@@ -388,6 +398,8 @@ int repo_find_backup(struct repo *repo, const char *id, char ret_id[BACKUP_ID_BY
         if (!backup_id_parse(found, &type, &start_ms) || (!latest && strcmp(found, id) != 0))
             continue;
         memcpy(ret_id, found, strlen(found) + 1);
+        if (ret_regions)
+            *ret_regions = manifests.names[i].regions;
         return 0;
     }
     return no_such_backup(&manifests, latest ? "Latest" : id, err);
@@ -546,6 +558,11 @@ static int find_system(const struct policy *policy, struct regions *regions, uin
     char *end = NULL;
     if (systems.count == 1)
         *ret_system = strtoull(systems.names[0].name, &end, 10);
+    if (systems.count == 0 && systems.unlisted != 0)
+        return error_set(err, ERROR_TRANSIENT,
+                         "no repository below '%s' in the regions that could be listed, but not "
+                         "all could: %s",
+                         prefix, systems.unlisted_error.text);
     if (!end || strcmp(end, "/") != 0 || *ret_system == 0)
         return error_set(err, ERROR_NOT_FOUND,
                          "no repository below '%s': no backup was made under policy '%s/%s' yet, "

@@ -105,6 +105,8 @@ struct repo_name {
 struct repo_names {
     struct repo_name *names;
     size_t count;
+    uint32_t unlisted;           /* bit mask of the regions that could not be listed … */
+    struct error unlisted_error; /* … and why the first of them could not */
 };
 void repo_names_done(struct repo_names *names);
 /* TRANSIENT or PERMANENT when no region could be listed; regions that could not are logged. */
@@ -118,7 +120,8 @@ void repo_manifest_name(const char *backup_id, char ret_name[REPO_NAME_MAX]);
 /* Also notes the SHA-256 of its object. */
 MUST_CHECK int repo_load_manifest(struct repo *repo, const char *backup_id,
                                   struct manifest *ret_manifest, struct error *err);
-/* The committed backups, oldest first by id; NULL id or "Latest" finds the newest. NOT_FOUND lists
- * what there is. */
+/* Finds a committed backup, by id or, with NULL or "Latest", the newest, and the regions that have
+ * it (a bit mask; NULL: not wanted). NOT_FOUND lists what there is; TRANSIENT where a region that
+ * could not be listed may have it. */
 MUST_CHECK int repo_find_backup(struct repo *repo, const char *id, char ret_id[BACKUP_ID_BYTES],
-                                struct error *err);
+                                uint32_t *ret_regions, struct error *err);

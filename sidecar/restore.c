@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sidecar/restore.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 #include "sidecar/pg_backup_manifest.h"
 #include "sidecar/pg_control.h"
 #include "sidecar/policy.h"
+#include "sidecar/progress.h"
 #include "sidecar/regions.h"
 #include "sidecar/relocation.h"
 #include "sidecar/repo.h"
@@ -64,11 +66,17 @@ static int find_backup(struct job *job, struct error *err)
 {
     const struct restore_options *options = job->options;
     char id[BACKUP_ID_BYTES];
-    if (regions_open(&job->regions, options->policy, options->secrets, options->region,
-                     options->cancel, err) < 0 ||
+    const struct regions_choice choice = {
+        .only = options->region,
+        .excluded = options->excluded,
+        .excluded_count = options->excluded_count,
+    };
+    progress_set_phase(options->progress, "planning");
+    if (regions_open(&job->regions, options->policy, options->secrets, &choice, options->cancel,
+                     err) < 0 ||
         repo_open_read(&job->repo, options->policy, options->secrets, job->regions,
                        options->system_identifier, err) < 0 ||
-        repo_find_backup(job->repo, options->backup, id, err) < 0 ||
+        repo_find_backup(job->repo, options->backup, id, NULL, err) < 0 ||
         repo_load_manifest(job->repo, id, &job->manifest, err) < 0)
         return -1;
     uint32_t version = job->manifest.version_num / VERSION_DIVISOR;
@@ -247,6 +255,22 @@ static int explain(const struct job *job, struct error *err)
                      job->has_tablespaces ? " and its tablespaces" : "");
 }
 
+/* Where it came from, most of it first. */
+static void note_regions(const struct job *job, struct restore_result *result)
+{
+    for (size_t i = 0; i < regions_count(job->regions); i++) {
+        struct region *region = regions_at(job->regions, i);
+        uint64_t bytes = atomic_load(&region->fetched_bytes);
+        size_t at = bytes > 0 ? result->region_count++ : 0;
+        if (bytes == 0)
+            continue;
+        for (; at > 0 && result->regions[at - 1].fetched_bytes < bytes; at--)
+            result->regions[at] = result->regions[at - 1];
+        result->regions[at].name = region->name;
+        result->regions[at].fetched_bytes = bytes;
+    }
+}
+
 static void report(const struct job *job, int64_t started_ms, struct restore_result *ret_result)
 {
     struct restore_result result = {.files = job->plan.file_count,
@@ -254,6 +278,7 @@ static void report(const struct job *job, int64_t started_ms, struct restore_res
                                     .fetched_bytes = job->fetched_bytes,
                                     .duration_ms = clock_monotonic_ms() - started_ms};
     memcpy(result.backup, job->manifest.id, sizeof(result.backup));
+    note_regions(job, &result);
     if (job->manifest.page_error_count > 0)
         log_warn("Restored pages that were damaged in the source already",
                  S("backup", result.backup), U("pages", job->manifest.page_error_count));
@@ -269,8 +294,10 @@ static int run_steps(struct job *job, struct error *err)
         read_plan(job, err) < 0 || place_tablespaces(job, err) < 0)
         return -1;
     job->writing = true;
+    progress_set_phase(job->options->progress, "copying");
     if (make_directories(job, err) < 0 || write_files(job, err) < 0 || write_configs(job, err) < 0)
         return -1;
+    progress_set_phase(job->options->progress, "finishing");
     if (write_control(job, err) < 0)
         return -1;
     return write_backup_manifest(job, err);

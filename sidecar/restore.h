@@ -11,6 +11,7 @@
 
 #include "common/error.h"
 #include "sidecar/backup_id.h"
+#include "sidecar/regions.h"
 
 struct cancel;
 struct policy;
@@ -22,8 +23,10 @@ struct restore_options {
     const struct policy *policy;
     const struct secrets *secrets;
     const char *to;
-    const char *backup;         /* id; NULL or "Latest": the newest */
-    const char *region;         /* NULL: all, in the policy's order */
+    const char *backup;          /* id; NULL or "Latest": the newest */
+    const char *region;          /* NULL: all, in the policy's order */
+    const char *const *excluded; /* regions that are not read from */
+    size_t excluded_count;
     uint64_t system_identifier; /* 0: the only one */
     const struct target_tablespace *tablespaces;
     size_t tablespace_count;
@@ -34,6 +37,11 @@ struct restore_options {
 
 struct restore_result {
     char backup[BACKUP_ID_BYTES];
+    struct {
+        const char *name; /* lent from the policy */
+        uint64_t fetched_bytes;
+    } regions[REGIONS_MAX]; /* those that something came from, most of it from the first */
+    size_t region_count;
     uint64_t files, bytes;  /* without those that restore adds, and without WAL */
     uint64_t fetched_bytes; /* of packs */
     int64_t duration_ms;

@@ -26,17 +26,12 @@ struct work {
     _Atomic uint64_t fetched_bytes;
 };
 
-static void count_progress(const struct work *work, uint64_t bytes)
-{
-    if (work->options->progress)
-        progress_add(work->options->progress, bytes);
-}
-
-static int finish_file(const struct target_file *open, const struct restore_file *file,
-                       struct error *err)
+static int finish_file(const struct work *work, const struct target_file *open,
+                       const struct restore_file *file, struct error *err)
 {
     const struct target_attributes attributes = {
         .mode = file->mode, .mtime_s = file->mtime_s, .size = file->size};
+    progress_add_file(work->options->progress);
     return target_finish(open, &attributes, err);
 }
 
@@ -51,7 +46,7 @@ static int make_holes(struct work *work, struct error *err)
         CLEANUP(target_close_file) struct target_file open = {.fd = -1};
         if (cancel_check(work->options->cancel, err) < 0 ||
             target_open_file(work->options->target, file->path, &open, err) < 0 ||
-            finish_file(&open, file, err) < 0)
+            finish_file(work, &open, file, err) < 0)
             return -1;
     }
     return 0;
@@ -75,7 +70,7 @@ static int write_span(const struct work *work, struct pack_reader *reader,
             return -1;
         span->crc32c = crc32c_extend(span->crc32c, data, size);
         done += size;
-        count_progress(work, size);
+        progress_add(work->options->progress, size);
     }
     return 0;
 }
@@ -94,7 +89,7 @@ static int restore_span(const struct work *work, struct pack_reader *reader,
         return -1;
     if (atomic_fetch_sub(&file->spans_left, 1) > 1)
         return 0;
-    return finish_file(open, file, err);
+    return finish_file(work, open, file, err);
 }
 
 static int restore_pack(const struct work *work, struct pack_reader *reader,
@@ -139,7 +134,7 @@ static int restore_segments(struct work *work, struct error *err)
         if (cancel_check(options->cancel, err) < 0 ||
             restore_wal_segment(&wal, i, &segment, err) < 0)
             return -1;
-        count_progress(work, segment.size);
+        progress_add(work->options->progress, segment.size);
     }
     return 0;
 }
@@ -165,8 +160,7 @@ int restore_worker_run(const struct restore_worker_options *options, uint64_t *r
                        struct error *err)
 {
     struct work work = {.options = options};
-    if (options->progress)
-        progress_set_total(options->progress, bytes_to_write(options));
+    progress_set_total(options->progress, bytes_to_write(options));
     CLEANUP(crew_freep) struct crew *crew = crew_new(options->cancel);
     for (size_t i = 0; i < options->workers; i++) {
         if (crew_start(crew, "restore", work_main, &work, err) < 0)

@@ -70,6 +70,8 @@ static int finish(struct scan *scan, struct capture *capture, size_t file, struc
     if (capture_finish(capture, packer, &scan->results[file], &reused_bytes, err) < 0)
         return -1;
     atomic_fetch_add(&scan->bytes_reused, reused_bytes);
+    if (scan->options.file_done)
+        scan->options.file_done(scan->options.progress_arg);
     return 0;
 }
 

@@ -37,6 +37,7 @@ struct scan_options {
     const struct cancel *cancel;
     struct crew *crew;
     void (*progress)(void *arg, uint64_t bytes); /* called by workers after a read; may be NULL */
+    void (*file_done)(void *arg);                /* after each file; may be NULL */
     void *progress_arg;
 };
 

@@ -19,8 +19,9 @@ void session_done(struct session *session)
 int session_open_repo(struct session *session, const struct cli_options *options,
                       const struct cancel *cancel, struct error *err)
 {
-    if (regions_open(&session->regions, session->policy, session->secrets, options->region, cancel,
-                     err) < 0)
+    const struct regions_choice choice = {.only = options->region};
+    if (regions_open(&session->regions, session->policy, session->secrets, &choice, cancel, err) <
+        0)
         return -1;
     return repo_open_read(&session->repo, session->policy, session->secrets, session->regions,
                           options->system_identifier, err);

@@ -36,15 +36,18 @@ static void job_done(struct job *job)
 static int find_repository(struct job *job, struct error *err)
 {
     const struct verify_options *options = job->options;
+    const struct regions_choice choice = {.only = options->region};
     CLEANUP(regions_closep) struct regions *regions = NULL;
     CLEANUP(repo_closep) struct repo *repo = NULL;
-    if (regions_open(&regions, options->policy, options->secrets, options->region, options->cancel,
-                     err) < 0 ||
+    if (regions_open(&regions, options->policy, options->secrets, &choice, options->cancel, err) <
+            0 ||
         repo_open_read(&repo, options->policy, options->secrets, regions,
                        options->system_identifier, err) < 0)
         return -1;
     job->system_identifier = repo->document.system_identifier;
-    return options->backup ? repo_find_backup(repo, options->backup, job->result.backup, err) : 0;
+    if (!options->backup)
+        return 0;
+    return repo_find_backup(repo, options->backup, job->result.backup, NULL, err);
 }
 
 /* The manifests of a region */
@@ -196,8 +199,7 @@ static void count_total(struct job *job, struct verify_region *region)
     for (size_t i = 0; i < wal.count && !region->only; i++)
         if (verify_sample_takes(&region->sample, wal.names[i].name))
             job->total_bytes += wal.names[i].size;
-    if (job->options->progress)
-        progress_set_total(job->options->progress, job->total_bytes);
+    progress_set_total(job->options->progress, job->total_bytes);
 }
 
 /* Regions */
@@ -208,8 +210,9 @@ static int open_region(struct job *job, const char *name, struct regions **ret_r
                        struct repo **ret_repo, struct error *err)
 {
     const struct verify_options *options = job->options;
-    if (regions_open(ret_regions, options->policy, options->secrets, name, options->cancel, err) ==
-            0 &&
+    const struct regions_choice choice = {.only = name};
+    if (regions_open(ret_regions, options->policy, options->secrets, &choice, options->cancel,
+                     err) == 0 &&
         repo_open_read(ret_repo, options->policy, options->secrets, *ret_regions,
                        job->system_identifier, err) == 0)
         return 0;

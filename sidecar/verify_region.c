@@ -61,8 +61,7 @@ void verify_region_count(struct verify_region *region, uint64_t bytes)
 {
     atomic_fetch_add(&region->objects, 1);
     atomic_fetch_add(&region->bytes, bytes);
-    if (region->progress)
-        progress_add(region->progress, bytes);
+    progress_add(region->progress, bytes);
 }
 
 void verify_region_done(struct verify_region *region)

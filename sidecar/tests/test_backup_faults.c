@@ -162,7 +162,8 @@ static size_t count_backups(const char *region, const char *id, bool *ret_found)
     CLEANUP(repo_closep) struct repo *repo = NULL;
     CLEANUP(repo_names_done) struct repo_names names = {0};
     plan_fault("", 0, 0, STORE_FAULT_PERMANENT);
-    if (regions_open(&regions, helper.policy, helper.secrets, region, &helper.cancel, &err) < 0 ||
+    if (regions_open(&regions, helper.policy, helper.secrets,
+                     &(struct regions_choice){.only = region}, &helper.cancel, &err) < 0 ||
         repo_open_read(&repo, helper.policy, helper.secrets, regions, 0, &err) < 0 ||
         repo_list(repo, "manifests/", &names, &err) < 0)
         fail_msg("%s", err.text);

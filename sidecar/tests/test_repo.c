@@ -434,16 +434,18 @@ static void a_backup_that_is_not_there_is_told_with_those_that_are(void **state)
     char id[BACKUP_ID_BYTES];
     struct error err;
     helper_repo_open(&helper, 1, 0);
-    assert_int_equal(repo_find_backup(helper.repo, NULL, id, &err), -1);
+    assert_int_equal(repo_find_backup(helper.repo, NULL, id, NULL, &err), -1);
     assert_string_equal(err.text, "the repository has no backup yet");
     put_text(&helper, "manifests/20261121T082118Z-full-3fa2", "x");
     put_text(&helper, "manifests/20261121T082119Z-full-0000", "x");
     put_text(&helper, "manifests/not-a-backup", "x");
-    assert_int_equal(repo_find_backup(helper.repo, "Latest", id, &err), 0);
+    assert_int_equal(repo_find_backup(helper.repo, "Latest", id, NULL, &err), 0);
     assert_string_equal(id, "20261121T082119Z-full-0000");
-    assert_int_equal(repo_find_backup(helper.repo, "20261121T082118Z-full-3fa2", id, &err), 0);
+    assert_int_equal(repo_find_backup(helper.repo, "20261121T082118Z-full-3fa2", id, NULL, &err),
+                     0);
     assert_string_equal(id, "20261121T082118Z-full-3fa2");
-    assert_int_equal(repo_find_backup(helper.repo, "20261121T082118Z-full-3fa3", id, &err), -1);
+    assert_int_equal(repo_find_backup(helper.repo, "20261121T082118Z-full-3fa3", id, NULL, &err),
+                     -1);
     assert_non_null(strstr(err.text, "which has 20261121T082119Z-full-0000"));
 }
 
@@ -454,8 +456,9 @@ static void an_unknown_region_is_told_with_those_of_the_policy(void **state)
     struct regions *regions = NULL;
     struct error err;
     helper_repo_prepare(&helper, 2, 1);
-    assert_int_equal(
-        regions_open(&regions, helper.policy, helper.secrets, "mars", &helper.cancel, &err), -1);
+    assert_int_equal(regions_open(&regions, helper.policy, helper.secrets,
+                                  &(struct regions_choice){.only = "mars"}, &helper.cancel, &err),
+                     -1);
     assert_non_null(strstr(err.text, "'mars'"));
     assert_non_null(strstr(err.text, "r0, r1"));
 }

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * What each region of a policy holds, as its store lists it: needs no key, and no memory for
+ * however many objects. A region that cannot be reached is named and holds the others up no longer
+ * than a few attempts take.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/error.h"
+#include "sidecar/backup_id.h"
+#include "sidecar/policy.h"
+
+struct cancel;
+struct secrets;
+
+struct overview_region {
+    const char *name; /* lent from the policy */
+    bool reachable;
+    struct error error;                /* unless reachable */
+    uint64_t backups, bytes;           /* committed here; all objects, also what nobody refers to */
+    char last_backup[BACKUP_ID_BYTES]; /* the newest here; "" for none */
+};
+
+struct overview {
+    struct overview_region regions[POLICY_REGIONS_MAX]; /* in the policy's order */
+    size_t count;
+};
+
+struct overview_options {
+    const struct policy *policy;
+    const struct secrets *secrets;
+    const char *region;         /* NULL: all */
+    uint64_t system_identifier; /* 0: all database systems under the policy */
+    struct cancel *cancel;      /* triggered also when it fails */
+};
+
+/* PERMANENT: unknown region; CANCELED. */
+MUST_CHECK int overview_run(const struct overview_options *options, struct overview *ret_overview,
+                            struct error *err);
