@@ -85,9 +85,8 @@ static json_t *event(enum log_level level, const struct error *err, const char *
 }
 
 /* Goes on only after a signal or a part; an unwritable log has nobody to be told. */
-static void write_line(const char *line)
+static void write_line(const char *line, size_t left)
 {
-    size_t left = strlen(line);
     while (left > 0) {
         ssize_t put = write(atomic_load(&log_fd), line, left);
         if (put < 0 && errno != EINTR)
@@ -97,6 +96,11 @@ static void write_line(const char *line)
             left -= (size_t)put;
         }
     }
+}
+
+void log_pass(const void *line, size_t size)
+{
+    write_line(line, size);
 }
 
 void log_set_fd(int fd)
@@ -131,6 +135,6 @@ void log_write(enum log_level level, const struct error *err, const char *messag
     if (!text)
         abort(); /* out of memory */
     CLEANUP(own_freep) char *line = own_format("%s\n", text);
-    write_line(line);
+    write_line(line, strlen(line));
     errno = saved;
 }

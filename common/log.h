@@ -53,6 +53,9 @@ void log_set_fd(int fd);
 void log_write(enum log_level level, const struct error *err, const char *message,
                const struct log_field *fields, size_t count);
 
+/* Hands on a line that is a log event already, with its newline: of a child process. */
+void log_pass(const void *line, size_t size);
+
 #define LOG_FIELDS(...) ((struct log_field[]){__VA_ARGS__})
 #define LOG_COUNT(...) (sizeof(LOG_FIELDS(__VA_ARGS__)) / sizeof(struct log_field))
 #define LOG_EVENT(level, message, ...)                                                             \

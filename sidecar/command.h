@@ -20,5 +20,10 @@ MUST_CHECK int command_verify(const struct cli_options *options, struct cancel *
 /* Damaged manifests are rows of the list; the command fails after printing it. */
 MUST_CHECK int command_list(const struct cli_options *options, struct cancel *cancel,
                             struct error *err);
+/* serve: the supervisor, given the whole command line, which ends on request only … */
+void command_supervise(int argc, char **argv);
+/* … and the server that it runs. */
+MUST_CHECK int command_serve(const struct cli_options *options, struct cancel *cancel,
+                             struct error *err);
 MUST_CHECK int command_show(const struct cli_options *options, struct cancel *cancel,
                             struct error *err);

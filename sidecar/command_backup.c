@@ -1,42 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include "common/buf.h"
 #include "common/clock.h"
 #include "common/own.h"
 #include "sidecar/backup.h"
 #include "sidecar/cli.h"
 #include "sidecar/command.h"
+#include "sidecar/connection.h"
 #include "sidecar/manifest.h"
 #include "sidecar/output.h"
-#include "sidecar/pg.h"
 #include "sidecar/policy.h"
 #include "sidecar/progress.h"
-#include "sidecar/secrets.h"
 #include "sidecar/session.h"
 
 /* how far the clock of whoever chose an id may be ahead, and how long it may have been on its way
  */
 enum { ID_AHEAD_MAX_MS = 10 * 60 * 1000, ID_BEHIND_MAX_MS = 60 * 60 * 1000 };
-
-/* An option, else the environment variable of libpq, else the policy. */
-static const char *choose(const char *option, const char *variable, const char *policy)
-{
-    const char *environment = getenv(variable);
-    if (option)
-        return option;
-    return environment && environment[0] ? environment : policy;
-}
-
-static int load_password(const struct session *session, struct buf *password, struct error *err)
-{
-    const char *key = session->policy->connection.password_key;
-    if (!key)
-        return 0;
-    return secrets_get(session->secrets, "spec.connection.passwordKey", key, password, err);
-}
 
 /* The regions of a bit mask over spec.regions. */
 static json_t *region_names(const struct policy *policy, uint32_t mask)
@@ -80,29 +57,21 @@ static int check_id_time(const char *id, struct error *err)
 int command_backup(const struct cli_options *options, struct cancel *cancel, struct error *err)
 {
     CLEANUP(session_done) struct session session = {0};
-    CLEANUP(buf_done) struct buf password = BUF_SECRET(SECRETS_VALUE_MAX);
-    if (check_id_time(options->id, err) < 0)
+    CLEANUP(connection_done) struct connection connection = {0};
+    const struct connection_choice choice = {
+        .host = options->host, .port = options->port, .user = options->user};
+    if (check_id_time(options->id, err) < 0 || session_init(&session, options, err) < 0 ||
+        connection_init(&connection, &session.policy->connection, &choice, session.secrets, err) <
+            0)
         return -1;
-    if (session_init(&session, options, err) < 0 || load_password(&session, &password, err) < 0)
-        return -1;
-    const struct policy_connection *connection = &session.policy->connection;
-    CLEANUP(own_freep) char *port = own_format("%u", connection->port);
-    struct pg_options pg = {
-        .host = options->host,
-        .port = choose(options->port, "PGPORT", port),
-        .user = choose(options->user, "PGUSER", connection->user),
-        .database = choose(NULL, "PGDATABASE", connection->database),
-        .password = password.size > 0 ? &password : NULL,
-        .ssl_mode = choose(NULL, "PGSSLMODE", connection->ssl_mode),
-        .cancel = cancel,
-    };
+    connection.pg.cancel = cancel;
     CLEANUP(progress_freep)
     struct progress *progress = progress_new("Backing up", cli_progress(options));
     struct backup_options backup = {
         .policy = session.policy,
         .secrets = session.secrets,
-        .pg = &pg,
-        .pgdata = choose(options->pgdata, "PGDATA", NULL),
+        .pg = &connection.pg,
+        .pgdata = options->pgdata ? options->pgdata : connection_environment("PGDATA", NULL),
         .type = options->type,
         .origin =
             {

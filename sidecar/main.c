@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "common/cancel.h"
@@ -50,7 +52,7 @@ static int run_command(const struct cli_options *options, struct error *err)
     case CLI_VERIFY:
         return command_verify(options, &stop, err);
     case CLI_SERVE:
-        return error_set(err, ERROR_PERMANENT, "later");
+        return command_serve(options, &stop, err);
     case CLI_VERSION:
         return output_text("lifeboat-sidecar " LIFEBOAT_VERSION "\n", err);
     case CLI_HELP:
@@ -83,11 +85,28 @@ static void report(const struct cli_options *options, const struct error *err)
         return;
 }
 
+/* Even wrong options do not end it: the server process says what is wrong, again and again, while
+ * PostgreSQL runs undisturbed beside it. */
+static bool is_supervisor(const struct cli_options *options, int argc, char **argv)
+{
+    if (argc < 2 || strcmp(argv[1], cli_command_name(CLI_SERVE)) != 0)
+        return false;
+    for (int i = 2; i < argc; i++)
+        if (strcmp(argv[i], "--supervised") == 0)
+            return false;
+    return options->command != CLI_HELP;
+}
+
 int main(int argc, char **argv)
 {
     struct error err = {0};
-    CLEANUP(cli_options_done) struct cli_options options = {0};
-    if (cli_parse(&options, argc, argv, &err) < 0) {
+    CLEANUP(cli_options_done) struct cli_options options = {.command = CLI_SERVE};
+    const int parsed = cli_parse(&options, argc, argv, &err);
+    if (is_supervisor(&options, argc, argv)) {
+        command_supervise(argc, argv);
+        return EXIT_DONE;
+    }
+    if (parsed < 0) {
         fprintf(stderr, "lifeboat-sidecar: %s\n", err.text);
         return EXIT_USAGE;
     }

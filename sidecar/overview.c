@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "common/cancel.h"
 #include "common/crew.h"
 #include "common/own.h"
 #include "sidecar/store.h"
@@ -83,7 +84,7 @@ int overview_run(const struct overview_options *options, struct overview *ret_ov
         if (crew_start(crew, "overview", survey_main, survey, err) < 0)
             return -1;
     }
-    if (crew_join(crew, err) < 0)
+    if (crew_join(crew, err) < 0 || cancel_check(options->cancel, err) < 0)
         return -1;
     *ret_overview = overview;
     return 0;

@@ -7,8 +7,8 @@
 #include <libpq-fe.h>
 
 #include "common/own.h"
+#include "common/text.h"
 #include "sidecar/changes.h"
-#include "sidecar/lsn.h"
 #include "sidecar/lsn.h"
 #include "sidecar/pg_failure.h"
 #include "sidecar/pg_page.h"
@@ -51,6 +51,31 @@ static const char sql_server[] =
     " OPERATOR(pg_catalog.*) 1000)::pg_catalog.int8,"
     " pg_catalog.current_setting('data_directory'),"
     " (SELECT r.rolname FROM pg_catalog.pg_roles AS r WHERE r.oid OPERATOR(pg_catalog.=) 10)";
+
+/* A standby's timeline is what it has replayed or what it receives, whichever is later; a primary's
+ * is in the name of the WAL file that it writes. A standby that has all that it received, from a
+ * source that still sends, is not behind, however long ago the last transaction was. */
+static const char sql_standing[] =
+    "SELECT pg_catalog.pg_is_in_recovery(),"
+    " (SELECT c.system_identifier FROM pg_catalog.pg_control_system() AS c),"
+    " greatest((SELECT k.timeline_id FROM pg_catalog.pg_control_checkpoint() AS k),"
+    " (SELECT v.min_recovery_end_timeline FROM pg_catalog.pg_control_recovery() AS v),"
+    " (SELECT w.received_tli FROM pg_catalog.pg_stat_wal_receiver AS w)),"
+    " CASE WHEN pg_catalog.pg_is_in_recovery() THEN NULL"
+    " ELSE pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()) END,"
+    " coalesce(CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn()"
+    " ELSE pg_catalog.pg_current_wal_lsn() END, '0/0'::pg_catalog.pg_lsn),"
+    " CASE WHEN NOT pg_catalog.pg_is_in_recovery() THEN NULL"
+    " WHEN pg_catalog.pg_last_wal_receive_lsn() OPERATOR(pg_catalog.=)"
+    " pg_catalog.pg_last_wal_replay_lsn() AND EXISTS (SELECT FROM pg_catalog.pg_stat_wal_receiver"
+    " AS w WHERE w.status OPERATOR(pg_catalog.=) 'streaming') THEN 0"
+    " ELSE pg_catalog.floor(pg_catalog.date_part('epoch', greatest(pg_catalog.clock_timestamp()"
+    " OPERATOR(pg_catalog.-) pg_catalog.pg_last_xact_replay_timestamp(),"
+    " '0'::pg_catalog.interval)))::pg_catalog.int8 END,"
+    " pg_catalog.floor(pg_catalog.date_part('epoch', pg_catalog.pg_postmaster_start_time())"
+    " OPERATOR(pg_catalog.*) 1000)::pg_catalog.int8,"
+    " (SELECT s.setting FROM pg_catalog.pg_settings AS s"
+    " WHERE s.name OPERATOR(pg_catalog.=) 'data_directory')";
 
 static const char sql_start[] =
     "SELECT pg_catalog.pg_backup_start(label => $1, fast => true), pg_catalog.pg_is_in_recovery()";
@@ -157,6 +182,46 @@ static int read_server(struct pg *pg, struct pg_server *ret_server, struct error
     if (pg_row_end(&row, "read the server's settings", err) < 0)
         return -1;
     *ret_server = server;
+    return 0;
+}
+
+/* The timeline that a WAL file's name begins with, eight hexadecimal digits; "": not known. */
+static uint32_t timeline_of_file(const char *name, uint32_t fallback)
+{
+    enum { TIMELINE_BYTES = 4 };
+    uint8_t bytes[TIMELINE_BYTES];
+    char digits[2 * TIMELINE_BYTES + 1] = "";
+    if (strlen(name) < 2 * TIMELINE_BYTES)
+        return fallback;
+    memcpy(digits, name, 2 * TIMELINE_BYTES);
+    if (!text_parse_hex(digits, bytes, sizeof(bytes)))
+        return fallback;
+    return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3];
+}
+
+int pg_look(struct pg *pg, struct pg_standing *ret_standing, struct error *err)
+{
+    CLEANUP(pg_result_clearp) PGresult *result = NULL;
+    struct pg_standing standing = {.lag_seconds = -1};
+    if (check_version(pg, &standing.version_num, err) < 0)
+        return -1;
+    if (run(pg, sql_standing, 8, &result, err) < 0)
+        return error_wrap(err, "ask where the server stands");
+    struct pg_row row = {.result = result};
+    standing.in_recovery = pg_row_bool(&row);
+    standing.system_identifier = pg_row_number(&row, UINT64_MAX);
+    standing.timeline = (uint32_t)pg_row_number(&row, UINT32_MAX);
+    standing.timeline = timeline_of_file(pg_row_text(&row), standing.timeline);
+    standing.lsn = pg_row_lsn(&row);
+    if (PQgetisnull(result, 0, row.column))
+        row.column++;
+    else
+        standing.lag_seconds = (int64_t)pg_row_number(&row, INT64_MAX);
+    standing.postmaster_started_ms = (int64_t)pg_row_number(&row, INT64_MAX);
+    copy_text(standing.data_directory, sizeof(standing.data_directory), pg_row_text(&row));
+    if (pg_row_end(&row, "ask where the server stands", err) < 0)
+        return -1;
+    *ret_standing = standing;
     return 0;
 }
 

@@ -49,6 +49,20 @@ struct pg_server {
 MUST_CHECK int pg_open(struct pg **ret_pg, const struct pg_options *options, struct error *err);
 void pg_closep(struct pg **pg); /* ends a backup that this session started */
 
+/* Where the server stands now; of roles without our privileges too. */
+struct pg_standing {
+    uint32_t version_num;
+    uint64_t system_identifier;
+    bool in_recovery;
+    uint32_t timeline;
+    uint64_t lsn;        /* written, or replayed in recovery */
+    int64_t lag_seconds; /* of a standby behind its source; -1: not known */
+    int64_t postmaster_started_ms;
+    char data_directory[1024]; /* "" if the role may not know it */
+};
+/* PERMANENT for an unsupported version. */
+MUST_CHECK int pg_look(struct pg *pg, struct pg_standing *ret_standing, struct error *err);
+
 /* PERMANENT for an unsupported version, a block size other than 8192, or a role that is a superuser
  * or lacks REPLICATION, pg_read_all_settings, pg_monitor, or EXECUTE on the backup functions: the
  * text names the statement that mends it. */

@@ -13,17 +13,11 @@
 
 /* What the API server adds to a resource's metadata ("kubectl get -o yaml"). */
 static const char *const server_metadata[] = {
-    "creationTimestamp",
-    "deletionGracePeriodSeconds",
-    "deletionTimestamp",
-    "finalizers",
-    "generateName",
-    "generation",
-    "managedFields",
-    "ownerReferences",
-    "resourceVersion",
-    "selfLink",
-    "uid",
+    "creationTimestamp", "deletionGracePeriodSeconds",
+    "deletionTimestamp", "finalizers",
+    "generateName",      "managedFields",
+    "ownerReferences",   "resourceVersion",
+    "selfLink",          "uid",
 };
 
 enum { LABELS_MAX = 64, ANNOTATIONS_MAX = 256 };
@@ -48,6 +42,7 @@ static int read_metadata(struct policy *policy, struct fields *root)
     fields_require(&metadata, "name");
     policy->name = syntax_string(&metadata, "name", NULL, syntax_policy_name);
     policy->namespace = syntax_string(&metadata, "namespace", "default", syntax_label);
+    policy->generation = fields_integer(&metadata, "generation", 0, INT64_MAX, 0);
     fields_string_map(&metadata, "labels", LABELS_MAX);
     fields_string_map(&metadata, "annotations", ANNOTATIONS_MAX);
     for (size_t i = 0; i < ARRAY_SIZE(server_metadata); i++)

@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "common/error.h"
 #include "common/yaml.h"
@@ -56,6 +57,7 @@ struct policy_encryption {
 
 struct policy {
     const char *namespace, *name;
+    int64_t generation; /* of the resource; 0 in a file that no API server has seen */
     struct policy_connection connection;
     enum policy_prefer prefer;
     struct policy_region regions[POLICY_REGIONS_MAX]; /* at least one; names are unique */

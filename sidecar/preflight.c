@@ -9,33 +9,17 @@
 #include "common/own.h"
 #include "sidecar/pg.h"
 #include "sidecar/pg_control.h"
+#include "sidecar/postmaster_file.h"
 #include "sidecar/source.h"
 
-enum {
-    POSTMASTER_PID_MAX = 4096,
-    /* the postmaster writes its file first and takes its start time when it is up */
-    POSTMASTER_START_SLACK_S = 60,
-};
-
-/* The third line of postmaster.pid is the server's start in seconds since the epoch
- * (backend/utils/init/miscinit.c). */
-static bool parse_start(const char *text, int64_t *ret_seconds)
-{
-    for (int line = 1; line < 3; line++) {
-        text = strchr(text, '\n');
-        if (!text++)
-            return false;
-    }
-    char *end;
-    *ret_seconds = strtoll(text, &end, 10);
-    return end != text && *end == '\n';
-}
+/* the postmaster writes its file first and takes its start time when it is up */
+enum { POSTMASTER_START_SLACK_S = 60 };
 
 static int check_postmaster(const struct source *source, const char *pgdata,
                             const struct pg_server *server, struct error *err)
 {
-    CLEANUP(buf_done) struct buf file = BUF(POSTMASTER_PID_MAX);
-    if (buf_read_file(&file, source->pgdata, "postmaster.pid", err) < 0) {
+    struct postmaster_file file;
+    if (postmaster_file_load(source->pgdata, "postmaster.pid", &file, err) < 0) {
         if (err->kind != ERROR_NOT_FOUND)
             return error_wrap(err, "data directory '%s'", pgdata);
         return error_set(err, ERROR_PERMANENT,
@@ -43,11 +27,9 @@ static int check_postmaster(const struct source *source, const char *pgdata,
                          "running server, which says '%s': give the right --pgdata",
                          pgdata, server->data_directory);
     }
-    CLEANUP(own_freep) char *text = buf_string(&file);
-    int64_t started_s;
-    if (!parse_start(text, &started_s))
+    if (file.started_s == 0)
         return error_set(err, ERROR_TRANSIENT, "'%s/postmaster.pid' is not complete yet", pgdata);
-    int64_t later_s = server->postmaster_started_ms / 1000 - started_s;
+    int64_t later_s = server->postmaster_started_ms / 1000 - file.started_s;
     if (later_s >= -1 && later_s <= POSTMASTER_START_SLACK_S)
         return 0;
     return error_set(err, ERROR_PERMANENT,

@@ -399,7 +399,7 @@ int repo_find_backup(struct repo *repo, const char *id, char ret_id[BACKUP_ID_BY
             continue;
         memcpy(ret_id, found, strlen(found) + 1);
         if (ret_regions)
-            *ret_regions = manifests.names[i].regions;
+            *ret_regions = manifests.names[i - 1].regions;
         return 0;
     }
     return no_such_backup(&manifests, latest ? "Latest" : id, err);

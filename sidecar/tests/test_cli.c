@@ -59,6 +59,56 @@ static void backup_takes_connection_and_type(void **state)
     assert_string_equal(options.user, "u");
 }
 
+static void a_backup_can_be_told_what_it_is(void **state)
+{
+    (void)state;
+    CLEANUP(cli_options_done) struct cli_options options;
+    struct error err;
+    char line[] = "backup -f p --id 20261121T082118Z-incr-3fa2 --backup-name shop-daily-1 "
+                  "--backup-uid 77aa --pod shop-0 --source-region eu --deadline 3600 "
+                  "--progress json";
+    assert_int_equal(parse(line, &options, &err), 0);
+    assert_string_equal(options.id, "20261121T082118Z-incr-3fa2");
+    assert_int_equal(options.type, BACKUP_INCREMENTAL);
+    assert_string_equal(options.backup_name, "shop-daily-1");
+    assert_string_equal(options.backup_uid, "77aa");
+    assert_string_equal(options.pod, "shop-0");
+    assert_string_equal(options.source_region, "eu");
+    assert_int_equal(options.deadline_seconds, 3600);
+    assert_int_equal(cli_progress(&options), PROGRESS_JSON);
+}
+
+static void a_restore_can_leave_regions_out(void **state)
+{
+    (void)state;
+    CLEANUP(cli_options_done) struct cli_options options;
+    struct error err;
+    char line[] = "restore -f p --to /x --exclude-region eu --exclude-region us -o json";
+    assert_int_equal(parse(line, &options, &err), 0);
+    assert_int_equal(options.excluded_count, 2);
+    assert_string_equal(options.excluded[1], "us");
+    assert_int_equal(cli_progress(&options), PROGRESS_LOG);
+}
+
+static void serve_needs_no_option_in_a_pod(void **state)
+{
+    (void)state;
+    CLEANUP(cli_options_done) struct cli_options options;
+    struct error err;
+    char bare[] = "serve", other[] = "serve --config /c --token /t --host /run --supervised 3";
+    assert_int_equal(parse(bare, &options, &err), 0);
+    assert_string_equal(options.config, "/etc/lifeboat/config");
+    assert_string_equal(options.secrets, "/etc/lifeboat/secrets");
+    assert_string_equal(options.token, "/var/run/secrets/lifeboat/token");
+    assert_string_equal(options.host, "127.0.0.1");
+    assert_null(options.pgdata);
+    assert_null(options.supervised);
+    assert_int_equal(parse(other, &options, &err), 0);
+    assert_string_equal(options.config, "/c");
+    assert_string_equal(options.host, "/run");
+    assert_string_equal(options.supervised, "3");
+}
+
 static void show_takes_an_id(void **state)
 {
     (void)state;
@@ -128,6 +178,17 @@ static void wrong_usage_is_told_with_what_was_typed(void **state)
         {"verify -f p --expect 20261121T082118Z-full-3fa2:00", "expected ID:HASH"},
         {"verify -f p --to /x", "verify does not know --to"},
         {"list -f p -o xml", "-o 'xml': expected json"},
+        {"backup -f p --progress xml", "--progress 'xml': expected json"},
+        {"list -f p --progress json", "list does not know --progress"},
+        {"backup -f p --id x", "--id 'x': expected a backup id"},
+        {"backup -f p --type full --id 20261121T082118Z-incr-3fa2", "is not of --type full"},
+        {"backup -f p --backup-name n", "give both or neither"},
+        {"backup -f p --deadline 0", "--deadline '0': expected a number from 1"},
+        {"backup -f p --exclude-region eu", "backup does not know --exclude-region"},
+        {"backup -f p --regions", "backup does not know --regions"},
+        {"serve -f p", "serve does not know --file"},
+        {"serve extra", "unexpected argument 'extra'"},
+        {"backup -f p --config /c", "backup does not know --config"},
         {"list -f p --system-identifier x", "--system-identifier 'x': expected a number"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -145,6 +206,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(options_reach_their_command),
         cmocka_unit_test(backup_takes_connection_and_type),
+        cmocka_unit_test(a_backup_can_be_told_what_it_is),
+        cmocka_unit_test(a_restore_can_leave_regions_out),
+        cmocka_unit_test(serve_needs_no_option_in_a_pod),
         cmocka_unit_test(show_takes_an_id),
         cmocka_unit_test(verify_takes_a_sample_and_what_is_expected),
         cmocka_unit_test(help_is_for_the_command),

@@ -288,9 +288,10 @@ static void bad_metadata_is_named(void **state)
          "p.yaml:4: metadata.name: expected a DNS label of at most 40 characters (a-z, 0-9 and "
          "'-' within), not \"a123456789a123456789a123456789a123456789x\""},
         {"name: shop", "title: shop",
-         "p.yaml:4: metadata.title: unknown field; known here: name, namespace, labels, "
+         "p.yaml:4: metadata.title: unknown field; known here: name, namespace, generation, "
+         "labels, "
          "annotations, creationTimestamp, deletionGracePeriodSeconds, deletionTimestamp, "
-         "finalizers, generateName, generation, managedFields, ownerReferences, resourceVersion, "
+         "finalizers, generateName, managedFields, ownerReferences, resourceVersion, "
          "selfLink and uid"},
         {"  name: shop\n", "", "p.yaml:3: metadata.name: required, but missing"},
         {"namespace: web", "namespace: -web",

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -449,6 +450,63 @@ static void a_backup_that_is_not_there_is_told_with_those_that_are(void **state)
     assert_non_null(strstr(err.text, "which has 20261121T082119Z-full-0000"));
 }
 
+static void a_backup_is_found_with_the_regions_that_have_it(void **state)
+{
+    (void)state;
+    static const char name[] = "manifests/20261121T082118Z-full-3fa2";
+    CLEANUP(helper_repo_close) struct helper_repo helper;
+    char id[BACKUP_ID_BYTES];
+    uint32_t regions;
+    struct error err;
+    helper_repo_open(&helper, 2, 0);
+    put_text(&helper, name, "x");
+    assert_int_equal(repo_find_backup(helper.repo, NULL, id, &regions, &err), 0);
+    assert_int_equal(regions, 3);
+    CLEANUP(own_freep) char *path = helper_repo_path(&helper, 0, name);
+    assert_return_code(unlink(path), errno);
+    assert_int_equal(repo_find_backup(helper.repo, NULL, id, &regions, &err), 0);
+    assert_int_equal(regions, 2);
+}
+
+static void a_region_that_cannot_be_listed_leaves_a_doubt(void **state)
+{
+    (void)state;
+    CLEANUP(helper_repo_close) struct helper_repo helper;
+    char id[BACKUP_ID_BYTES];
+    struct error err, gone;
+    helper_repo_open(&helper, 2, 0);
+    error_set(&gone, ERROR_TRANSIENT, "it is gone");
+    assert_int_equal(regions_lose(helper.regions, 1, &gone), 0);
+    assert_int_equal(repo_find_backup(helper.repo, NULL, id, NULL, &err), -1);
+    assert_int_equal(err.kind, ERROR_TRANSIENT);
+    assert_non_null(strstr(err.text, "it is gone"));
+}
+
+static void regions_can_be_left_out(void **state)
+{
+    (void)state;
+    static const char *const first[] = {"r0"}, *const both[] = {"r0", "r1"},
+                             *const mars[] = {"mars"};
+    CLEANUP(helper_repo_close) struct helper_repo helper;
+    CLEANUP(regions_closep) struct regions *regions = NULL;
+    struct regions *none = NULL;
+    struct regions_choice choice = {.excluded = first, .excluded_count = 1};
+    struct error err;
+    helper_repo_prepare(&helper, 2, 1);
+    assert_int_equal(
+        regions_open(&regions, helper.policy, helper.secrets, &choice, &helper.cancel, &err), 0);
+    assert_int_equal(regions_count(regions), 1);
+    assert_string_equal(regions_at(regions, 0)->name, "r1");
+    choice = (struct regions_choice){.excluded = both, .excluded_count = 2};
+    assert_int_equal(
+        regions_open(&none, helper.policy, helper.secrets, &choice, &helper.cancel, &err), -1);
+    assert_non_null(strstr(err.text, "excluded"));
+    choice = (struct regions_choice){.excluded = mars, .excluded_count = 1};
+    assert_int_equal(
+        regions_open(&none, helper.policy, helper.secrets, &choice, &helper.cancel, &err), -1);
+    assert_non_null(strstr(err.text, "r0, r1"));
+}
+
 static void an_unknown_region_is_told_with_those_of_the_policy(void **state)
 {
     (void)state;
@@ -491,6 +549,9 @@ int main(void)
         cmocka_unit_test(two_database_systems_under_a_policy_must_be_told_apart),
         cmocka_unit_test(no_repository_says_where_it_looked),
         cmocka_unit_test(a_backup_that_is_not_there_is_told_with_those_that_are),
+        cmocka_unit_test(a_backup_is_found_with_the_regions_that_have_it),
+        cmocka_unit_test(a_region_that_cannot_be_listed_leaves_a_doubt),
+        cmocka_unit_test(regions_can_be_left_out),
         cmocka_unit_test(an_unknown_region_is_told_with_those_of_the_policy),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,770 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The server between an operator that the test plays, and real jobs against a real PostgreSQL. */
+#include <dirent.h>
+#include <errno.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <jansson.h>
+
+#include "common/cancel.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/own.h"
+#include "sidecar/server.h"
+#include "sidecar/tests/helper_directory.h"
+#include "sidecar/tests/helper_operator.h"
+#include "sidecar/tests/helper_pod.h"
+#include "sidecar/tests/helper_postgres.h"
+
+enum { PATIENCE_MS = 60000, TICK_NS = 20 * 1000000, SHUTDOWN_MS = 8000 };
+
+static struct helper_postgres *database;
+static struct helper_pod pod;
+
+/* The server under test, on a thread of its own. */
+static struct {
+    struct cancel cancel;
+    pthread_t thread;
+    struct server_options options;
+    int result;
+    bool running;
+} sidecar;
+
+static void *run_server(void *unused)
+{
+    struct error err = {0};
+    sidecar.result = server_run(&sidecar.options, &err);
+    return unused;
+}
+
+/* program: of jobs, NULL: the real one. */
+static void start_sidecar(const char *program)
+{
+    struct error err;
+    assert_int_equal(cancel_init(&sidecar.cancel, &err), 0);
+    sidecar.options.program = program ? program : pod.program;
+    sidecar.options.cancel = &sidecar.cancel;
+    assert_int_equal(pthread_create(&sidecar.thread, NULL, run_server, NULL), 0);
+    sidecar.running = true;
+    helper_operator_connect();
+}
+
+static void stop_sidecar(void)
+{
+    cancel_trigger(&sidecar.cancel);
+    pthread_join(sidecar.thread, NULL);
+    cancel_done(&sidecar.cancel);
+    sidecar.running = false;
+    assert_int_equal(sidecar.result, 0);
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    helper_pod_open(&pod);
+    sidecar.options = (struct server_options){
+        .config = pod.config,
+        .secrets = pod.secrets,
+        .token = "/nowhere",
+        .host = database->directory,
+        .pgdata = database->data,
+        .namespace = "web",
+        .pod = "shop-0",
+        .uid = "0b9e",
+        .ledger = memfd_create("ledger", MFD_CLOEXEC),
+    };
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    if (sidecar.running)
+        stop_sidecar();
+    close(sidecar.options.ledger);
+    helper_pod_close(&pod);
+    return 0;
+}
+
+static int start_database(void **state)
+{
+    (void)state;
+    log_set_level(LOG_LEVEL_ERROR + 1);
+    database = helper_postgres_start(NULL);
+    helper_postgres_add_role(database, "secret");
+    helper_postgres_do(database,
+                       "CREATE TABLE t AS SELECT n, md5(n::text) || sha256(n::text::bytea)"
+                       " AS x FROM generate_series(1, 400000) AS n; CHECKPOINT");
+    return 0;
+}
+
+static int stop_database(void **state)
+{
+    (void)state;
+    helper_postgres_stop(&database);
+    return 0;
+}
+
+/* What the pod has, and what the operator says */
+
+static void configure_as(const struct helper_pod_policy *wanted)
+{
+    struct helper_pod_policy policy = *wanted;
+    policy.port = database->port;
+    CLEANUP(own_freep) char *text = helper_pod_policy_text(&pod, &policy);
+    helper_pod_add_secret(&pod);
+    helper_pod_configure(&pod, text, "operator:8443", "PEM");
+}
+
+static void configure(void)
+{
+    configure_as(&(struct helper_pod_policy){.generation = 1});
+}
+
+static void assign(void)
+{
+    helper_operator_say(json_pack("{s:s, s:{s:s, s:s}, s:i, s:s, s:i}", "type", "assign", "policy",
+                                  "namespace", "web", "name", "shop", "generation", 1, "region",
+                                  "eu", "heartbeatSeconds", 1));
+}
+
+static void run_backup(const char *id, int64_t generation)
+{
+    helper_operator_say(json_pack("{s:s, s:s, s:s, s:I, s:i, s:{s:s, s:s, s:s}}", "type", "run",
+                                  "id", id, "kind", "backup", "generation", (json_int_t)generation,
+                                  "deadlineSeconds", 300, "backup", "name", "shop-daily-1", "uid",
+                                  "77aa", "type", "full"));
+}
+
+static void cancel_run(const char *id)
+{
+    helper_operator_say(json_pack("{s:s, s:s, s:s}", "type", "cancel", "id", id, "reason",
+                                  "the Backup was deleted"));
+}
+
+static void ask_for(const char *id)
+{
+    helper_operator_say(json_pack("{s:s, s:[s]}", "type", "state", "lookup", id));
+}
+
+/* What the server says */
+
+static const char *text_of(const json_t *object, const char *name)
+{
+    const char *text = json_string_value(json_object_get(object, name));
+    return text ? text : "";
+}
+
+static const json_t *part(const json_t *object, const char *name)
+{
+    return json_object_get(object, name);
+}
+
+static bool is_ready(const json_t *state)
+{
+    return json_is_true(part(part(state, "database"), "reachable")) &&
+           !part(state, "configError") && json_integer_value(part(state, "generation")) > 0;
+}
+
+static bool is_busy(const json_t *state)
+{
+    return json_is_object(part(state, "job"));
+}
+
+static bool is_copying(const json_t *progress)
+{
+    return strcmp(text_of(progress, "phase"), "copying") == 0 &&
+           json_integer_value(part(progress, "bytes")) > 0;
+}
+
+static bool has_answer(const json_t *state)
+{
+    return json_array_size(part(state, "lookup")) > 0;
+}
+
+static bool has_problem(const json_t *state)
+{
+    return part(state, "configError");
+}
+
+/* Waits until the server says such a message. */
+static void await(const char *type, bool (*is_wanted)(const json_t *message))
+{
+    json_decref(helper_operator_hear(type, is_wanted));
+}
+
+static void await_ready(void)
+{
+    await("state", is_ready);
+}
+
+static json_t *must_finish(const char *id)
+{
+    json_t *done = helper_operator_hear("done", NULL);
+    assert_string_equal(text_of(done, "id"), id);
+    return done;
+}
+
+static void expect_error(const json_t *done, const char *kind, const char *text)
+{
+    const json_t *error = part(done, "error");
+    assert_false(json_is_true(part(done, "ok")));
+    if (strcmp(text_of(error, "kind"), kind) != 0 || !strstr(text_of(error, "text"), text))
+        fail_msg("'%s' (%s), not '%s' (%s)", text_of(error, "text"), text_of(error, "kind"), text,
+                 kind);
+}
+
+/* The answer of the buckets. */
+static json_t *look_up(const char *id)
+{
+    helper_operator_forget();
+    ask_for(id);
+    json_auto_t *state = helper_operator_hear("state", has_answer);
+    json_t *answer = json_array_get(part(state, "lookup"), 0);
+    assert_string_equal(text_of(answer, "backupID"), id);
+    return json_incref(answer);
+}
+
+static void begin(void)
+{
+    configure();
+    start_sidecar(NULL);
+    assign();
+    await_ready();
+}
+
+/* One that takes as long as a test may need: at the highest level of compression. */
+static void begin_slowly(void)
+{
+    configure_as(&(struct helper_pod_policy){.generation = 1, .level = 19});
+    start_sidecar(NULL);
+    assign();
+    await_ready();
+}
+
+static void pause_for(int64_t ns)
+{
+    nanosleep(&(struct timespec){.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000}, NULL);
+}
+
+/* The only child process of ours that is called like that with that word. */
+static pid_t find_job(const char *word)
+{
+    const int64_t until_ms = clock_monotonic_ms() + PATIENCE_MS;
+    while (clock_monotonic_ms() < until_ms) {
+        DIR *all = opendir("/proc");
+        assert_non_null(all);
+        pid_t found = 0;
+        for (const struct dirent *entry; !found && (entry = readdir(all));) {
+            char path[300], line[300] = "", command[128] = "";
+            const pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
+            snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+            FILE *file = pid > 0 ? fopen(path, "r") : NULL;
+            pid_t parent = 0;
+            if (file && fgets(line, sizeof(line), file) && strrchr(line, ')'))
+                parent = (pid_t)strtol(strrchr(line, ')') + strlen(") S "), NULL, 10);
+            if (file)
+                fclose(file);
+            snprintf(path, sizeof(path), "/proc/%d/cmdline", (int)pid);
+            file = parent == getpid() ? fopen(path, "r") : NULL;
+            size_t size = file ? fread(command, 1, sizeof(command) - 1, file) : 0;
+            if (file)
+                fclose(file);
+            const char *second = command + strlen(command) + 1;
+            if (size > strlen(command) + 1 && strcmp(second, word) == 0)
+                found = pid;
+        }
+        closedir(all);
+        if (found)
+            return found;
+        pause_for(TICK_NS);
+    }
+    fail_msg("no job '%s'", word);
+    return 0;
+}
+
+/* Tests */
+
+static void a_run_ends_in_a_backup_that_the_buckets_know(void **state)
+{
+    (void)state;
+    CLEANUP(own_freep) char *id = helper_pod_backup_id("full", 0x1111);
+    begin();
+    run_backup(id, 1);
+    json_auto_t *busy = helper_operator_hear("state", is_busy);
+    assert_string_equal(text_of(part(busy, "job"), "id"), id);
+    assert_string_equal(text_of(part(busy, "job"), "kind"), "backup");
+    json_auto_t *done = must_finish(id);
+    const json_t *backup = part(done, "backup");
+    assert_true(json_is_true(part(done, "ok")));
+    assert_string_equal(text_of(backup, "id"), id);
+    assert_string_equal(text_of(backup, "type"), "full");
+    assert_int_equal(json_integer_value(part(backup, "timeline")), 1);
+    assert_true(json_integer_value(part(backup, "bytesTotal")) > 1000000);
+    assert_true(json_integer_value(part(backup, "bytesStored")) > 0);
+    assert_true(json_integer_value(part(backup, "files")) > 100);
+    assert_int_equal(json_integer_value(part(backup, "pageErrors")), 0);
+    assert_string_equal(json_string_value(json_array_get(part(backup, "regions"), 0)), "eu");
+    assert_int_equal(json_array_size(part(backup, "missingRegions")), 0);
+    assert_int_equal(strlen(text_of(backup, "sha256")), 64);
+    assert_int_equal(json_integer_value(part(backup, "versionNum")) / 10000, database->major);
+
+    json_auto_t *answer = look_up(id);
+    assert_true(json_equal(part(answer, "backup"), backup));
+    json_auto_t *after = helper_operator_hear("state", NULL);
+    assert_true(json_is_null(part(after, "job")));
+    assert_string_equal(text_of(json_array_get(part(after, "finished"), 0), "id"), id);
+}
+
+static bool has_regions(const json_t *state)
+{
+    return json_array_size(part(state, "regions")) == 2 &&
+           json_integer_value(part(json_array_get(part(state, "regions"), 0), "backups")) == 1;
+}
+
+static void regions_are_told_after_a_backup(void **state)
+{
+    (void)state;
+    CLEANUP(own_freep) char *id = helper_pod_backup_id("full", 0x1112);
+    configure_as(&(struct helper_pod_policy){.generation = 1, .second_region = "us"});
+    start_sidecar(NULL);
+    await_ready();
+    run_backup(id, 1);
+    json_auto_t *done = must_finish(id);
+    assert_true(json_is_true(part(done, "ok")));
+    json_auto_t *told = helper_operator_hear("state", has_regions);
+    for (size_t i = 0; i < 2; i++) {
+        const json_t *region = json_array_get(part(told, "regions"), i);
+        assert_true(json_is_true(part(region, "reachable")));
+        assert_string_equal(text_of(region, "lastBackup"), id);
+        assert_true(json_integer_value(part(region, "bytes")) > 100000);
+    }
+}
+
+static void the_same_run_again_is_answered_and_not_started(void **state)
+{
+    (void)state;
+    CLEANUP(own_freep) char *id = helper_pod_backup_id("full", 0x2222);
+    begin();
+    run_backup(id, 1);
+    await("state", is_busy);
+    run_backup(id, 1);
+    await("state", is_busy);
+    json_auto_t *done = must_finish(id);
+    assert_true(json_is_true(part(done, "ok")));
+    run_backup(id, 1);
+    json_auto_t *after = helper_operator_hear("state", NULL);
+    assert_true(json_is_null(part(after, "job")));
+    assert_int_equal(json_array_size(part(after, "finished")), 1);
+}
+
+static void another_run_meanwhile_is_a_conflict(void **state)
+{
+    (void)state;
+    CLEANUP(own_freep) char *id = helper_pod_backup_id("full", 0x3333);
+    CLEANUP(own_freep) char *other = helper_pod_backup_id("full", 0x3334);
+    begin_slowly();
+    run_backup(id, 1);
+    run_backup(other, 1);
+    json_auto_t *refused = must_finish(other);
+    expect_error(refused, "conflict", id);
+    cancel_run(id);
+    json_auto_t *done = must_finish(id);
+    expect_error(done, "canceled", "the Backup was deleted");
+}
+
+static void a_cancel_leaves_nothing_in_the_database(void **state)
+{
+    (void)state;
+    CLEANUP(own_freep) char *id = helper_pod_backup_id("full", 0x4444);
+    begin_slowly();
+    run_backup(id, 1);
+    json_auto_t *copying = helper_operator_hear("progress", is_copying);
+    assert_string_equal(text_of(copying, "id"), id);
+    assert_true(json_integer_value(part(copying, "totalBytes")) > 0);
+    helper_postgres_await(database, "SELECT count(*) FROM pg_replication_slots", "1");
+    cancel_run(id);
+    json_auto_t *done = must_finish(id);
+    expect_error(done, "canceled", "the Backup was deleted");
+    helper_postgres_await(database, "SELECT count(*) FROM pg_replication_slots", "0");
+    json_auto_t *answer = look_up(id);
+    assert_null(part(answer, "backup"));
+}
+
+static void a_backup_that_is_killed_is_looked_for_and_told(void **state)
+{
+    (void)state;
+    CLEANUP(own_freep) char *id = helper_pod_backup_id("full", 0x5555);
+    begin_slowly();
+    run_backup(id, 1);
+    await("progress", is_copying);
+    assert_return_code(kill(find_job("backup"), SIGKILL), errno);
+    json_auto_t *done = must_finish(id);
+    expect_error(done, "transient", "killed by signal 9 (out of memory?)");
+}
+
+static void a_backup_that_passes_its_deadline_ends_by_itself(void **state)
+{
+    (void)state;
+    CLEANUP(own_freep) char *id = helper_pod_backup_id("full", 0x5554);
+    begin_slowly();
+    helper_operator_say(json_pack("{s:s, s:s, s:s, s:i, s:i, s:{s:s, s:s, s:s}}", "type", "run",
+                                  "id", id, "kind", "backup", "generation", 1, "deadlineSeconds", 1,
+                                  "backup", "name", "b", "uid", "u", "type", "full"));
+    json_auto_t *done = must_finish(id);
+    expect_error(done, "canceled", "not done within --deadline 1 seconds");
+}
+
+/* An incremental one that finds no parent: the id was given, the type is what it became. */
+static void a_backup_that_becomes_full_keeps_its_id(void **state)
+{
+    (void)state;
+    CLEANUP(own_freep) char *id = helper_pod_backup_id("incr", 0x5553);
+    CLEANUP(own_freep) char *next = helper_pod_backup_id("diff", 0x5552);
+    const char *const ids[] = {id, next}, *const types[] = {"incremental", "differential"};
+    const char *const became[] = {"full", "differential"};
+    begin();
+    for (size_t i = 0; i < ARRAY_SIZE(ids); i++) {
+        helper_operator_say(json_pack("{s:s, s:s, s:s, s:i, s:i, s:{s:s, s:s, s:s}}", "type", "run",
+                                      "id", ids[i], "kind", "backup", "generation", 1,
+                                      "deadlineSeconds", 60, "backup", "name", "b", "uid", "u",
+                                      "type", types[i]));
+        json_auto_t *done = must_finish(ids[i]);
+        assert_string_equal(text_of(part(done, "backup"), "type"), became[i]);
+        assert_string_equal(text_of(part(done, "backup"), "id"), ids[i]);
+    }
+    json_auto_t *answer = look_up(id);
+    assert_string_equal(text_of(part(answer, "backup"), "type"), "full");
+    assert_non_null(strstr(text_of(part(answer, "backup"), "fallback"), "no earlier backup"));
+}
+
+static void a_backup_of_another_time_is_refused(void **state)
+{
+    (void)state;
+    begin();
+    run_backup("20200101T000000Z-full-0001", 1);
+    json_auto_t *done = must_finish("20200101T000000Z-full-0001");
+    expect_error(done, "permanent", "check both clocks");
+}
+
+/* A child that commits and is killed before it can say so. */
+static void a_backup_that_was_committed_before_its_end_is_told_so(void **state)
+{
+    (void)state;
+    CLEANUP(own_freep) char *id = helper_pod_backup_id("full", 0x5556);
+    CLEANUP(own_freep) char *script = own_format("%s/dumb", pod.directory);
+    CLEANUP(own_freep)
+    char *text = own_format("#!/bin/sh\n[ \"$1\" = backup ] || exec %s \"$@\"\n"
+                            "%s \"$@\" >/dev/null\nkill -9 $$\n",
+                            pod.program, pod.program);
+    helper_directory_write(pod.directory, "dumb", text);
+    assert_return_code(chmod(script, 0755), errno);
+    configure();
+    start_sidecar(script);
+    await_ready();
+    run_backup(id, 1);
+    json_auto_t *done = must_finish(id);
+    assert_true(json_is_true(part(done, "ok")));
+    assert_string_equal(text_of(part(done, "backup"), "id"), id);
+}
+
+static void results_come_back_after_a_reconnect_and_a_restart(void **state)
+{
+    (void)state;
+    CLEANUP(own_freep) char *id = helper_pod_backup_id("full", 0x6666);
+    begin();
+    run_backup(id, 1);
+    await("state", is_busy);
+    helper_operator_disconnect();
+    pid_t job = find_job("backup");
+    while (kill(job, 0) == 0)
+        pause_for(TICK_NS);
+    helper_operator_forget();
+    helper_operator_connect();
+    json_auto_t *after = helper_operator_hear("state", NULL);
+    const json_t *finished = json_array_get(part(after, "finished"), 0);
+    assert_string_equal(text_of(finished, "id"), id);
+    assert_true(json_is_true(part(finished, "ok")));
+
+    stop_sidecar();
+    start_sidecar(NULL);
+    json_auto_t *anew = helper_operator_hear("state", NULL);
+    assert_true(json_equal(json_array_get(part(anew, "finished"), 0), finished));
+    await_ready();
+    run_backup(id, 1);
+    json_auto_t *answer = helper_operator_hear("state", NULL);
+    assert_true(json_is_null(part(answer, "job")));
+}
+
+static void a_job_that_the_process_before_left_behind_is_settled(void **state)
+{
+    (void)state;
+    CLEANUP(own_freep) char *id = helper_pod_backup_id("full", 0x7777);
+    CLEANUP(own_freep)
+    char *ledger = own_format("{\"finished\":[],\"running\":{\"id\":\"%s\",\"kind\":\"backup\","
+                              "\"started\":\"2026-11-21T08:00:00Z\"}}",
+                              id);
+    assert_int_equal(write(sidecar.options.ledger, ledger, strlen(ledger)), strlen(ledger));
+    configure();
+    start_sidecar(NULL);
+    json_auto_t *done = must_finish(id);
+    expect_error(done, "transient", "the sidecar's server process ended");
+}
+
+static void a_ledger_of_nonsense_is_no_harm(void **state)
+{
+    (void)state;
+    static const char nonsense[] = "{\"finished\":[{\"id\":5},7],\"running\":{\"id\":[]}";
+    assert_int_equal(write(sidecar.options.ledger, nonsense, strlen(nonsense)), strlen(nonsense));
+    begin();
+    json_auto_t *told = helper_operator_hear("state", NULL);
+    assert_int_equal(json_array_size(part(told, "finished")), 0);
+}
+
+static void nothing_is_there_at_first_and_all_of_it_comes_later(void **state)
+{
+    (void)state;
+    CLEANUP(own_freep) char *id = helper_pod_backup_id("full", 0x8888);
+    start_sidecar(NULL);
+    json_auto_t *empty = helper_operator_hear("state", NULL);
+    assert_int_equal(json_integer_value(part(empty, "generation")), 0);
+    assert_non_null(strstr(text_of(empty, "configError"), "no policy.yaml"));
+    assert_string_equal(text_of(empty, "configErrorKind"), "not-found");
+    assert_false(json_is_true(part(part(empty, "database"), "reachable")));
+    run_backup(id, 1);
+    json_auto_t *refused = must_finish(id);
+    expect_error(refused, "transient", "no policy.yaml");
+
+    CLEANUP(own_freep)
+    char *policy = helper_pod_policy_text(
+        &pod, &(struct helper_pod_policy){.generation = 1, .port = database->port});
+    helper_pod_configure(&pod, policy, "operator:8443", "PEM");
+    json_auto_t *locked = helper_operator_hear("state", has_problem);
+    while (!strstr(text_of(locked, "configError"), "'k1'")) {
+        json_decref(locked);
+        locked = helper_operator_hear("state", has_problem);
+    }
+    helper_pod_add_secret(&pod);
+    await_ready();
+    CLEANUP(own_freep) char *endpoint = helper_operator_endpoint();
+    assert_string_equal(endpoint, "operator:8443");
+    run_backup(id, 1);
+    json_auto_t *done = must_finish(id);
+    assert_true(json_is_true(part(done, "ok")));
+}
+
+static void a_broken_policy_is_told_and_no_job_starts_with_it(void **state)
+{
+    (void)state;
+    CLEANUP(own_freep) char *id = helper_pod_backup_id("full", 0x9999);
+    begin();
+    helper_pod_configure(&pod,
+                         "apiVersion: lifeboat.dev/v1alpha1\nkind: BackupPolicy\n"
+                         "metadata: {name: shop, generation: 2}\n"
+                         "spec: {regions: [{name: eu, file: {path: relative}}]}\n",
+                         "operator:8443", "PEM");
+    json_auto_t *told = helper_operator_hear("state", has_problem);
+    assert_non_null(strstr(text_of(told, "configError"), "spec.regions[0].file.path"));
+    assert_int_equal(json_integer_value(part(told, "generation")), 1);
+    run_backup(id, 1);
+    json_auto_t *done = must_finish(id);
+    expect_error(done, "permanent", "spec.regions[0].file.path");
+}
+
+static void a_run_waits_for_nobody_who_has_not_its_configuration(void **state)
+{
+    (void)state;
+    CLEANUP(own_freep) char *id = helper_pod_backup_id("full", 0xaaaa);
+    begin();
+    run_backup(id, 2);
+    json_auto_t *done = must_finish(id);
+    expect_error(done, "transient", "generation 2");
+}
+
+static void the_policy_of_another_is_refused(void **state)
+{
+    (void)state;
+    configure();
+    start_sidecar(NULL);
+    helper_operator_say(json_pack("{s:s, s:{s:s, s:s}, s:i, s:i}", "type", "assign", "policy",
+                                  "namespace", "web", "name", "other", "generation", 1,
+                                  "heartbeatSeconds", 1));
+    json_auto_t *told = helper_operator_hear("state", has_problem);
+    while (!strstr(text_of(told, "configError"), "lifeboat-other")) {
+        json_decref(told);
+        told = helper_operator_hear("state", has_problem);
+    }
+}
+
+static void a_region_that_cannot_be_asked_makes_an_answer_uncertain(void **state)
+{
+    (void)state;
+    CLEANUP(own_freep) char *id = helper_pod_backup_id("full", 0xbbbb);
+    CLEANUP(own_freep) char *other = helper_pod_backup_id("full", 0xbbbc);
+    configure_as(&(struct helper_pod_policy){.generation = 1, .second_region = "us"});
+    start_sidecar(NULL);
+    await_ready();
+    run_backup(id, 1);
+    json_auto_t *done = must_finish(id);
+    assert_true(json_is_true(part(done, "ok")));
+    helper_operator_forget();
+    configure_as(
+        &(struct helper_pod_policy){.generation = 2, .second_region = "/proc/self/nowhere"});
+    json_auto_t *reloaded = helper_operator_hear("state", NULL);
+    while (json_integer_value(part(reloaded, "generation")) != 2) {
+        json_decref(reloaded);
+        reloaded = helper_operator_hear("state", NULL);
+    }
+    json_auto_t *known = look_up(id);
+    assert_string_equal(text_of(part(known, "backup"), "id"), id);
+    json_auto_t *unknown = look_up(other);
+    assert_null(part(unknown, "backup"));
+    assert_non_null(strstr(text_of(unknown, "error"), "not all could"));
+}
+
+static void no_restore_is_made_beside_a_database(void **state)
+{
+    (void)state;
+    begin();
+    helper_operator_say(json_pack("{s:s, s:s, s:s, s:i, s:i, s:{s:s, s:s}}", "type", "run", "id",
+                                  "copy-1", "kind", "restore", "generation", 1, "deadlineSeconds",
+                                  60, "restore", "backup", "Latest", "to", "/tmp/never"));
+    json_auto_t *done = must_finish("copy-1");
+    expect_error(done, "permanent", "restores have pods of their own");
+}
+
+static void a_restore_pod_restores_below_its_target(void **state)
+{
+    (void)state;
+    CLEANUP(own_freep) char *id = helper_pod_backup_id("full", 0xcccc);
+    begin();
+    run_backup(id, 1);
+    json_auto_t *made = must_finish(id);
+    assert_true(json_is_true(part(made, "ok")));
+    stop_sidecar();
+
+    CLEANUP(own_freep) char *to = own_format("%s/claim/pgdata", pod.directory);
+    CLEANUP(own_freep) char *claim = own_format("%s/claim", pod.directory);
+    assert_return_code(mkdir(claim, 0700), errno);
+    sidecar.options.pgdata = NULL;
+    sidecar.options.host = "/nowhere";
+    start_sidecar(NULL);
+    await("state", NULL);
+    helper_operator_say(json_pack("{s:s, s:s, s:s, s:i, s:i, s:{s:s, s:s, s:[]}}", "type", "run",
+                                  "id", "copy-1", "kind", "restore", "generation", 1,
+                                  "deadlineSeconds", 60, "restore", "backup", "Latest", "to", to,
+                                  "excludeRegions"));
+    json_auto_t *done = must_finish("copy-1");
+    const json_t *restore = part(done, "restore");
+    if (!json_is_true(part(done, "ok")))
+        fail_msg("%s", text_of(part(done, "error"), "text"));
+    assert_string_equal(text_of(restore, "backup"), id);
+    assert_string_equal(text_of(restore, "region"), "eu");
+    assert_true(json_integer_value(part(restore, "files")) > 100);
+    assert_true(json_integer_value(part(restore, "fetchedBytes")) > 0);
+    helper_directory_expect_missing(to, "postmaster.pid");
+    CLEANUP(own_freep) char *control = own_format("%s/global/pg_control", to);
+    assert_return_code(access(control, R_OK), errno);
+}
+
+/* The backup that runs is given up; how long the server took. */
+static int64_t shut_down_during_backup(const char *id, const char *mode, bool stopped_job)
+{
+    run_backup(id, 1);
+    await("progress", is_copying);
+    if (stopped_job)
+        assert_return_code(kill(find_job("backup"), SIGSTOP), errno);
+    const int64_t started_ms = clock_monotonic_ms();
+    helper_postgres_shut_down(database, mode);
+    const int64_t took_ms = clock_monotonic_ms() - started_ms;
+    json_auto_t *done = must_finish(id);
+    assert_false(json_is_true(part(done, "ok")));
+    helper_postgres_resume(database);
+    return took_ms;
+}
+
+static void a_shutdown_of_the_database_is_not_held_up_by_a_backup(void **state)
+{
+    (void)state;
+    static const char *const modes[] = {"smart", "fast"};
+    begin_slowly();
+    for (unsigned i = 0; i < ARRAY_SIZE(modes); i++) {
+        CLEANUP(own_freep) char *id = helper_pod_backup_id("full", 0xdd00 + i);
+        const int64_t took_ms = shut_down_during_backup(id, modes[i], false);
+        assert_in_range(took_ms, 0, SHUTDOWN_MS);
+        print_message("a %s shutdown took %jd ms\n", modes[i], (intmax_t)took_ms);
+        await_ready();
+    }
+}
+
+/* The worst of jobs: one that does not even hear. */
+static void a_job_that_does_not_end_is_killed_before_it_holds_up_a_shutdown(void **state)
+{
+    (void)state;
+    CLEANUP(own_freep) char *id = helper_pod_backup_id("full", 0xeeee);
+    begin_slowly();
+    const int64_t took_ms = shut_down_during_backup(id, "smart", true);
+    assert_in_range(took_ms, 0, SHUTDOWN_MS);
+    print_message("a smart shutdown took %jd ms\n", (intmax_t)took_ms);
+}
+
+static void the_end_of_the_server_ends_its_job(void **state)
+{
+    (void)state;
+    CLEANUP(own_freep) char *id = helper_pod_backup_id("full", 0xffff);
+    begin_slowly();
+    run_backup(id, 1);
+    await("progress", is_copying);
+    const pid_t job = find_job("backup");
+    const int64_t asked_ms = clock_monotonic_ms();
+    stop_sidecar();
+    assert_in_range(clock_monotonic_ms() - asked_ms, 0, 6000);
+    assert_int_equal(kill(job, 0), -1);
+    helper_postgres_await(database, "SELECT count(*) FROM pg_replication_slots", "0");
+}
+
+#define SERVER_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        SERVER_TEST(a_run_ends_in_a_backup_that_the_buckets_know),
+        SERVER_TEST(regions_are_told_after_a_backup),
+        SERVER_TEST(the_same_run_again_is_answered_and_not_started),
+        SERVER_TEST(another_run_meanwhile_is_a_conflict),
+        SERVER_TEST(a_cancel_leaves_nothing_in_the_database),
+        SERVER_TEST(a_backup_that_is_killed_is_looked_for_and_told),
+        SERVER_TEST(a_backup_that_passes_its_deadline_ends_by_itself),
+        SERVER_TEST(a_backup_that_becomes_full_keeps_its_id),
+        SERVER_TEST(a_backup_of_another_time_is_refused),
+        SERVER_TEST(a_backup_that_was_committed_before_its_end_is_told_so),
+        SERVER_TEST(results_come_back_after_a_reconnect_and_a_restart),
+        SERVER_TEST(a_job_that_the_process_before_left_behind_is_settled),
+        SERVER_TEST(a_ledger_of_nonsense_is_no_harm),
+        SERVER_TEST(nothing_is_there_at_first_and_all_of_it_comes_later),
+        SERVER_TEST(a_broken_policy_is_told_and_no_job_starts_with_it),
+        SERVER_TEST(a_run_waits_for_nobody_who_has_not_its_configuration),
+        SERVER_TEST(the_policy_of_another_is_refused),
+        SERVER_TEST(a_region_that_cannot_be_asked_makes_an_answer_uncertain),
+        SERVER_TEST(no_restore_is_made_beside_a_database),
+        SERVER_TEST(a_restore_pod_restores_below_its_target),
+        SERVER_TEST(a_shutdown_of_the_database_is_not_held_up_by_a_backup),
+        SERVER_TEST(a_job_that_does_not_end_is_killed_before_it_holds_up_a_shutdown),
+        SERVER_TEST(the_end_of_the_server_ends_its_job),
+    };
+    return cmocka_run_group_tests(tests, start_database, stop_database);
+}
