@@ -220,6 +220,7 @@ static void a_message_of_64_kib_is_read_and_a_byte_more_is_not(void **state)
     CLEANUP(own_freep) char *most = cancel_of(MESSAGE_BYTES_MAX);
     CLEANUP(own_freep) char *more = cancel_of(MESSAGE_BYTES_MAX + 1);
     CLEANUP(message_clear) struct message message = parsed(most);
+    assert_int_equal(message.type, MESSAGE_CANCEL);
     expect_corrupt(more, "65537 bytes");
 }
 

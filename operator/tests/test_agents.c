@@ -327,7 +327,7 @@ static void the_outbox_of_a_sidecar_that_does_not_read_is_bounded(void **state)
     } while (result == 0 && ++sent < 1000);
     assert_int_equal(sent, 32);
     assert_int_equal(err.kind, ERROR_TRANSIENT);
-    CLEANUP(own_freep) char *text = next(agents, 1, 0);
+    own_freep(&(char *){next(agents, 1, 0)});
     const struct message cancel = {.type = MESSAGE_CANCEL, .cancel = {.id = "more"}};
     assert_int_equal(agents_send(agents, db0.uid, &cancel, &err), 0);
 }
@@ -349,8 +349,7 @@ static int storm_channel(void *arg, struct error *err)
         agents_join(storm->agents, storm->who, storm->first + i);
         if (agents_hear(storm->agents, storm->who->uid, storm->first + i, &message, err) < 0)
             return -1;
-        CLEANUP(own_freep)
-        char *text = agents_next(storm->agents, storm->who->uid, storm->first + i, &close);
+        own_freep(&(char *){agents_next(storm->agents, storm->who->uid, storm->first + i, &close)});
         agents_leave(storm->agents, storm->who->uid, storm->first + i);
     }
     return 0;

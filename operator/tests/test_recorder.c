@@ -135,7 +135,7 @@ static void the_same_again_is_counted_and_another_note_is_another_event(void **s
     for (int i = 0; i < 3; i++)
         recorder_event(recorder, about, EVENT_NORMAL, "Waiting", "Backup", "no sidecar");
     recorder_event(recorder, about, EVENT_NORMAL, "Waiting", "Backup", "no standby");
-    json_auto_t *events = wait_for_events(2, 4);
+    json_decref(wait_for_events(2, 4));
 }
 
 static void a_series_goes_on_when_the_server_has_forgotten_it(void **state)
@@ -149,7 +149,7 @@ static void a_series_goes_on_when_the_server_has_forgotten_it(void **state)
     struct kube_ref ref = {&kube_events, "default", name, NULL};
     assert_int_equal(kube_delete(kube, &ref, NULL, &err), 0);
     recorder_event(recorder, about, EVENT_NORMAL, "Waiting", "Backup", "no sidecar");
-    json_auto_t *again = wait_for_events(1, 1);
+    json_decref(wait_for_events(1, 1));
 }
 
 static void a_note_of_any_bytes_is_accepted_by_the_server(void **state)
@@ -185,7 +185,7 @@ static void too_many_events_are_dropped_and_counted(void **state)
     assert_true(size > 0);
     line[size] = '\0';
     assert_non_null(strstr(line, "\"Dropped events, too many waited\",\"count\":76"));
-    json_auto_t *events = wait_for_events(1, 1024);
+    json_decref(wait_for_events(1, 1024));
     cancel_trigger(&stop);
     crew_freep(&crew);
     close(fds[0]);
