@@ -75,7 +75,8 @@ def free_port() -> int:
 def _environment(extra: Mapping[str, str]) -> dict[str, str]:
     """No setting of the caller's shell changes what a test sees."""
     kept = {name: os.environ[name] for name in ("PATH", "TMPDIR") if name in os.environ}
-    return {**kept, "HOME": "/nonexistent", "LC_ALL": "C.UTF-8", "TZ": "UTC", **extra}
+    # a home that not even root can make, as kubectl would for its cache
+    return {**kept, "HOME": "/proc/nonexistent", "LC_ALL": "C.UTF-8", "TZ": "UTC", **extra}
 
 
 def spawn(argv: Sequence, *, env: Mapping[str, str] = {}, privileged: bool = False, **options) -> subprocess.Popen:

@@ -215,9 +215,9 @@ static void without_a_directory_the_option_is_named(void **state)
                                   "--secrets DIR with a file 'k1' in DIR");
     assert_int_equal(err.kind, ERROR_PERMANENT);
 
-    assert_int_equal(secrets_open(&secrets, "/nonexistent", &err), -1);
-    assert_string_equal(err.text, "open secrets directory '/nonexistent' (--secrets): No such file "
-                                  "or directory");
+    assert_int_equal(secrets_open(&secrets, "/nonexistent/secrets", &err), -1);
+    assert_string_equal(err.text, "open secrets directory '/nonexistent/secrets' (--secrets): "
+                                  "No such file or directory");
 }
 
 static void s3_credentials_are_three_files(void **state)
