@@ -75,7 +75,7 @@ void tls_freep(struct ssl_ctx_st **context)
 int tls_client_new(struct ssl_ctx_st **ret_context, const char *ca, struct error *err)
 {
     CLEANUP(free_chain) STACK_OF(X509) *trusted = NULL;
-    if (parse_chain(ca, &trusted, err) < 0)
+    if (ca && parse_chain(ca, &trusted, err) < 0)
         return error_wrap(err, "CA of the operator");
     CLEANUP(tls_freep) SSL_CTX *context = SSL_CTX_new(TLS_client_method());
     if (!context)

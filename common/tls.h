@@ -9,7 +9,8 @@
 
 struct ssl_ctx_st; /* OpenSSL's SSL_CTX */
 
-/* A client that trusts these CA certificates (PEM, one or more) and nobody else. PERMANENT. */
+/* A client that trusts these CA certificates (PEM, one or more; NULL: none) and nobody else.
+ * PERMANENT. */
 MUST_CHECK int tls_client_new(struct ssl_ctx_st **ret_context, const char *ca, struct error *err);
 void tls_freep(struct ssl_ctx_st **context);
 

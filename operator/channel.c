@@ -47,7 +47,8 @@ struct channel {
     struct lws_context *lws;
     struct lws_vhost *secure, *probes;
     lws_sorted_usec_list_t sweep;
-    struct ssl_ctx_st *tls; /* libwebsockets' of the vhost secure */
+    struct ssl_ctx_st *tls;       /* libwebsockets' of the vhost secure */
+    struct ssl_ctx_st *no_client; /* see listen_at */
     struct connections connections;
     struct metrics_process process;
     struct metric_family *strangers, *closed;
@@ -633,6 +634,7 @@ void channel_freep(struct channel **channel)
     agents_set_outlet(c->options.agents, &(struct agents_outlet){0});
     if (c->lws)
         lws_context_destroy(c->lws);
+    tls_freep(&c->no_client);
     for (struct verdict *next, *at = c->verdicts; at; at = next) {
         next = at->next;
         free(at);
@@ -702,6 +704,8 @@ static int create_context(struct channel *channel, struct error *err)
     return 0;
 }
 
+/* libwebsockets wants to be a client too, which reads all CAs of the machine, and loses that
+ * context where other contexts of its come after: it gets one of ours, which trusts nobody. */
 static int listen_at(struct channel *channel, unsigned port, bool secure, struct lws_vhost **ret,
                      struct error *err)
 {
@@ -718,6 +722,7 @@ static int listen_at(struct channel *channel, unsigned port, bool secure, struct
         .vhost_name = secure ? "channel" : "probes",
         .alpn = "http/1.1",
         .options = options,
+        .provided_client_ssl_ctx = channel->no_client,
     };
     *ret = lws_create_vhost(channel->lws, &info);
     if (!*ret)
@@ -747,7 +752,7 @@ int channel_new(struct channel **ret_channel, const struct channel_options *opti
     pthread_mutex_init(&channel->lock, NULL);
     set_limits(&channel->options.limits);
     declare_metrics(channel);
-    if (create_context(channel, err) < 0 ||
+    if (tls_client_new(&channel->no_client, NULL, err) < 0 || create_context(channel, err) < 0 ||
         listen_at(channel, options->port, true, &channel->secure, err) < 0 ||
         listen_at(channel, options->probe_port, false, &channel->probes, err) < 0 ||
         watch_cancel(channel, err) < 0)

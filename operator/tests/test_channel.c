@@ -160,6 +160,7 @@ static void put_pod(struct cache *cache, const char *name, const char *uid, cons
                             "ownerReferences", "apiVersion", "lifeboat.dev/v1alpha1", "kind", owner,
                             "name", "x", "uid", "y", "controller", true);
     json_decref(cache_put(cache, pod));
+    json_decref(pod);
 }
 
 static void make_kube(struct operator* op)
