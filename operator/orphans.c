@@ -11,7 +11,6 @@
 #include "operator/cache.h"
 #include "operator/member.h"
 #include "operator/reconcile.h"
-#include "operator/runs.h"
 
 enum { SETTLING_MS = 60000, OBEYING_MS = 15000 };
 
@@ -28,7 +27,6 @@ static bool is_orphan(const struct reconcile *reconcile, const json_t *pod, cons
     if (!policy)
         return false;
     json_auto_t *backups = cache_list(reconcile->backups, namespace, policy);
-    runs_count_running(reconcile->runs, namespace, policy, backup_queue_read(backups).running);
     return !backup_queue_runs(backups, backup_id);
 }
 

@@ -59,6 +59,14 @@ static struct schedule_plan plan_slots(const struct policy_facts *facts, size_t 
     return schedule_plan(&slots);
 }
 
+/* The slot stays owed, with those before it. */
+static void keep_owed(struct schedule_plan *slots, const json_t *before)
+{
+    int64_t next_ms = time_at(before, "next");
+    slots->next_ms = next_ms < slots->last_slot_ms ? next_ms : slots->last_slot_ms;
+    slots->last_slot_ms = time_at(before, "lastSlot");
+}
+
 static void plan_one_schedule(const struct policy_facts *facts, size_t index, json_t *status,
                               struct policy_plan *plan)
 {
@@ -66,7 +74,9 @@ static void plan_one_schedule(const struct policy_facts *facts, size_t index, js
     const json_t *before =
         policy_status_find(json_object_get(former_status(facts), "schedules"), schedule->name);
     struct schedule_plan slots = plan_slots(facts, index, before);
-    if (slots.due || slots.missed > 0)
+    if (facts->schedules[index].refused)
+        keep_owed(&slots, before);
+    else if (slots.due || slots.missed > 0)
         plan->slots[plan->slot_count++] = (struct policy_slot){
             .schedule = schedule,
             .due = slots.due,
@@ -113,7 +123,7 @@ static bool is_settling(const struct policy_facts *facts)
 {
     const json_t *before = former_status(facts);
     return facts->view && facts->view->settling && !facts->invalid && !facts->config_map_error &&
-           json_object_get(before, "conditions") &&
+           !facts->not_created && json_object_get(before, "conditions") &&
            json_integer_value(json_object_get(before, "observedGeneration")) ==
                facts->spec->generation;
 }
@@ -132,6 +142,7 @@ static void show_members(const struct policy_facts *facts, json_t *status)
                                                  .view = facts->view,
                                                  .invalid = facts->invalid,
                                                  .config_map_error = facts->config_map_error,
+                                                 .not_created = facts->not_created,
                                                  .newest = newest};
     struct condition conditions[POLICY_CONDITIONS];
     policy_conditions(&told, conditions);

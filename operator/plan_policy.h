@@ -23,6 +23,7 @@ struct policy_schedule_facts { /* of the schedule with the same index */
     bool valid;                /* cron and zone are */
     struct cron cron;
     const struct zone *zone;
+    bool refused; /* the Backup of a slot that is due could not be made */
 };
 
 struct policy_facts {
@@ -32,6 +33,7 @@ struct policy_facts {
     const struct policy_view *view; /* NULL if spec is */
     const char *invalid;            /* NULL: nothing is */
     const char *config_map_error;   /* NULL: it is written */
+    const char *not_created;        /* why a slot's Backup could not be made; NULL: all could */
     const json_t *backups;          /* the Backups of this policy: an array */
     int64_t now_ms;
 };

@@ -28,6 +28,13 @@ static bool is_invalid(const struct policy_conditions_facts *facts, struct condi
     return facts->invalid;
 }
 
+static bool is_not_obeyed(const struct policy_conditions_facts *facts, struct condition *ready)
+{
+    if (facts->not_created)
+        condition_set(ready, CONDITION_FALSE, "BackupNotCreated", "%s", facts->not_created);
+    return facts->not_created;
+}
+
 /* Sidecars that have this very policy can only miss keys of its Secret. */
 static void set_refused(const struct policy_spec *spec, const struct policy_view_pod *pod,
                         struct condition *ready)
@@ -239,11 +246,11 @@ static bool is_fine(const struct policy_conditions_facts *facts, struct conditio
 static void apply_rules(const struct policy_conditions_facts *facts, struct condition *ready)
 {
     static const rule rules[] = {
-        is_invalid,     has_no_config_map,  has_no_members,
-        has_no_sidecar, has_strange_member, is_refused,
-        is_not_loaded,  has_unknown_region, has_no_database,
-        has_no_role,    lacks_regions,      is_degraded,
-        is_fine,
+        is_invalid,      is_not_obeyed,  has_no_config_map,
+        has_no_members,  has_no_sidecar, has_strange_member,
+        is_refused,      is_not_loaded,  has_unknown_region,
+        has_no_database, has_no_role,    lacks_regions,
+        is_degraded,     is_fine,
     };
     for (size_t i = 0; i < ARRAY_SIZE(rules); i++)
         if (rules[i](facts, ready))

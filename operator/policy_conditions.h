@@ -22,6 +22,7 @@ struct policy_conditions_facts {
     const struct policy_view *view; /* NULL if spec is */
     const char *invalid;            /* what is wrong with the spec; NULL: nothing */
     const char *config_map_error;   /* why the ConfigMap could not be written; NULL: it was */
+    const char *not_created;        /* why a slot's Backup could not be made; NULL: all could */
     const json_t *newest;           /* the Backup that succeeded last, or NULL */
 };
 

@@ -93,3 +93,17 @@ json_t *policy_slot_backup(const struct policy_spec *spec,
                      schedule->name, "annotations", "lifeboat.dev/slot", slot, "spec", "policyRef",
                      "name", spec->name, "type", schedule->type);
 }
+
+static const json_t *policy_name(const json_t *backup)
+{
+    return json_object_get(json_object_get(json_object_get(backup, "spec"), "policyRef"), "name");
+}
+
+bool policy_slot_is_made(const json_t *there, const json_t *wanted)
+{
+    static const char label[] = "lifeboat.dev/schedule";
+    const json_t *schedule = json_object_get(json_object_get(metadata_of(there), "labels"), label);
+    const json_t *ours = json_object_get(json_object_get(metadata_of(wanted), "labels"), label);
+    return json_equal(policy_name(there), policy_name(wanted)) &&
+           (!schedule || json_equal(schedule, ours));
+}

@@ -23,3 +23,6 @@ bool policy_config_map_is_current(const json_t *there, const json_t *wanted);
 
 json_t *policy_slot_backup(const struct policy_spec *spec,
                            const struct policy_spec_schedule *schedule, int64_t slot_ms);
+/* Whether a Backup that has the name of the wanted one is as good: of that policy, and of no other
+ * schedule. */
+bool policy_slot_is_made(const json_t *there, const json_t *wanted);

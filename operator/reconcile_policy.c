@@ -7,6 +7,7 @@
 #include "common/log.h"
 #include "common/own.h"
 #include "operator/agents.h"
+#include "operator/backup_queue.h"
 #include "operator/cache.h"
 #include "operator/certificate.h"
 #include "operator/kube.h"
@@ -19,7 +20,7 @@
 #include "operator/reconcile.h"
 #include "operator/recorder.h"
 #include "operator/runs.h"
-#include "operator/schedule.h"
+#include "operator/slot_backup.h"
 #include "operator/zone.h"
 
 enum { HEARTBEAT_SECONDS = 10, SOON_MS = 1000 };
@@ -32,6 +33,7 @@ struct scene {
     bool readable;                                        /* spec is valid */
     char invalid[sizeof(((struct error *)0)->text) + 64]; /* "": nothing is */
     char config_map_error[sizeof(((struct error *)0)->text) + 64];
+    char not_created[sizeof(((struct error *)0)->text) + 64];
     struct policy_schedule_facts schedules[POLICY_SPEC_SCHEDULES_MAX];
     struct zone *zones[POLICY_SPEC_SCHEDULES_MAX];
     struct members members;
@@ -105,6 +107,8 @@ static void gather(struct scene *scene, const char *namespace, const char *name)
 {
     struct error err;
     scene->backups = cache_list(scene->reconcile->backups, namespace, name);
+    runs_count_running(scene->reconcile->runs, namespace, name,
+                       backup_queue_read(scene->backups).running);
     if (policy_spec_read(&scene->spec, scene->object, &err) < 0) {
         snprintf(scene->invalid, sizeof(scene->invalid), "%s", err.text);
         return;
@@ -176,40 +180,28 @@ static int ensure_config_map(struct scene *scene, struct error *err)
     return 0;
 }
 
-/* Whoever was here before, or a person, may have made it: that is as good. */
-static int create_backup(const struct scene *scene, const struct policy_slot *slot,
-                         struct error *err)
+/* What the API server will not have holds up neither the other schedules nor the status. */
+static void note_refusal(struct scene *scene, const struct policy_slot *slot,
+                         const struct error *err)
 {
-    const struct reconcile *reconcile = scene->reconcile;
-    const struct kube_ref collection = {.resource = &kube_backups,
-                                        .namespace = scene->spec.namespace};
-    json_auto_t *backup = policy_slot_backup(&scene->spec, slot->schedule, slot->slot_ms);
-    const char *name =
-        json_string_value(json_object_get(json_object_get(backup, "metadata"), "name"));
-    json_auto_t *made = NULL;
-    if (kube_create(reconcile->kube, &collection, backup, &made, err) < 0) {
-        if (err->kind == ERROR_CONFLICT)
-            return 0;
-        if (err->kind == ERROR_PERMANENT)
-            recorder_event(reconcile->recorder, scene->object, EVENT_WARNING, "BackupNotCreated",
-                           "Schedule", "Backup '%s' of schedule '%s' could not be created: %s",
-                           name, slot->schedule->name, err->text);
-        return -1;
-    }
-    json_decref(cache_put(reconcile->backups, made));
-    recorder_event(reconcile->recorder, scene->object, EVENT_NORMAL, "BackupCreated", "Schedule",
-                   "created Backup '%s' for schedule '%s'", name, slot->schedule->name);
-    log_info("Created backup", S("namespace", scene->spec.namespace), S("policy", scene->spec.name),
-             S("backup", name));
-    return 0;
+    size_t index = (size_t)(slot->schedule - scene->spec.schedules);
+    scene->schedules[index].refused = true;
+    if (!*scene->not_created)
+        snprintf(scene->not_created, sizeof(scene->not_created), "spec.schedules[%zu] '%s': %s",
+                 index, slot->schedule->name, err->text);
 }
 
-static int create_backups(const struct scene *scene, const struct policy_plan *plan,
-                          struct error *err)
+static int create_backups(struct scene *scene, const struct policy_plan *plan, struct error *err)
 {
-    for (size_t i = 0; i < plan->slot_count; i++)
-        if (plan->slots[i].due && create_backup(scene, &plan->slots[i], err) < 0)
+    for (size_t i = 0; i < plan->slot_count; i++) {
+        const struct policy_slot *slot = &plan->slots[i];
+        if (!slot->due ||
+            slot_backup_create(scene->reconcile, scene->object, &scene->spec, slot, err) == 0)
+            continue;
+        if (err->kind != ERROR_PERMANENT && err->kind != ERROR_CONFLICT)
             return -1;
+        note_refusal(scene, slot, err);
+    }
     return 0;
 }
 
@@ -349,11 +341,10 @@ static void tell(const struct scene *scene, const struct policy_plan *plan)
     }
 }
 
-static int obey(struct scene *scene, int64_t *ret_again_ms, struct error *err)
+/* What is to be done, done as far as it comes before the status; ret_plan is the caller's. */
+static int plan_and_create(struct scene *scene, struct policy_plan *ret_plan, struct error *err)
 {
-    if (ensure_config_map(scene, err) < 0)
-        return -1;
-    const struct policy_facts facts = {
+    struct policy_facts facts = {
         .object = scene->object,
         .spec = scene->readable ? &scene->spec : NULL,
         .schedules = scene->schedules,
@@ -363,17 +354,31 @@ static int obey(struct scene *scene, int64_t *ret_again_ms, struct error *err)
         .backups = scene->backups,
         .now_ms = clock_now_ms(),
     };
-    CLEANUP(policy_plan_done) struct policy_plan plan;
-    plan_policy(&facts, &plan);
-    /* in this order: a slot whose Backup was made and not written down is made again, and is there
-     * already; the other way round it would be lost */
-    if (create_backups(scene, &plan, err) < 0)
+    plan_policy(&facts, ret_plan);
+    if (create_backups(scene, ret_plan, err) < 0)
+        return -1;
+    if (!*scene->not_created)
+        return 0;
+    facts.not_created = scene->not_created;
+    policy_plan_done(ret_plan);
+    plan_policy(&facts, ret_plan);
+    return 0;
+}
+
+/* In this order: a slot whose Backup was made and not written down is made again, and is there
+ * already; the other way round it would be lost. */
+static int obey(struct scene *scene, int64_t *ret_again_ms, struct error *err)
+{
+    CLEANUP(policy_plan_done) struct policy_plan plan = {.status = NULL};
+    if (ensure_config_map(scene, err) < 0 || plan_and_create(scene, &plan, err) < 0)
         return -1;
     bool told = assign_all(scene);
     if (write_status(scene, plan.status, err) < 0)
         return -1;
     tell(scene, &plan);
     *ret_again_ms = told || plan.again_ms < SOON_MS ? plan.again_ms : SOON_MS;
+    if (*scene->not_created)
+        return error_set(err, ERROR_PERMANENT, "%s", scene->not_created);
     return 0;
 }
 

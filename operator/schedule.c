@@ -97,17 +97,23 @@ struct schedule_plan schedule_plan(const struct schedule_facts *facts)
     return plan;
 }
 
-int64_t schedule_jitter_ms(const char *policy_uid, const char *schedule, unsigned seconds)
+/* The same for the same two texts, and for no other two, as far as 64 bits go. */
+static uint64_t hash_of(const char *policy, const char *schedule)
 {
     CLEANUP(digest_freep) struct digest *digest = digest_new();
     uint8_t hash[DIGEST_BYTES];
-    digest_update_field(digest, policy_uid, strlen(policy_uid));
+    digest_update_field(digest, policy, strlen(policy));
     digest_update_field(digest, schedule, strlen(schedule));
     digest_get(digest, hash);
     uint64_t number = 0;
     for (size_t i = 0; i < sizeof(number); i++)
         number = number << 8 | hash[i];
-    return (int64_t)(number % ((uint64_t)seconds + 1)) * 1000;
+    return number;
+}
+
+int64_t schedule_jitter_ms(const char *policy_uid, const char *schedule, unsigned seconds)
+{
+    return (int64_t)(hash_of(policy_uid, schedule) % ((uint64_t)seconds + 1)) * 1000;
 }
 
 char *schedule_backup_name(const char *policy, const char *schedule, int64_t slot_ms)
@@ -115,4 +121,10 @@ char *schedule_backup_name(const char *policy, const char *schedule, int64_t slo
     char text[CLOCK_TEXT_BYTES];
     clock_format_basic(slot_ms, text); /* 20261121T082118Z */
     return own_format("%s-%s-%.8s%.4s", policy, schedule, text, text + strlen("20261121T"));
+}
+
+char *schedule_other_backup_name(const char *policy, const char *schedule, int64_t slot_ms)
+{
+    CLEANUP(own_freep) char *name = schedule_backup_name(policy, schedule, slot_ms);
+    return own_format("%s-%05x", name, (unsigned)(hash_of(policy, schedule) & 0xfffff));
 }

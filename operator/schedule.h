@@ -49,3 +49,6 @@ struct schedule_plan schedule_plan(const struct schedule_facts *facts);
 int64_t schedule_jitter_ms(const char *policy_uid, const char *schedule, unsigned seconds);
 /* "<policy>-<schedule>-<yyyymmddhhmm>" in UTC; own_freep. */
 char *schedule_backup_name(const char *policy, const char *schedule, int64_t slot_ms);
+/* The same with five hex digits that tell policy and schedule apart, where that name is taken. At
+ * most 80 bytes, which is what a Backup's name may have; own_freep. */
+char *schedule_other_backup_name(const char *policy, const char *schedule, int64_t slot_ms);

@@ -34,9 +34,10 @@ struct scene {
     const char *spec; /* NULL: two regions, eu and us */
     struct pod pods[PODS_MAX];
     const char *config_map_error;
-    const char *backups; /* an array */
-    const char *status;  /* of before */
-    int64_t leading_ms;  /* for so long; 0: ten minutes */
+    const char *not_created; /* … a Backup of the first schedule */
+    const char *backups;     /* an array */
+    const char *status;      /* of before */
+    int64_t leading_ms;      /* for so long; 0: ten minutes */
     const char *condition, *expected, *reason, *text;
 };
 
@@ -157,6 +158,7 @@ static void gather(const struct scene *scene, struct facts *facts)
                          0);
         facts->schedules[i].zone = facts->zone;
         facts->schedules[i].valid = true;
+        facts->schedules[i].refused = scene->not_created && i == 0;
     }
 }
 
@@ -183,6 +185,7 @@ static void plan_scene(const struct scene *scene, struct facts *facts, const cha
         .view = facts->readable ? &facts->view : NULL,
         .invalid = facts->readable ? NULL : facts->invalid.text,
         .config_map_error = scene->config_map_error,
+        .not_created = scene->not_created,
         .backups = facts->backups,
     };
     assert_true(clock_parse(now, &all.now_ms));
@@ -251,6 +254,13 @@ static void readiness_names_what_stands_in_the_way(void **state)
          .expected = "False",
          .reason = "ConfigMapFailed",
          .text = "'lifeboat-shop' is there"},
+        {.why = "the API server takes no Backup",
+         .spec = "{" REGIONS ", \"schedules\": [{\"name\": \"d\", \"cron\": \"0 3 * * *\"}]}",
+         .pods = {{.name = "shop-0", .state = FINE}},
+         .not_created = "spec.schedules[0] 'd': make Backup 'x': 403 Forbidden: exceeded quota",
+         .expected = "False",
+         .reason = "BackupNotCreated",
+         .text = "spec.schedules[0] 'd': make Backup 'x': 403"},
         {.why = "no pod",
          .expected = "False",
          .reason = "NoMembers",
@@ -635,6 +645,44 @@ static void slots_are_planned_unless_nothing_could_come_of_them(void **state)
     }
 }
 
+static void a_slot_whose_backup_could_not_be_made_stays_owed(void **state)
+{
+    static const struct {
+        const char *status, *last, *next;
+    } cases[] = {
+        {NULL, "(none)", "2026-11-21T12:00:00Z"}, /* the first look at the policy */
+        {"{\"observedGeneration\": 3, \"schedules\": [{\"name\": \"h\","
+         " \"lastSlot\": \"2026-11-21T09:00:00Z\", \"next\": \"2026-11-21T10:00:00Z\"}]}",
+         "2026-11-21T09:00:00Z", "2026-11-21T10:00:00Z"},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct scene scene = {
+            .spec = "{" REGIONS ", \"schedules\": [{\"name\": \"h\", \"cron\": \"0 * * * *\"},"
+                    " {\"name\": \"other\", \"cron\": \"0 12 * * *\"}]}",
+            .status = cases[i].status,
+            .not_created = "spec.schedules[0] 'h': 403"};
+        CLEANUP(facts_done) struct facts facts;
+        CLEANUP(policy_plan_done) struct policy_plan plan;
+        plan_scene(&scene, &facts, "2026-11-21T12:30:00Z", &plan);
+        const json_t *h = json_array_get(json_object_get(plan.status, "schedules"), 0);
+        assert_string_equal(text_at(h, "lastSlot"), cases[i].last);
+        assert_string_equal(text_at(h, "next"), cases[i].next);
+        for (size_t k = 0; k < plan.slot_count; k++)
+            assert_string_equal(plan.slots[k].schedule->name, "other");
+
+        CLEANUP(own_freep) char *before = json_dumps(plan.status, 0);
+        scene.status = before;
+        scene.not_created = NULL;
+        CLEANUP(facts_done) struct facts later_facts;
+        CLEANUP(policy_plan_done) struct policy_plan later;
+        plan_scene(&scene, &later_facts, "2026-11-21T12:59:00Z", &later);
+        assert_int_equal(later.slot_count, 1);
+        assert_true(later.slots[0].due);
+        assert_int_equal(later.slots[0].missed, i == 0 ? 0 : 2);
+    }
+}
+
 static void a_last_backup_outlives_its_object(void **state)
 {
     (void)state;
@@ -656,6 +704,7 @@ int main(void)
         cmocka_unit_test(the_same_facts_give_the_same_status),
         cmocka_unit_test(a_new_leader_does_not_change_what_it_cannot_know_yet),
         cmocka_unit_test(slots_are_planned_unless_nothing_could_come_of_them),
+        cmocka_unit_test(a_slot_whose_backup_could_not_be_made_stays_owed),
         cmocka_unit_test(a_last_backup_outlives_its_object),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -30,6 +30,7 @@
 #include "operator/reconcile.h"
 #include "operator/recorder.h"
 #include "operator/runs.h"
+#include "operator/schedule.h"
 
 enum { EXIT_SKIPPED = 77, METRICS_MAX = 1 << 20 };
 
@@ -118,11 +119,16 @@ static void list_all(void)
     list_into(reconcile.config_maps, &kube_config_maps, "app.kubernetes.io/managed-by=lifeboat");
 }
 
+static int try_look(const char *policy, int64_t *ret_again_ms, struct error *err)
+{
+    return reconcile_policy(&reconcile, namespace, policy, ret_again_ms, err);
+}
+
 static int64_t look(const char *policy)
 {
     struct error err = {.text = ""};
     int64_t again_ms;
-    if (reconcile_policy(&reconcile, namespace, policy, &again_ms, &err) < 0)
+    if (try_look(policy, &again_ms, &err) < 0)
         fail_msg("%s", err.text);
     return again_ms;
 }
@@ -265,6 +271,106 @@ static void a_slot_has_one_backup_whatever_happens_in_between(void **state)
     destroy(&kube_backups, name);
     list_and_look("slots");
     assert_int_equal(count_backups("slots"), before + 1);
+    clock_fake(-1);
+}
+
+#define EVERY_MINUTE(name) "\"schedules\": [{\"name\": \"" name "\", \"cron\": \"* * * * *\"}]"
+
+/* The name of the Backup of that schedule's slot, which is now; the caller's. */
+static char *slot_name(const char *policy_and_schedule)
+{
+    char basic[CLOCK_TEXT_BYTES];
+    clock_format_basic(clock_now_ms(), basic);
+    return own_format("%s-%.8s%.4s", policy_and_schedule, basic, basic + 9);
+}
+
+/* At the next full minute that was not looked at yet. */
+static void begin_minute(void)
+{
+    int64_t now_ms = clock_now_ms();
+    clock_fake(now_ms - now_ms % 60000 + 60000);
+}
+
+static void make_backup(const char *name, const char *policy)
+{
+    json_auto_t *backup =
+        json_pack("{s:s, s:s, s:{s:s, s:s}, s:{s:{s:s}}}", "apiVersion", "lifeboat.dev/v1alpha1",
+                  "kind", "Backup", "metadata", "name", name, "namespace", namespace, "spec",
+                  "policyRef", "name", policy);
+    make(&kube_backups, backup);
+}
+
+static void a_slot_whose_name_another_policy_has_gets_one_of_its_own(void **state)
+{
+    (void)state;
+    make_policy("two", EVERY_MINUTE("eu-m"));
+    make_policy("two-eu", EVERY_MINUTE("m"));
+    list_and_look("two");
+    list_and_look("two-eu");
+    begin_minute();
+    size_t before = count_backups("two"), before_eu = count_backups("two-eu");
+    list_and_look("two");
+    list_and_look("two-eu");
+    list_and_look("two-eu");
+    assert_int_equal(count_backups("two"), before + 1);
+    assert_int_equal(count_backups("two-eu"), before_eu + 1);
+    CLEANUP(own_freep) char *name = slot_name("two-eu-m");
+    json_auto_t *first = get(&kube_backups, name);
+    assert_string_equal(text_at(first, "spec/policyRef/name"), "two");
+    CLEANUP(own_freep)
+    char *other = schedule_other_backup_name("two-eu", "m", clock_now_ms());
+    json_auto_t *second = get(&kube_backups, other);
+    assert_string_equal(text_at(second, "spec/policyRef/name"), "two-eu");
+    char slot[CLOCK_TEXT_BYTES];
+    clock_format(clock_now_ms(), slot);
+    json_auto_t *policy = get(&kube_policies, "two-eu");
+    assert_string_equal(text_at(policy, "status/schedules/0/lastSlot"), slot);
+    clock_fake(-1);
+}
+
+static void a_backup_that_a_person_made_for_the_slot_is_as_good(void **state)
+{
+    (void)state;
+    make_policy("person", EVERY_MINUTE("m"));
+    list_and_look("person");
+    begin_minute();
+    size_t before = count_backups("person");
+    CLEANUP(own_freep) char *name = slot_name("person-m");
+    make_backup(name, "person");
+    list_and_look("person");
+    assert_int_equal(count_backups("person"), before + 1);
+    clock_fake(-1);
+}
+
+static void a_slot_that_cannot_have_a_backup_is_told_and_made_up_for(void **state)
+{
+    (void)state;
+    struct error err;
+    int64_t again_ms;
+    make_policy("stuck", "\"schedules\": [{\"name\": \"m\", \"cron\": \"* * * * *\"},"
+                         " {\"name\": \"other\", \"cron\": \"* * * * *\"}]");
+    list_and_look("stuck");
+    begin_minute();
+    size_t before = count_backups("stuck");
+    CLEANUP(own_freep) char *name = slot_name("stuck-m");
+    CLEANUP(own_freep) char *other = schedule_other_backup_name("stuck", "m", clock_now_ms());
+    make_backup(name, "nobody");
+    make_backup(other, "nobody");
+    list_all();
+    assert_int_equal(try_look("stuck", &again_ms, &err), -1);
+    assert_int_equal(count_backups("stuck"), before + 1); /* of the other schedule */
+    assert_condition("stuck", "Ready", "False", "BackupNotCreated", "spec.schedules[0] 'm': ");
+    assert_condition("stuck", "Ready", "False", "BackupNotCreated", other);
+    json_auto_t *told = get(&kube_policies, "stuck");
+    list_all();
+    assert_int_equal(try_look("stuck", &again_ms, &err), -1);
+    json_auto_t *same = get(&kube_policies, "stuck");
+    assert_string_equal(text_at(same, "metadata/resourceVersion"),
+                        text_at(told, "metadata/resourceVersion"));
+    destroy(&kube_backups, other);
+    list_and_look("stuck");
+    assert_int_equal(count_backups("stuck"), before + 2);
+    assert_condition("stuck", "Ready", "False", "NoMembers", "");
     clock_fake(-1);
 }
 
@@ -484,6 +590,9 @@ static void what_changed_was_told_in_events(void **state)
     assert_true(has_event("first", "NoMembers"));
     assert_true(has_event("slots", "BackupCreated"));
     assert_true(has_event("slots", "SlotsDropped"));
+    assert_true(has_event("two-eu", "BackupNameTaken"));
+    assert_false(has_event("two", "BackupNameTaken"));
+    assert_true(has_event("stuck", "BackupNotCreated"));
     assert_false(has_event("rest", "SlotsDropped"));
     assert_true(has_event("taken", "ConfigMapFailed"));
     assert_true(has_event("mars", "Invalid"));
@@ -566,6 +675,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_policy_has_all_at_first_sight_and_is_not_written_again),
         cmocka_unit_test(a_slot_has_one_backup_whatever_happens_in_between),
+        cmocka_unit_test(a_slot_whose_name_another_policy_has_gets_one_of_its_own),
+        cmocka_unit_test(a_backup_that_a_person_made_for_the_slot_is_as_good),
+        cmocka_unit_test(a_slot_that_cannot_have_a_backup_is_told_and_made_up_for),
         cmocka_unit_test(a_suspended_policy_makes_no_backups),
         cmocka_unit_test(a_config_map_of_somebody_else_is_left_alone),
         cmocka_unit_test(a_config_map_that_was_changed_is_put_right),

@@ -479,6 +479,25 @@ static void a_slot_names_its_backup(void **state)
     assert_string_equal(name, "shop-nightly-202611210305");
 }
 
+static void two_policies_that_mean_the_same_name_have_each_another(void **state)
+{
+    (void)state;
+    int64_t slot = moment("2026-11-21T03:05:00Z");
+    CLEANUP(own_freep) char *one = schedule_backup_name("shop", "eu-daily", slot);
+    CLEANUP(own_freep) char *two = schedule_backup_name("shop-eu", "daily", slot);
+    assert_string_equal(one, two);
+    CLEANUP(own_freep) char *other_one = schedule_other_backup_name("shop", "eu-daily", slot);
+    CLEANUP(own_freep) char *other_two = schedule_other_backup_name("shop-eu", "daily", slot);
+    CLEANUP(own_freep) char *again = schedule_other_backup_name("shop-eu", "daily", slot);
+    assert_string_not_equal(other_one, other_two);
+    assert_string_equal(other_two, again);
+    assert_memory_equal(other_one, one, strlen(one));
+    CLEANUP(own_freep)
+    char *longest = schedule_other_backup_name("a123456789b123456789c123456789d123456789",
+                                               "e123456789f123456789", slot);
+    assert_int_equal(strlen(longest), 80);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -491,6 +510,7 @@ int main(void)
         cmocka_unit_test(what_is_promised_is_what_is_run),
         cmocka_unit_test(jitter_is_the_same_for_all_and_within_its_bounds),
         cmocka_unit_test(a_slot_names_its_backup),
+        cmocka_unit_test(two_policies_that_mean_the_same_name_have_each_another),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
