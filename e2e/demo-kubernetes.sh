@@ -9,8 +9,8 @@ in_demo() { # in_demo COMMAND: in the cluster's network, with kubectl and helm
 clean_up() {
     local status=$?
     trap '' INT TERM
-    if [ "$status" -ne 0 ]; then
-        echo "The demo failed. What it leaves to read:" >&2
+    if [ "$status" -ne 0 ] && [ -n "${brought_up-}" ]; then
+        echo "The demo failed. What there is to read:" >&2
         in_demo 'kubectl get lifeboat,pods -A; kubectl describe lifeboat; kubectl logs -n lifeboat-system deployment/lifeboat-operator --tail 50' >&2 || true
     fi
     if [ -n "${KEEP-}" ] && [ "$status" -eq 0 ]; then
