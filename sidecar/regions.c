@@ -9,6 +9,8 @@
 #include "common/own.h"
 #include "sidecar/policy.h"
 
+enum { LARGE_BYTES = 64 * 1024 }; /* worth to be asked for before it is sent */
+
 struct regions {
     struct region regions[REGIONS_MAX];
     size_t count;
@@ -76,6 +78,18 @@ bool regions_first_loss(struct regions *regions, struct error *err)
     return lost;
 }
 
+/* Large ones are not sent in vain: segments of WAL are in each backup that needs them. */
+static int put_same(struct store *store, const char *name, const struct store_bytes *bytes,
+                    struct error *err)
+{
+    bool there = false;
+    if (bytes->size >= LARGE_BYTES && store_has(store, name, &there, err) < 0)
+        return -1;
+    if (there || store_put(store, name, bytes, err) == 0 || err->kind == ERROR_CONFLICT)
+        return 0;
+    return -1;
+}
+
 int regions_put(struct regions *regions, const char *name, const struct store_bytes *bytes,
                 enum put_rule rule, struct error *err)
 {
@@ -83,9 +97,9 @@ int regions_put(struct regions *regions, const char *name, const struct store_by
         struct region *region = &regions->regions[i];
         if (!region->writable || !regions_usable(regions, i))
             continue;
-        if (store_put(region->store, name, bytes, err) == 0)
-            continue;
-        if (err->kind == ERROR_CONFLICT && rule == PUT_SAME)
+        int result = rule == PUT_SAME ? put_same(region->store, name, bytes, err)
+                                      : store_put(region->store, name, bytes, err);
+        if (result == 0)
             continue;
         if (err->kind == ERROR_CONFLICT || regions_lose(regions, i, err) < 0)
             return -1;

@@ -131,10 +131,19 @@ static int get_range(struct call *call, uint64_t offset, uint64_t size, struct b
     return 0;
 }
 
+/* After an attempt to put that broke off: a store may refuse what exists while the bytes still come
+ * and hang up, and then its answer is lost. Where this fails as well, the next attempt will tell.
+ */
+static bool is_there(struct store *store, const char *name)
+{
+    CLEANUP(buf_done) struct buf data = BUF(1);
+    struct error err;
+    return store->driver->get(store, name, 0, 1, &data, &err) == 0;
+}
+
 /* Whether the object that stands under the name is what this call was to put: then an earlier
- * attempt, whose answer got lost, did it. conflict is the error otherwise. */
-static int resolve_conflict(struct call *put, const struct store_bytes *bytes,
-                            const struct error *conflict, struct error *err)
+ * attempt, whose answer got lost, did it. */
+static int resolve_conflict(struct call *put, const struct store_bytes *bytes, struct error *err)
 {
     struct call get = call_init(put->store, "read back", put->name);
     CLEANUP(buf_done) struct buf data = BUF(COMPARE_BYTES);
@@ -150,7 +159,7 @@ static int resolve_conflict(struct call *put, const struct store_bytes *bytes,
     }
     if (equal)
         return 0;
-    *err = *conflict;
+    error_set(err, ERROR_CONFLICT, "the object exists already");
     return call_error(put, err);
 }
 
@@ -262,12 +271,20 @@ int store_put(struct store *store, const char *name, const struct store_bytes *b
     if (check_name(&call, err) < 0)
         return -1;
     while (store->driver->put(store, name, bytes, err) < 0) {
-        if (err->kind == ERROR_CONFLICT && call.backoff.attempt > 0) {
-            const struct error conflict = *err;
-            return resolve_conflict(&call, bytes, &conflict, err);
-        }
+        if (err->kind == ERROR_CONFLICT && call.backoff.attempt > 0)
+            return resolve_conflict(&call, bytes, err);
         if (!call_again(&call, err))
             return -1;
+        if (is_there(store, name))
+            return resolve_conflict(&call, bytes, err);
     }
     return 0;
+}
+
+int store_has(struct store *store, const char *name, bool *ret_there, struct error *err)
+{
+    CLEANUP(buf_done) struct buf data = BUF(1);
+    int result = store_get(store, name, 0, 1, &data, err);
+    *ret_there = result == 0;
+    return result == 0 || err->kind == ERROR_NOT_FOUND ? 0 : -1;
 }

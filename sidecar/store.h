@@ -10,6 +10,7 @@
 #pragma once
 
 #include <stddef.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/digest.h"
@@ -102,6 +103,8 @@ void store_closep(struct store **store);
 /* CONFLICT if the name exists, unless it is certain that it was this very call that put it. */
 MUST_CHECK int store_put(struct store *store, const char *name, const struct store_bytes *bytes,
                          struct error *err);
+/* Whether there is an object of that name. */
+MUST_CHECK int store_has(struct store *store, const char *name, bool *ret_there, struct error *err);
 /* Appends bytes [offset, offset + size) to data, fewer only where the object ends; size > 0. On an
  * error data is as before. NOT_FOUND. */
 MUST_CHECK int store_get(struct store *store, const char *name, uint64_t offset, uint64_t size,

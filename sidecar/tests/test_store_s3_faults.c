@@ -166,14 +166,14 @@ static void a_put_says_where_what_and_how(void **state)
     (void)state;
     struct play play = PLAY(
         {"HEAD", NULL, 404}, {"PUT", "PUT /bucket/pre/fix/a HTTP/1.1\r\n", 503, NULL, SLOW_DOWN},
-        {"HEAD", NULL, 404},                                  //
+        {"GET", NULL, 404}, {"HEAD", NULL, 404},              //
         {"PUT", "x-amz-storage-class: STANDARD_IA\r\n", 503}, //
-        {"HEAD", NULL, 404},
+        {"GET", NULL, 404}, {"HEAD", NULL, 404},
         {"PUT",
          "x-amz-content-sha256: "
          "277089d91c0bdf4f2e6862ba7e4a07605119431f5d13f726dd352b06f1b206a9\r\n",
          503},
-        {"HEAD", NULL, 404}, //
+        {"GET", NULL, 404}, {"HEAD", NULL, 404}, //
         {"PUT", "Authorization: AWS4-HMAC-SHA256 Credential=access/", 200}, {"PUT", NULL, 412});
     start(&play);
     helper_store_assert_put(play.helper.store, "a", "bytes");
@@ -216,8 +216,8 @@ static void an_error_behind_status_200_is_an_error_of_every_call(void **state)
 {
     (void)state;
     struct play play = PLAY({"HEAD", NULL, 404}, {"PUT", NULL, 200, NULL, SLOW_DOWN}, //
-                            {"HEAD", NULL, 404}, {"PUT", NULL, 200}, {"PUT", NULL, 412},
-                            {"GET", "list-type=2", 200, NULL, SLOW_DOWN},
+                            {"GET", NULL, 404}, {"HEAD", NULL, 404}, {"PUT", NULL, 200},
+                            {"PUT", NULL, 412}, {"GET", "list-type=2", 200, NULL, SLOW_DOWN},
                             {"GET", "list-type=2", 200, NULL, "<ListBucketResult/>"},
                             {"DELETE", NULL, 200, NULL, SLOW_DOWN}, {"DELETE", NULL, 204});
     struct error err;
@@ -235,11 +235,30 @@ static void a_put_whose_answer_got_lost_is_found_there(void **state)
     (void)state;
     struct play play =
         PLAY({"HEAD", NULL, 404}, {"PUT", NULL, 200}, {"PUT", NULL, 412}, //
-             {"PUT", "/pre/fix/b ", 0}, {"PUT", "/pre/fix/b ", 412, NULL, FAILED},
+             {"PUT", "/pre/fix/b ", 0}, {"GET", NULL, 404},               //
+             {"PUT", "/pre/fix/b ", 412, NULL, FAILED},
              {"GET", "Range: bytes=0-5\r\n", 206, "Content-Range: bytes 0-4/5\r\n", "bytes"});
     start(&play);
     helper_store_assert_put(play.helper.store, "a", "bytes");
     helper_store_assert_put(play.helper.store, "b", "bytes");
+    end(&play);
+}
+
+/* As a server does that refuses before it has read all that is sent. */
+static void a_refusal_that_got_lost_is_found_out_before_more_is_sent(void **state)
+{
+    (void)state;
+    struct play play =
+        PLAY({"HEAD", NULL, 404}, {"PUT", NULL, 200}, {"PUT", NULL, 412}, //
+             {"PUT", "/pre/fix/b ", 0},
+             {"GET", "Range: bytes=0-0\r\n", 206, "Content-Range: bytes 0-0/5\r\n", "B"},
+             {"GET", "Range: bytes=0-5\r\n", 206, "Content-Range: bytes 0-4/5\r\n", "Bytes"});
+    const struct store_bytes bytes = helper_store_text("bytes");
+    struct error err;
+    start(&play);
+    helper_store_assert_put(play.helper.store, "a", "bytes");
+    assert_int_equal(store_put(play.helper.store, "b", &bytes, &err), -1);
+    assert_int_equal(err.kind, ERROR_CONFLICT);
     end(&play);
 }
 
@@ -421,6 +440,7 @@ int main(void)
         cmocka_unit_test(what_a_busy_or_broken_server_does_is_tried_again),
         cmocka_unit_test(an_error_behind_status_200_is_an_error_of_every_call),
         cmocka_unit_test(a_put_whose_answer_got_lost_is_found_there),
+        cmocka_unit_test(a_refusal_that_got_lost_is_found_out_before_more_is_sent),
         cmocka_unit_test(a_range_that_was_not_asked_for_is_refused),
         cmocka_unit_test(a_range_that_is_not_heeded_is_cut_out),
         cmocka_unit_test(a_page_that_fails_is_asked_for_again_and_given_once),
