@@ -361,6 +361,11 @@ int repo_load_manifest(struct repo *repo, const char *backup_id, struct manifest
     return error_set(err, ERROR_CORRUPT, "object '%s' is the manifest of something else", name);
 }
 
+static bool is_latest(const char *backup)
+{
+    return strcmp(backup, "Latest") == 0;
+}
+
 static int no_such_backup(const struct repo_names *manifests, const char *id, struct error *err)
 {
     CLEANUP(buf_done) struct buf known = BUF(256);
@@ -388,7 +393,7 @@ int repo_find_backup(struct repo *repo, const char *id, char ret_id[BACKUP_ID_BY
                      uint32_t *ret_regions, struct error *err)
 {
     CLEANUP(repo_names_done) struct repo_names manifests = {0};
-    bool latest = !id || strcmp(id, "Latest") == 0;
+    bool latest = !id || is_latest(id);
     if (repo_list(repo, "manifests/", &manifests, err) < 0)
         return -1;
     for (size_t i = manifests.count; i > 0; i--) {
@@ -540,24 +545,60 @@ static int several_systems(const struct repo_names *systems, const char *prefix,
                        (int)strcspn(systems->names[i].name, "/"), systems->names[i].name) < 0)
             break;
     return error_set(err, ERROR_PERMANENT,
-                     "'%s' holds repositories of several database systems, %.*s: choose one with "
-                     "--system-identifier",
+                     "'%s' holds repositories of several database systems, %.*s: name a backup, "
+                     "or choose one with --system-identifier",
                      prefix, (int)known.size, (const char *)known.data);
 }
 
-/* The only database system that has a repository under the policy. */
-static int find_system(const struct policy *policy, struct regions *regions, uint64_t *ret_system,
-                       struct error *err)
+/* A region that cannot tell has it not. */
+static bool is_in_some_region(struct regions *regions, const char *name)
+{
+    for (size_t i = 0; i < regions_count(regions); i++) {
+        struct error err;
+        bool there;
+        if (!regions_usable(regions, i))
+            continue;
+        if (store_has(regions_at(regions, i)->store, name, &there, &err) < 0)
+            log_error(&err, "Could not look for a backup", S("name", name));
+        else if (there)
+            return true;
+    }
+    return false;
+}
+
+/* The repository that has the backup; NULL if none has. */
+static const struct repo_name *having(const struct repo_names *systems, const char *prefix,
+                                      struct regions *regions, const char *backup)
+{
+    char manifest[REPO_NAME_MAX];
+    repo_manifest_name(backup, manifest);
+    for (size_t i = 0; i < systems->count; i++) {
+        CLEANUP(own_freep)
+        char *name = own_format("%s%s%s", prefix, systems->names[i].name, manifest);
+        if (is_in_some_region(regions, name))
+            return &systems->names[i];
+    }
+    return NULL;
+}
+
+/* The database system whose repository is wished for. */
+static int find_system(const struct policy *policy, struct regions *regions, const char *backup,
+                       uint64_t *ret_system, struct error *err)
 {
     CLEANUP(repo_names_done) struct repo_names systems = {0};
     CLEANUP(own_freep) char *prefix = own_format("%s.%s/", policy->namespace, policy->name);
+    const struct repo_name *found = NULL;
     if (list_regions(regions, prefix, STORE_SHALLOW, strlen(prefix), &systems, err) < 0)
         return -1;
-    if (systems.count > 1)
+    if (systems.count == 1)
+        found = &systems.names[0];
+    else if (systems.count > 1 && backup && !is_latest(backup))
+        found = having(&systems, prefix, regions, backup);
+    if (systems.count > 1 && !found)
         return several_systems(&systems, prefix, err);
     char *end = NULL;
-    if (systems.count == 1)
-        *ret_system = strtoull(systems.names[0].name, &end, 10);
+    if (found)
+        *ret_system = strtoull(found->name, &end, 10);
     if (systems.count == 0 && systems.unlisted != 0)
         return error_set(err, ERROR_TRANSIENT,
                          "no repository below '%s' in the regions that could be listed, but not "
@@ -573,12 +614,14 @@ static int find_system(const struct policy *policy, struct regions *regions, uin
 
 int repo_open_read(struct repo **ret_repo, const struct policy *policy,
                    const struct secrets *secrets, struct regions *regions,
-                   uint64_t system_identifier, struct error *err)
+                   const struct repo_wish *wish, struct error *err)
 {
     CLEANUP(user_keys_done) struct user_keys users = {0};
+    uint64_t system_identifier = wish->system_identifier;
     if (user_keys_load(&users, policy, secrets, err) < 0)
         return -1;
-    if (system_identifier == 0 && find_system(policy, regions, &system_identifier, err) < 0)
+    if (system_identifier == 0 &&
+        find_system(policy, regions, wish->backup, &system_identifier, err) < 0)
         return -1;
     CLEANUP(repo_closep) struct repo *repo = repo_new(policy, regions, system_identifier);
     size_t found;

@@ -38,11 +38,16 @@ struct repo {
 MUST_CHECK int repo_open_write(struct repo **ret_repo, const struct policy *policy,
                                const struct secrets *secrets, struct regions *regions,
                                uint64_t system_identifier, struct error *err);
-/* For everything else: system_identifier 0 takes the only one under this policy; NOT_FOUND: there
- * is none; PERMANENT: there are several (lists them), or as above. */
+/* Which of the repositories under a policy: one for each database system that it has had. */
+struct repo_wish {
+    uint64_t system_identifier; /* 0: the only one, or the one that has the backup */
+    const char *backup;         /* lent; NULL, "Latest": says nothing */
+};
+/* For everything else. NOT_FOUND: there is none; PERMANENT: there are several (lists them), or as
+ * above. */
 MUST_CHECK int repo_open_read(struct repo **ret_repo, const struct policy *policy,
                               const struct secrets *secrets, struct regions *regions,
-                              uint64_t system_identifier, struct error *err);
+                              const struct repo_wish *wish, struct error *err);
 void repo_closep(struct repo **repo);
 
 struct container_identity repo_identity(const struct repo *repo, enum container_kind kind,

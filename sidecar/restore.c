@@ -71,11 +71,12 @@ static int find_backup(struct job *job, struct error *err)
         .excluded = options->excluded,
         .excluded_count = options->excluded_count,
     };
+    const struct repo_wish wish = {options->system_identifier, options->backup};
     progress_set_phase(options->progress, "planning");
     if (regions_open(&job->regions, options->policy, options->secrets, &choice, options->cancel,
                      err) < 0 ||
-        repo_open_read(&job->repo, options->policy, options->secrets, job->regions,
-                       options->system_identifier, err) < 0 ||
+        repo_open_read(&job->repo, options->policy, options->secrets, job->regions, &wish, err) <
+            0 ||
         repo_find_backup(job->repo, options->backup, id, NULL, err) < 0 ||
         repo_load_manifest(job->repo, id, &job->manifest, err) < 0)
         return -1;

@@ -20,11 +20,12 @@ int session_open_repo(struct session *session, const struct cli_options *options
                       const struct cancel *cancel, struct error *err)
 {
     const struct regions_choice choice = {.only = options->region};
+    const struct repo_wish wish = {options->system_identifier, options->backup};
     if (regions_open(&session->regions, session->policy, session->secrets, &choice, cancel, err) <
         0)
         return -1;
     return repo_open_read(&session->repo, session->policy, session->secrets, session->regions,
-                          options->system_identifier, err);
+                          &wish, err);
 }
 
 int session_init(struct session *ret_session, const struct cli_options *options, struct error *err)

@@ -37,12 +37,12 @@ static int find_repository(struct job *job, struct error *err)
 {
     const struct verify_options *options = job->options;
     const struct regions_choice choice = {.only = options->region};
+    const struct repo_wish wish = {options->system_identifier, options->backup};
     CLEANUP(regions_closep) struct regions *regions = NULL;
     CLEANUP(repo_closep) struct repo *repo = NULL;
     if (regions_open(&regions, options->policy, options->secrets, &choice, options->cancel, err) <
             0 ||
-        repo_open_read(&repo, options->policy, options->secrets, regions,
-                       options->system_identifier, err) < 0)
+        repo_open_read(&repo, options->policy, options->secrets, regions, &wish, err) < 0)
         return -1;
     job->system_identifier = repo->document.system_identifier;
     if (!options->backup)
@@ -211,10 +211,10 @@ static int open_region(struct job *job, const char *name, struct regions **ret_r
 {
     const struct verify_options *options = job->options;
     const struct regions_choice choice = {.only = name};
+    const struct repo_wish wish = {.system_identifier = job->system_identifier};
     if (regions_open(ret_regions, options->policy, options->secrets, &choice, options->cancel,
                      err) == 0 &&
-        repo_open_read(ret_repo, options->policy, options->secrets, *ret_regions,
-                       job->system_identifier, err) == 0)
+        repo_open_read(ret_repo, options->policy, options->secrets, *ret_regions, &wish, err) == 0)
         return 0;
     if (err->kind == ERROR_CANCELED)
         return -1;

@@ -150,8 +150,11 @@ int helper_repo_reopen(struct helper_repo *helper, bool write, uint64_t system_i
     if (regions_open(&helper->regions, helper->policy, helper->secrets, NULL, &helper->cancel,
                      err) < 0)
         return -1;
-    return (write ? repo_open_write : repo_open_read)(
-        &helper->repo, helper->policy, helper->secrets, helper->regions, system_identifier, err);
+    const struct repo_wish wish = {.system_identifier = system_identifier};
+    return write ? repo_open_write(&helper->repo, helper->policy, helper->secrets, helper->regions,
+                                   system_identifier, err)
+                 : repo_open_read(&helper->repo, helper->policy, helper->secrets, helper->regions,
+                                  &wish, err);
 }
 
 void helper_repo_open(struct helper_repo *helper, size_t regions, uint64_t system_identifier)

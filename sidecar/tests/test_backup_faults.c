@@ -164,7 +164,8 @@ static size_t count_backups(const char *region, const char *id, bool *ret_found)
     plan_fault("", 0, 0, STORE_FAULT_PERMANENT);
     if (regions_open(&regions, helper.policy, helper.secrets,
                      &(struct regions_choice){.only = region}, &helper.cancel, &err) < 0 ||
-        repo_open_read(&repo, helper.policy, helper.secrets, regions, 0, &err) < 0 ||
+        repo_open_read(&repo, helper.policy, helper.secrets, regions, &(struct repo_wish){0},
+                       &err) < 0 ||
         repo_list(repo, "manifests/", &names, &err) < 0)
         fail_msg("%s", err.text);
     *ret_found = false;

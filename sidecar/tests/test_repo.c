@@ -20,6 +20,7 @@
 #include "sidecar/regions.h"
 #include "sidecar/repo.h"
 #include "sidecar/tests/helper_repo.h"
+#include "sidecar/tests/helper_store.h"
 
 static void put_text(struct helper_repo *helper, const char *name, const char *text)
 {
@@ -417,6 +418,34 @@ static void two_database_systems_under_a_policy_must_be_told_apart(void **state)
     assert_int_equal(helper_repo_reopen(&helper, false, 777, &err), 0);
 }
 
+static void a_backup_tells_its_database_system(void **state)
+{
+    (void)state;
+    static const char id[] = "20261121T160404Z-full-093c";
+    CLEANUP(helper_repo_close) struct helper_repo helper;
+    const struct store_bytes manifest = helper_store_text("any");
+    struct repo_wish wish = {.backup = id};
+    struct error err = {0};
+    helper_repo_open(&helper, 2, 0);
+    assert_int_equal(helper_repo_reopen(&helper, true, 777, &err), 0);
+    CLEANUP(own_freep) char *name = own_format("%smanifests/%s", helper.repo->prefix, id);
+    repo_closep(&helper.repo);
+    assert_int_equal(
+        repo_open_read(&helper.repo, helper.policy, helper.secrets, helper.regions, &wish, &err),
+        -1);
+    assert_non_null(strstr(err.text, "7351234, 777: name a backup"));
+    assert_int_equal(store_put(regions_at(helper.regions, 1)->store, name, &manifest, &err), 0);
+    assert_int_equal(
+        repo_open_read(&helper.repo, helper.policy, helper.secrets, helper.regions, &wish, &err),
+        0);
+    assert_int_equal(helper.repo->document.system_identifier, 777);
+    repo_closep(&helper.repo);
+    wish.backup = "Latest";
+    assert_int_equal(
+        repo_open_read(&helper.repo, helper.policy, helper.secrets, helper.regions, &wish, &err),
+        -1);
+}
+
 static void no_repository_says_where_it_looked(void **state)
 {
     (void)state;
@@ -547,6 +576,7 @@ int main(void)
         cmocka_unit_test(a_newer_format_asks_for_a_newer_program),
         cmocka_unit_test(a_repository_document_with_a_forged_id_is_corrupt),
         cmocka_unit_test(two_database_systems_under_a_policy_must_be_told_apart),
+        cmocka_unit_test(a_backup_tells_its_database_system),
         cmocka_unit_test(no_repository_says_where_it_looked),
         cmocka_unit_test(a_backup_that_is_not_there_is_told_with_those_that_are),
         cmocka_unit_test(a_backup_is_found_with_the_regions_that_have_it),
