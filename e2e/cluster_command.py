@@ -49,7 +49,7 @@ def status(cluster: Cluster) -> int:
         print("The cluster is down.")
         return 1
     for name in cluster.daemons.names():
-        print(f"{name:<20} {'runs' if cluster.daemons.is_running(name) else 'has ended'}")
+        print(f"{name:<22} {'runs' if cluster.daemons.is_running(name) else 'has ended'}")
     return execute(cluster, ["kubectl", "get", "nodes,persistentvolumes"])
 
 

@@ -91,7 +91,8 @@ class Daemons:
             os.kill(pid, number)
 
     def stop(self, name: str, number: int = signal.SIGTERM, grace_s: float = 20) -> None:
-        """Ends it and waits until it is gone; what it started goes on. Does nothing if it is not there."""
+        """Ends one that was started, and waits until it is gone; what it started goes on."""
+        assert name in self.names(), f"no '{name}' was started, only {self.names()}"
         self.send(name, number)
         try:
             host.wait_until(lambda: not self.is_running(name), f"{name} ends", grace_s)
