@@ -21,7 +21,7 @@ function(lifeboat_tests component library)
         target_link_libraries(${component}_${name} PRIVATE ${component}_test_helpers)
         add_test(NAME ${component}/${name} COMMAND ${component}_${name})
         set_tests_properties(${component}/${name} PROPERTIES
-            TIMEOUT 300 SKIP_RETURN_CODE 77 ENVIRONMENT "${tsan_options}")
+            TIMEOUT 600 SKIP_RETURN_CODE 77 ENVIRONMENT "${tsan_options}")
     endforeach()
 endfunction()
 

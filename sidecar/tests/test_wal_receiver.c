@@ -360,13 +360,13 @@ static void a_slow_bucket_does_not_cost_the_connection(void **state)
 {
     struct fixture *f = *state;
     struct error err;
-    set("SET wal_sender_timeout = '1s'");
+    set("SET wal_sender_timeout = '3s'");
     close_gate();
     replace_put(f, put_through_gate);
     begin(f, server);
     emit_wal(server, 80); /* more than all buffers hold */
     assert_int_equal(cancel_poll(&f->helper.cancel, bucket.queue, POLLIN, PATIENCE_MS, &err), 1);
-    helper_postgres_do(server, "SELECT pg_catalog.pg_sleep(2.5)");
+    helper_postgres_do(server, "SELECT pg_catalog.pg_sleep(7)");
     assert_int_equal(bucket.waiting, 1);
     helper_postgres_await(server, "SELECT count(*) FROM pg_catalog.pg_stat_replication", "1");
     eventfd_write(bucket.gate, 1);
