@@ -2,7 +2,6 @@
 """Fixtures of the end-to-end tests. Every process that they start has ended when the test has, however it ended."""
 
 import shutil
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,8 +24,7 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    # A test run that is told to end removes its servers as one that is interrupted does.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    host.end_cleanly_when_told()
 
 
 def pytest_generate_tests(metafunc):

@@ -9,6 +9,7 @@ import functools
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -103,6 +104,29 @@ def running(argv: Sequence, **options) -> Iterator[subprocess.Popen]:
         yield process
     finally:
         end(process)
+
+
+def end_cleanly_when_told() -> None:
+    """From now on SIGTERM ends this program as an interrupt from the keyboard does: by an exception, so that it leaves
+    nothing behind. Once: what cleans up is not interrupted again."""
+    def interrupt(number, frame):
+        signal.signal(signal.SIGTERM, lambda *_: None)  # not SIG_IGN, which programs started from now on would inherit
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+
+
+def delegate(argv: Sequence[str], env: Mapping[str, str]) -> int:
+    """Runs the command that a program was given, with `env` added to the environment, and returns its exit status. When
+    this program is told to end, all that the command started is told first, and waited for."""
+    end_cleanly_when_told()
+    process = subprocess.Popen(argv, env={**os.environ, **env}, process_group=0)
+    try:
+        return process.wait()
+    except KeyboardInterrupt:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait()
+        return 128 + signal.SIGINT
 
 
 def run(argv: Sequence, *, env: Mapping[str, str] = {}, stdin: str | None = None, timeout_s: float = 300,

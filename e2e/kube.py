@@ -6,7 +6,6 @@ is a kubeconfig, with a client certificate, of somebody who may do everything. T
 """
 
 import http.client
-import os
 import ssl
 import subprocess
 import sys
@@ -144,7 +143,7 @@ def main(argv: list[str]) -> int:
         try:
             server.start()
             server.define_resources()
-            return subprocess.run(argv, env={**os.environ, "LIFEBOAT_TEST_KUBECONFIG": server.kubeconfig}).returncode
+            return host.delegate(argv, {"LIFEBOAT_TEST_KUBECONFIG": str(server.kubeconfig)})
         finally:
             server.end()
 

@@ -14,6 +14,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import host
 import kube
@@ -259,7 +260,7 @@ class Cluster:
 
     def restart_api_server(self) -> None:
         """Kills it, as a crash of its machine does. Only from inside."""
-        self.daemons.stop("apiserver", signal.SIGKILL)
+        self.control.stop("apiserver", signal.SIGKILL)
         self._start_api_server()
 
     def cut(self) -> None:
@@ -452,14 +453,40 @@ volumeBindingMode: WaitForFirstConsumer
 
 
 @contextmanager
-def reserved(shared: bool = False) -> Iterator[None]:
-    """Waits until nobody else brings the cluster up or down or tests with it; shared: until nobody needs it alone.
-    A process that dies frees it."""
-    how = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
-    with open(HOME.with_suffix(".reserved"), "w") as lock:
-        try:
-            fcntl.flock(lock, how | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print("waiting for the cluster, which somebody else uses", flush=True)
-            fcntl.flock(lock, how)
+def reserved() -> Iterator[None]:
+    """Waits until nobody else brings the cluster up or down or tests with it. A process that dies frees it."""
+    with _lock() as lock:
+        _take(lock, fcntl.LOCK_EX)
         yield
+
+
+@contextmanager
+def in_use(cluster: Cluster) -> Iterator[None]:
+    """The cluster that is kept, shared with others who use it, or else one that is up while the block runs."""
+    with _lock() as lock:
+        _take(lock, fcntl.LOCK_SH)
+        if not cluster.is_kept():
+            _take(lock, fcntl.LOCK_EX)
+        if cluster.is_kept():  # also by somebody for whom we waited
+            _take(lock, fcntl.LOCK_SH)
+            yield
+            return
+        try:
+            cluster.up()
+            yield
+        finally:
+            cluster.down()
+            assert cluster.remains() == []
+
+
+def _lock() -> IO:
+    return open(HOME.with_suffix(".reserved"), "w")
+
+
+def _take(lock: IO, how: int) -> None:
+    """Takes the lock, or changes how it is held."""
+    try:
+        fcntl.flock(lock, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print("waiting for the cluster, which somebody else uses", flush=True)
+        fcntl.flock(lock, how)

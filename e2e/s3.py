@@ -5,7 +5,6 @@ As a program: `s3.py COMMAND...` runs a command that finds such a server, with a
 LIFEBOAT_TEST_S3_ENDPOINT, _HOST_ENDPOINT (for virtual-host style), _CA (file), _BUCKET, _ACCESS_KEY, _SECRET_KEY.
 """
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -109,8 +108,7 @@ def main(argv: list[str]) -> int:
             server.start().make_bucket("lifeboat")
             found = {"ENDPOINT": server.endpoint, "HOST_ENDPOINT": server.host_endpoint, "CA": str(server.ca),
                      "BUCKET": "lifeboat", "ACCESS_KEY": server.access_key, "SECRET_KEY": server.secret_key}
-            env = {f"LIFEBOAT_TEST_S3_{name}": value for name, value in found.items()}
-            return subprocess.run(argv, env={**os.environ, **env}).returncode
+            return host.delegate(argv, {f"LIFEBOAT_TEST_S3_{name}": value for name, value in found.items()})
         finally:
             server.end()
 

@@ -54,6 +54,14 @@ class Site:
                    {name: region["endpoint"] for name, region in regions.items()})
 
 
+def pytest_report_header() -> str:
+    if kubeconfig := os.environ.get("E2E_KUBECONFIG"):
+        return f"cluster: that of {kubeconfig}"
+    if Cluster().is_kept():
+        return "cluster: the one that is up and stays up; `e2e/cluster down` removes it"
+    return "cluster: one for these tests only"
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
     report = yield
@@ -68,18 +76,10 @@ def site() -> Iterator[Site]:
         return
     subprocess.run([host.E2E / "images", "--tests"], check=True)
     cluster = Cluster()
-    kept = cluster.is_kept()
-    with kube_cluster.reserved(shared=kept):
-        try:
-            if not kept:
-                cluster.up()
-            cluster.load_images()
-            with cluster.inside():
-                yield Site.of_cluster(cluster)
-        finally:
-            if not kept:
-                cluster.down()
-                assert cluster.remains() == []
+    with kube_cluster.in_use(cluster):
+        cluster.load_images()
+        with cluster.inside():
+            yield Site.of_cluster(cluster)
 
 
 @pytest.fixture(scope="package")
