@@ -10,13 +10,14 @@
 #include "common/http.h"
 #include "common/own.h"
 #include "operator/kube_config.h"
+#include "operator/kube_json.h"
 #include "operator/kube_status.h"
 #include "operator/kube_stream.h"
 
 enum {
     TIMEOUT_MS = 30000,
-    OBJECT_MAX = 4 << 20,   /* etcd's own limit is 1.5 MiB */
-    PAGE_MAX = 64 << 20,    /* 500 of the largest pods that there are */
+    OBJECT_MAX = KUBE_STREAM_LINE_MAX,
+    PAGE_MAX = 16 << 20,
     WATCH_GRACE_MS = 30000, /* for the server to end a watch itself */
     WISH_SECONDS_MAX = 300,
 };
@@ -124,12 +125,9 @@ static int perform(struct kube *kube, const struct call *call, struct http_respo
 static int parse_object(const struct http_response *response, json_t **ret_object,
                         struct error *err)
 {
-    json_error_t problem;
-    const char *data = response->body.data ? (const char *)response->body.data : "";
-    json_t *object = json_loadb(data, response->body.size, 0, &problem);
-    if (!object)
-        return error_set(err, ERROR_CORRUPT, "the answer is not JSON: %s", problem.text);
-    *ret_object = object;
+    char nothing[] = "", *text = response->body.data ? (char *)response->body.data : nothing;
+    if (kube_json_parse(text, response->body.size, ret_object, err) < 0)
+        return error_wrap(err, "the answer");
     return 0;
 }
 
@@ -304,8 +302,11 @@ int kube_list(struct kube *kube, const struct kube_list *list, json_t **ret_page
                               .path = path,
                               .response_max = PAGE_MAX};
     int result = perform(kube, &call, &response, err);
-    *ret_outcome = response.status == KUBE_STATUS_GONE ? KUBE_LIST_EXPIRED : KUBE_LIST_DONE;
-    if (*ret_outcome == KUBE_LIST_EXPIRED)
+    bool too_large = result < 0 && response.status == 200 && err->kind == ERROR_PERMANENT;
+    *ret_outcome = response.status == KUBE_STATUS_GONE ? KUBE_LIST_EXPIRED
+                   : too_large                         ? KUBE_LIST_TOO_LARGE
+                                                       : KUBE_LIST_DONE;
+    if (*ret_outcome != KUBE_LIST_DONE)
         return 0;
     if (result < 0 || parse_object(&response, &page, err) < 0 || check_page(page, err) < 0)
         return wrap(&call, err);

@@ -53,7 +53,11 @@ MUST_CHECK int kube_delete(struct kube *kube, const struct kube_ref *ref, const 
 
 /* A page (kind …List; the caller's) whose items have apiVersion and kind, which the server leaves
  * out. */
-enum kube_list_outcome { KUBE_LIST_DONE, KUBE_LIST_EXPIRED /* 410: list again from the start */ };
+enum kube_list_outcome {
+    KUBE_LIST_DONE,
+    KUBE_LIST_EXPIRED,   /* 410: list again from the start */
+    KUBE_LIST_TOO_LARGE, /* above 16 MiB: ask for fewer objects a page */
+};
 MUST_CHECK int kube_list(struct kube *kube, const struct kube_list *list, json_t **ret_page,
                          enum kube_list_outcome *ret_outcome, struct error *err);
 
@@ -62,6 +66,6 @@ typedef int (*kube_on_event)(void *arg, const char *type, json_t *object, struct
 
 enum kube_watch_outcome { KUBE_WATCH_ENDED, KUBE_WATCH_EXPIRED /* 410: list again */ };
 /* Blocks until the watch ends: the server ends it after its timeout_seconds. on_event is called by
- * this thread. CORRUPT: what came is no event, or an object above 4 MiB. */
+ * this thread. CORRUPT: what came is no event, or an object above 16 MiB. */
 MUST_CHECK int kube_watch(struct kube *kube, const struct kube_watch *watch, kube_on_event on_event,
                           void *arg, enum kube_watch_outcome *ret_outcome, struct error *err);

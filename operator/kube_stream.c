@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "operator/kube_json.h"
 #include "operator/kube_status.h"
 
 static bool is_change(const char *type)
@@ -31,15 +32,12 @@ static int take_event(struct kube_stream *stream, const json_t *event, struct er
 
 static int take_line(struct kube_stream *stream, struct error *err)
 {
-    json_error_t problem;
+    json_auto_t *event = NULL;
     if (stream->line.size == 0)
         return 0;
-    json_auto_t *event =
-        json_loadb((const char *)stream->line.data, stream->line.size, 0, &problem);
+    int result = kube_json_parse((char *)stream->line.data, stream->line.size, &event, err);
     buf_clear(&stream->line);
-    if (!event)
-        return error_set(err, ERROR_CORRUPT, "an event that is not JSON: %s", problem.text);
-    return take_event(stream, event, err);
+    return result < 0 ? error_wrap(err, "an event") : take_event(stream, event, err);
 }
 
 void kube_stream_init(struct kube_stream *stream, kube_on_event on_event, void *arg)

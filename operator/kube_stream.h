@@ -12,7 +12,8 @@
 #include "common/error.h"
 #include "operator/kube.h"
 
-enum { KUBE_STREAM_LINE_MAX = 4 << 20 };
+/* etcd takes 1.5 MiB, of which each byte may be six in JSON. */
+enum { KUBE_STREAM_LINE_MAX = 16 << 20 };
 
 struct kube_stream {
     struct buf line; /* what came since the last newline */

@@ -79,6 +79,25 @@ static int take_event(void *arg, const char *type, json_t *object, struct error 
     return 0;
 }
 
+/* The next page, with fewer objects than wished where these are large. */
+static int list_page(const struct course *course, struct kube_list *list, json_t **ret_page,
+                     struct error *err)
+{
+    enum kube_list_outcome outcome;
+    for (;; list->limit /= 2) {
+        if (kube_list(course->watch->kube, list, ret_page, &outcome, err) < 0)
+            return -1;
+        if (outcome == KUBE_LIST_DONE)
+            return 0;
+        if (outcome == KUBE_LIST_EXPIRED)
+            return error_set(err, ERROR_TRANSIENT, "list %s: it expired between two pages",
+                             course->collection.resource->plural);
+        if (list->limit <= 1)
+            return error_set(err, ERROR_CORRUPT, "list %s: one of them is too large",
+                             course->collection.resource->plural);
+    }
+}
+
 /* All pages into ret_objects; the list is of the moment of its first page, as is its version. */
 static int list_pages(struct course *course, json_t *ret_objects, struct error *err)
 {
@@ -88,14 +107,8 @@ static int list_pages(struct course *course, json_t *ret_objects, struct error *
                              .limit = PAGE_OBJECTS};
     do {
         json_auto_t *page = NULL;
-        enum kube_list_outcome outcome;
         list.continue_token = token;
-        if (kube_list(course->watch->kube, &list, &page, &outcome, err) < 0)
-            return -1;
-        if (outcome == KUBE_LIST_EXPIRED)
-            return error_set(err, ERROR_TRANSIENT, "list %s: it expired between two pages",
-                             course->collection.resource->plural);
-        if (note_version(course, page, err) < 0)
+        if (list_page(course, &list, &page, err) < 0 || note_version(course, page, err) < 0)
             return -1;
         json_array_extend(ret_objects, json_object_get(page, "items"));
         own_freep(&token);

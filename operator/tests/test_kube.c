@@ -16,6 +16,7 @@
 #include "common/own.h"
 #include "operator/kube.h"
 #include "operator/kube_config.h"
+#include "operator/kube_stream.h"
 #include "operator/tests/helper_kube.h"
 
 static const struct kube_ref pod = {&kube_pods, "shop", "db-0", NULL},
@@ -316,7 +317,7 @@ static void each_way_that_a_watch_fails_is_told(void **state)
         {{.chunks = {"{\"type\":\"ERROR\",\"object\":{\"code\":500,\"message\":\"etcd\"}}\n"}},
          ERROR_TRANSIENT,
          "watch pods of 'shop': request to '127.0.0.1:"},
-        {{.chunks = {"no json\n"}}, ERROR_CORRUPT, "an event that is not JSON"},
+        {{.chunks = {"no json\n"}}, ERROR_CORRUPT, "an event: not JSON"},
         {{.chunks = {"{\"type\":\"ADDED\"}\n"}}, ERROR_CORRUPT, "an event without type or object"},
         {{.chunks = {"{\"type\":\"NEW\",\"object\":{}}\n"}},
          ERROR_CORRUPT,
@@ -346,7 +347,7 @@ static void each_way_that_a_watch_fails_is_told(void **state)
 static void an_event_has_a_largest_size(void **state)
 {
     struct fixture *f = *state;
-    enum { SIZE = (4 << 20) + 1 };
+    enum { SIZE = KUBE_STREAM_LINE_MAX + 1 };
     CLEANUP(own_freep) char *large = own_alloc(SIZE + 1);
     memset(large, ' ', SIZE);
     const struct script_step step = {.wants = "GET ", .chunks = {large}, .end = SCRIPT_HOLD};
@@ -355,7 +356,7 @@ static void an_event_has_a_largest_size(void **state)
     begin(f, &step, 1, "");
     assert_int_equal(watch_pods(f, &outcome, &err), -1);
     assert_int_equal(err.kind, ERROR_CORRUPT);
-    assert_non_null(strstr(err.text, "an event larger than 4194304 bytes"));
+    assert_non_null(strstr(err.text, "an event larger than 16777216 bytes"));
 }
 
 static int cancel_at_event(void *arg, const char *type, json_t *object, struct error *err)

@@ -279,6 +279,46 @@ static void a_status_is_written_through_its_subresource_only(void **state)
     must(kube_delete(kube, &ref, NULL, &err), &err);
 }
 
+/* What its users may write, of which jansson reads none: NUL, 1e20 and 3000 levels. */
+static json_t *strange_job(void)
+{
+    json_t *deep = json_true();
+    for (int i = 0; i < 3000; i++)
+        deep = json_pack("{s:o}", "d", deep);
+    return json_pack(
+        "{s:s, s:s, s:{s:s, s:{s:s%}}, s:{s:{s:{s:s}}, s:{s:{s:s}}, s:{s:{s:f, s:o}}}}",
+        "apiVersion", "lifeboat.dev/v1alpha1", "kind", "RestoreJob", "metadata", "name", "strange",
+        "annotations", "note", "a\0b", (size_t)3, "spec", "source", "policyRef", "name", "main",
+        "destination", "newVolumeClaim", "size", "1Gi", "pod", "affinity", "large", 1e20, "deep",
+        deep);
+}
+
+static void what_a_user_may_write_hides_nobody_elses(void **state)
+{
+    (void)state;
+    struct error err;
+    enum kube_list_outcome outcome;
+    const struct kube_ref jobs = {&kube_restore_jobs, namespace, NULL, NULL},
+                          ref = {&kube_restore_jobs, namespace, "strange", NULL};
+    const struct kube_list list = {.collection = jobs, .limit = 500};
+    json_auto_t *job = strange_job(), *page = NULL, *made = NULL;
+    if (kube_create(kube, &jobs, job, &made, &err) < 0) {
+        assert_failed(-1, &err, ERROR_NOT_FOUND, "404");
+        skip();
+    }
+    must(kube_list(kube, &list, &page, &outcome, &err), &err);
+    assert_int_equal(outcome, KUBE_LIST_DONE);
+    const json_t *listed = json_array_get(json_object_get(page, "items"), 0);
+    const json_t *notes = json_object_get(json_object_get(listed, "metadata"), "annotations");
+    const json_t *affinity =
+        json_object_get(json_object_get(json_object_get(listed, "spec"), "pod"), "affinity");
+    assert_string_equal(json_string_value(json_object_get(notes, "note")), "a\xef\xbf\xbd"
+                                                                           "b");
+    assert_true(json_real_value(json_object_get(affinity, "large")) == 1e20);
+    assert_true(json_is_object(json_object_get(affinity, "deep")));
+    must(kube_delete(kube, &ref, NULL, &err), &err);
+}
+
 /* A client that differs from ours in the members of its user in the kubeconfig. */
 struct other {
     struct kube_config *config;
@@ -598,6 +638,7 @@ int main(void)
         cmocka_unit_test(a_continue_token_that_is_none_is_refused),
         cmocka_unit_test(what_the_schema_refuses_is_explained),
         cmocka_unit_test(a_status_is_written_through_its_subresource_only),
+        cmocka_unit_test(what_a_user_may_write_hides_nobody_elses),
         cmocka_unit_test(a_token_without_rights_is_forbidden),
         cmocka_unit_test(a_token_that_nobody_knows_is_refused_for_now),
         cmocka_unit_test(a_watch_tells_each_change_and_a_bookmark),

@@ -164,6 +164,25 @@ static void pages_are_listed_then_changes_followed(void **state)
     end(f);
 }
 
+static void a_page_that_is_too_large_is_asked_for_in_parts(void **state)
+{
+    struct fixture *f = *state;
+    const size_t size = 17 << 20;
+    CLEANUP(own_freep) char *large = own_alloc(size + 1);
+    memset(large, ' ', size);
+    const struct script_step steps[] = {
+        {.wants = LIST, .body = large},
+        {.wants = "GET /api/v1/pods?limit=250", .body = PAGE("100", "t1", OBJECT("a", "1"))},
+        {.wants = "GET /api/v1/pods?limit=250&continue=t1", .body = large},
+        {.wants = "GET /api/v1/pods?limit=125&continue=t1",
+         .body = PAGE("100", "", OBJECT("b", "2"))},
+        {.wants = WATCH, .end = SCRIPT_HOLD}};
+    BEGIN(f, steps);
+    assert_told(f, "+a@1");
+    assert_told(f, "+b@2");
+    end(f);
+}
+
 static void a_bookmark_says_where_to_go_on(void **state)
 {
     struct fixture *f = *state;
@@ -308,6 +327,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(pages_are_listed_then_changes_followed, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_page_that_is_too_large_is_asked_for_in_parts, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(a_bookmark_says_where_to_go_on, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_dropped_connection_is_resumed_after_the_last_event,
                                         set_up, tear_down),
