@@ -12,6 +12,9 @@
 #include "operator/reconcile.h"
 #include "operator/schedule.h"
 
+/* The default of deadlineSeconds, for a run that began before the policy became what it is. */
+enum { UNREADABLE_DEADLINE_SECONDS = 24 * 60 * 60 };
+
 static void gather_policy(struct backup_scene *scene, const struct reconcile *reconcile)
 {
     struct error err;
@@ -21,6 +24,7 @@ static void gather_policy(struct backup_scene *scene, const struct reconcile *re
     if (!scene->policy_object)
         return;
     facts->policy_found = true;
+    facts->deadline_seconds = UNREADABLE_DEADLINE_SECONDS;
     if (policy_spec_read(&scene->policy, scene->policy_object, &err) < 0) {
         snprintf(scene->problem, sizeof(scene->problem), "%s", err.text);
         facts->policy_problem = scene->problem;

@@ -9,6 +9,7 @@
 enum {
     LOOK_MS = 10000, /* at what is watched as well */
     SOON_MS = 2000,  /* at what nobody tells us of: a claim */
+    REFUSED_MS = 30000,
     ERROR_SHOWN_BYTES = 300,
 };
 
@@ -109,6 +110,20 @@ void restore_plan_invalid(const struct restore_facts *facts, struct restore_plan
     fail(facts, plan, "Invalid", "%s", error);
 }
 
+/* As long as the claim is not set free, it goes when the RestoreJob does: that is no success. */
+void restore_plan_refused(const struct restore_facts *facts, struct restore_plan *plan,
+                          const char *error)
+{
+    bool restored = plan->step == RESTORE_STEP_KEEP_CLAIM;
+    plan->restored = NULL;
+    plan->attempt_ends = false;
+    if (is_over(facts))
+        return time_out(facts, plan, error);
+    go_on(plan, "Waiting", "%s%s",
+          restored ? "the data is restored, but the claim is not free: " : "", error);
+    plan->again_ms = REFUSED_MS;
+}
+
 static void plan_done(const struct restore_facts *facts, struct restore_plan *plan)
 {
     const struct message_done *done = facts->standing.done;
@@ -133,6 +148,12 @@ static void plan_done(const struct restore_facts *facts, struct restore_plan *pl
     }
 }
 
+/* What takes a moment in any start is nothing to worry about yet. */
+static const char *not_started(const struct restore_facts *facts)
+{
+    return facts->now_ms - current(facts)->started_ms < RUN_SILENCE_MS ? "Starting" : "Waiting";
+}
+
 /* A sidecar that is connected, and idle. */
 static void plan_idle(const struct restore_facts *facts, struct restore_plan *plan)
 {
@@ -144,10 +165,10 @@ static void plan_idle(const struct restore_facts *facts, struct restore_plan *pl
         return try_again(facts, plan, "SidecarLost",
                          "the sidecar was restarted and lost the restore");
     if (facts->config_error)
-        return go_on(plan, "Starting", "the sidecar of pod '%s' refuses the policy: %s", pod,
-                     facts->config_error);
+        return go_on(plan, not_started(facts), "the sidecar of pod '%s' refuses the policy: %s",
+                     pod, facts->config_error);
     if (facts->config_generation < facts->generation)
-        return go_on(plan, "Starting",
+        return go_on(plan, not_started(facts),
                      "the sidecar of pod '%s' has generation %" PRId64
                      " of the policy, not %" PRId64 " yet",
                      pod, facts->config_generation, facts->generation);
@@ -165,13 +186,18 @@ static void plan_silent(const struct restore_facts *facts, struct restore_plan *
     if (facts->restore->began)
         return go_on(plan, "Running", "pod '%s' restores; its sidecar reconnects", attempt->id);
     const char *note = facts->pod.note ? facts->pod.note : facts->claim.note;
-    go_on(plan, "Starting", "pod '%s': %s", attempt->id,
+    if (facts->pod.replaceable)
+        return try_again(facts, plan, "PodFailed", note);
+    go_on(plan, not_started(facts), "pod '%s': %s", attempt->id,
           note ? note : "its sidecar is not connected yet");
 }
 
 static void plan_pod(const struct restore_facts *facts, struct restore_plan *plan)
 {
     const struct run_attempt *attempt = current(facts);
+    if (facts->pod.owner == RESTORE_FOREIGN && facts->pod.leftover)
+        return go_on(plan, "Starting", "pod '%s' of a RestoreJob before has to be gone first",
+                     attempt->id);
     if (facts->pod.owner == RESTORE_FOREIGN)
         return fail(facts, plan, "Invalid",
                     "there is a pod '%s' that is not of this RestoreJob: remove it, or give the "
@@ -241,7 +267,7 @@ static bool refuse(const struct restore_facts *facts, struct restore_plan *plan)
         fail(facts, plan, "Invalid", "%s", facts->pod_problem);
     } else if (facts->forbidden) {
         restore_plan_forbidden(facts, plan);
-    } else if (facts->claim.owner == RESTORE_FOREIGN) {
+    } else if (facts->claim.owner == RESTORE_FOREIGN && !facts->claim.leftover) {
         fail(facts, plan, "ClaimExists",
              "spec.destination.newVolumeClaim.name: there is a claim '%s' already, and nothing is "
              "overwritten: give another name",
@@ -258,6 +284,12 @@ static bool clean_up(const struct restore_facts *facts, struct restore_plan *pla
     if (facts->old_pod) {
         go_on(plan, "Pending", "pod '%s' has to be gone first", facts->old_pod);
         plan->step = facts->old_pod_deleted ? RESTORE_STEP_REST : RESTORE_STEP_DELETE_POD;
+        return true;
+    }
+    if (facts->claim.owner == RESTORE_FOREIGN) {
+        go_on(plan, "Pending", "claim '%s' of a RestoreJob before has to be gone first",
+              facts->restore->claim.name);
+        plan->again_ms = SOON_MS;
         return true;
     }
     if (facts->claim.owner == RESTORE_NONE ||

@@ -31,12 +31,15 @@ struct restore_facts {
         enum restore_owner owner;
         const char *attempt, *uid;
         bool deleted;     /* is being deleted */
+        bool leftover;    /* of a RestoreJob of this name that is gone: Kubernetes removes it */
         const char *note; /* why it is not bound; NULL */
     } claim;
     struct { /* of the attempt under way */
         enum restore_owner owner;
         const char *uid;
         bool deleted, ended;
+        bool leftover;    /* as that of a claim */
+        bool replaceable; /* its image cannot be pulled, and would be another one by now */
         const char *note; /* what scheduler and kubelet say of it, or how it ended; may be NULL */
     } pod;
     bool fresh; /* its sidecar has said how it is, as follows */
@@ -70,9 +73,12 @@ struct restore_plan {
     int64_t again_ms; /* look again after so long; 0: when something changes */
 };
 
-/* What the API server refuses us, as a verdict: RestoreNotPermitted, Invalid. */
+/* What becomes of a plan whose step the API server refuses: RestoreNotPermitted, Invalid; or
+ * Waiting, where it may be had later (a quota). */
 void restore_plan_forbidden(const struct restore_facts *facts, struct restore_plan *plan);
 void restore_plan_invalid(const struct restore_facts *facts, struct restore_plan *plan,
+                          const char *error);
+void restore_plan_refused(const struct restore_facts *facts, struct restore_plan *plan,
                           const char *error);
 
 void restore_plan(const struct restore_facts *facts, struct restore_plan *ret_plan);

@@ -66,10 +66,32 @@ static void tell_end(const struct reconcile *reconcile, const struct backup_scen
         .bytes = (uint64_t)json_integer_value(bytes),
         .bytes_stored = (uint64_t)json_integer_value(stored),
     };
+    struct error err;
     runs_count_end(reconcile->runs, &end);
-    log_info("Ended backup", S("namespace", run->namespace), S("name", run->name),
-             S("policy", scene->backup.policy), S("reason", end.reason),
-             S("detail", plan->verdict.message));
+    if (end.ok) {
+        log_info("Ended backup", S("namespace", run->namespace), S("name", run->name),
+                 S("policy", end.policy), S("reason", end.reason),
+                 S("detail", plan->verdict.message));
+        return;
+    }
+    error_set(&err, ERROR_PERMANENT, "%s", plan->verdict.message);
+    log_error(&err, "Failed backup", S("namespace", run->namespace), S("name", run->name),
+              S("policy", end.policy), S("reason", end.reason));
+}
+
+static void tell_attempt(const struct reconcile *reconcile, const struct backup_scene *scene,
+                         const struct backup_plan *plan)
+{
+    const struct run *run = &scene->backup.run;
+    const struct run_attempt *attempt = run_current(run);
+    if (!plan->attempt_ends || !plan->attempt_reason)
+        return;
+    runs_count_failed_attempt(reconcile->runs, RUNS_BACKUP, run->namespace, scene->backup.policy);
+    if (plan->verdict.outcome == RUN_OPEN)
+        log_warn("Failed an attempt of a backup", S("namespace", run->namespace),
+                 S("name", run->name), S("policy", scene->backup.policy), S("pod", attempt->pod),
+                 S("backup", attempt->id), S("reason", plan->attempt_reason),
+                 S("detail", plan->attempt_error));
 }
 
 /* What is sent may not arrive; the state that comes back, or does not, tells. */
@@ -152,6 +174,7 @@ static int apply(const struct reconcile *reconcile, const struct backup_scene *s
     json_auto_t *status = status_new(scene, plan);
     if (apply_status(reconcile, scene, status, err) < 0)
         return -1;
+    tell_attempt(reconcile, scene, plan);
     if (plan->verdict.outcome != RUN_OPEN)
         tell_end(reconcile, scene, plan);
     return 0;

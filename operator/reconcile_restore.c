@@ -20,8 +20,6 @@
 #include "operator/run_status.h"
 #include "operator/runs.h"
 
-enum { REFUSED_MS = 30000 /* by a quota, say: try again */ };
-
 static const struct restore_object *job_of(const struct restore_scene *scene)
 {
     return &scene->restore;
@@ -222,24 +220,45 @@ static void tell_end(const struct reconcile *reconcile, const struct restore_sce
         .seconds = begun_ms < 0 ? -1 : (double)(scene->facts.now_ms - begun_ms) / 1000,
         .bytes = (uint64_t)json_integer_value(json_object_get(plan->restored, "bytes")),
     };
+    struct error err;
     runs_count_end(reconcile->runs, &end);
-    log_info("Ended restore", S("namespace", run->namespace), S("name", run->name),
-             S("reason", end.reason), S("detail", plan->verdict.message));
+    if (end.ok) {
+        log_info("Ended restore", S("namespace", run->namespace), S("name", run->name),
+                 S("policy", end.policy), S("reason", end.reason),
+                 S("detail", plan->verdict.message));
+        return;
+    }
+    error_set(&err, ERROR_PERMANENT, "%s", plan->verdict.message);
+    log_error(&err, "Failed restore", S("namespace", run->namespace), S("name", run->name),
+              S("policy", end.policy), S("reason", end.reason));
+}
+
+static void tell_attempt(const struct reconcile *reconcile, const struct restore_scene *scene,
+                         const struct restore_plan *plan)
+{
+    const struct run *run = &job_of(scene)->run;
+    const char *policy = job_of(scene)->policy ? job_of(scene)->policy : "";
+    if (!plan->attempt_ends || !plan->attempt_reason)
+        return;
+    runs_count_failed_attempt(reconcile->runs, RUNS_RESTORE, run->namespace, policy);
+    if (plan->verdict.outcome == RUN_OPEN)
+        log_warn("Failed an attempt of a restore", S("namespace", run->namespace),
+                 S("name", run->name), S("policy", policy), S("pod", run_current(run)->id),
+                 S("reason", plan->attempt_reason), S("detail", plan->attempt_error));
 }
 
 /* Turns what the API server will not have into an end or a wait; -1: neither, look again. */
 static int explain(const struct restore_scene *scene, struct restore_plan *plan, struct error *err)
 {
-    if (kube_status_forbids(err)) {
-        restore_plan_forbidden(&scene->facts, plan);
-    } else if (err->kind == ERROR_PERMANENT && strstr(err->text, "403 ")) {
-        snprintf(plan->verdict.message, sizeof(plan->verdict.message), "%s", err->text);
-        plan->again_ms = REFUSED_MS;
-    } else if (err->kind == ERROR_PERMANENT) {
-        restore_plan_invalid(&scene->facts, plan, err->text);
-    } else {
+    bool restored = plan->step == RESTORE_STEP_KEEP_CLAIM;
+    if (err->kind != ERROR_PERMANENT)
         return -1;
-    }
+    if (restored || (strstr(err->text, "403 ") && !kube_status_forbids(err)))
+        restore_plan_refused(&scene->facts, plan, err->text);
+    else if (kube_status_forbids(err))
+        restore_plan_forbidden(&scene->facts, plan);
+    else
+        restore_plan_invalid(&scene->facts, plan, err->text);
     log_warn("Was refused a step of a restore", S("namespace", job_of(scene)->run.namespace),
              S("name", job_of(scene)->run.name), S("error", err->text));
     return 0;
@@ -261,6 +280,7 @@ static int apply(const struct reconcile *reconcile, const struct restore_scene *
     put_plan(scene, plan, status);
     if (run_apply(reconcile, &target, run, status, err) < 0)
         return err->kind == ERROR_NOT_FOUND ? 0 : -1;
+    tell_attempt(reconcile, scene, plan);
     if (plan->verdict.outcome != RUN_OPEN)
         tell_end(reconcile, scene, plan);
     return 0;

@@ -131,6 +131,21 @@ static bool is_ours(const struct restore_scene *scene, const json_t *pod)
     return false;
 }
 
+/* Its RestoreJob had our name and is gone, so Kubernetes removes it. */
+static bool is_leftover(const struct restore_scene *scene, const json_t *object)
+{
+    const struct run *run = &scene->restore.run;
+    size_t index;
+    json_t *owner;
+    json_array_foreach(at(object, "metadata", "ownerReferences"), index, owner)
+    {
+        if (is_same(text(owner, "kind"), kube_restore_jobs.kind) &&
+            is_same(text(owner, "name"), run->name) && !is_same(text(owner, "uid"), run->uid))
+            return true;
+    }
+    return false;
+}
+
 /* "0/3 nodes are available: …"; NULL: it is scheduled. */
 static const char *unscheduled(const json_t *pod)
 {
@@ -143,6 +158,26 @@ static const char *unscheduled(const json_t *pod)
             return text(condition, "message");
     }
     return NULL;
+}
+
+/* Whether the kubelet cannot get the image: ErrImagePull, ImagePullBackOff, InvalidImageName, … */
+static bool lacks_image(const struct member *member)
+{
+    size_t size = strcspn(member->sidecar_note, ":");
+    const char *image = strstr(member->sidecar_note, "Image");
+    return image && image < member->sidecar_note + size;
+}
+
+static void note_image(struct restore_scene *scene, const json_t *pod, const struct member *member)
+{
+    const json_t *container = json_array_get(at(pod, "spec", "containers"), 0);
+    const char *image = text(container, "image");
+    snprintf(scene->pod_note, RESTORE_SCENE_NOTE_BYTES,
+             "image '%.120s' cannot be pulled: correct spec.sidecar.image of the policy, or the "
+             "registry: %s",
+             image ? image : "", member->sidecar_note);
+    scene->facts.pod.replaceable =
+        !scene->facts.pod_problem && scene->pod.image && !is_same(image, scene->pod.image);
 }
 
 /* "Evicted: The node was low on resource"; "OOMKilled" */
@@ -159,6 +194,8 @@ static void note_pod(struct restore_scene *scene, const json_t *pod)
     else if (reason)
         snprintf(note, RESTORE_SCENE_NOTE_BYTES, "%s%s%s", reason, message ? ": " : "",
                  message ? message : "");
+    else if (member_read(&member, pod, &err) == 0 && lacks_image(&member))
+        note_image(scene, pod, &member);
     else if (member_read(&member, pod, &err) == 0)
         snprintf(note, RESTORE_SCENE_NOTE_BYTES, "%s", member.sidecar_note);
     scene->facts.pod.note = note[0] ? note : NULL;
@@ -172,6 +209,7 @@ static void read_pod(struct restore_scene *scene, const json_t *pod)
     facts->pod.owner = is_ours(scene, pod) ? RESTORE_OURS : RESTORE_FOREIGN;
     facts->pod.uid = text(metadata, "uid");
     facts->pod.deleted = json_object_get(metadata, "deletionTimestamp");
+    facts->pod.leftover = is_leftover(scene, pod);
     facts->pod.ended = is_same(phase, "Succeeded") || is_same(phase, "Failed");
     note_pod(scene, pod);
     if (facts->pod.ended && !facts->pod.note)
@@ -235,6 +273,7 @@ static void read_claim(struct restore_scene *scene, const json_t *claim)
     facts->claim.uid = text(metadata, "uid");
     facts->claim.attempt = text(annotations, RESTORE_POD_ATTEMPT);
     facts->claim.deleted = json_object_get(metadata, "deletionTimestamp");
+    facts->claim.leftover = is_leftover(scene, claim);
     if (!is_same(text(json_object_get(claim, "status"), "phase"), "Bound"))
         facts->claim.note = "its claim is not bound to a volume yet";
 }

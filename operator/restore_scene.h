@@ -12,7 +12,7 @@
 
 struct reconcile;
 
-enum { RESTORE_SCENE_NOTE_BYTES = 300 };
+enum { RESTORE_SCENE_NOTE_BYTES = 480 };
 
 struct restore_scene {
     json_t *object, *policy_object, *members, *pods, *pod_object, *claim_object; /* references */

@@ -11,7 +11,7 @@
 enum { KEY_BYTES = 64 + 64 + 2 };
 
 struct families {
-    struct metric_family *total, *duration, *bytes, *stored;
+    struct metric_family *total, *duration, *bytes, *stored, *failed;
 };
 
 struct runs {
@@ -76,6 +76,7 @@ void runs_forget(struct runs *runs, const char *namespace, const char *policy)
         metric_forget(both[i]->total, values, 2);
         metric_forget(both[i]->duration, values, 2);
         metric_forget(both[i]->bytes, values, 2);
+        metric_forget(both[i]->failed, values, 2);
         if (both[i]->stored)
             metric_forget(both[i]->stored, values, 2);
     }
@@ -108,6 +109,13 @@ void runs_count_end(struct runs *runs, const struct runs_end *end)
         count_success(families, end);
 }
 
+void runs_count_failed_attempt(struct runs *runs, enum runs_kind kind, const char *namespace,
+                               const char *policy)
+{
+    const struct families *families = kind == RUNS_BACKUP ? &runs->backups : &runs->restores;
+    metric_add(families->failed, (const char *const[]){namespace, policy}, 1);
+}
+
 static void declare(struct runs *runs, struct metrics *metrics)
 {
     runs->running = metrics_declare(metrics, METRIC_GAUGE, "lifeboat_backups_running",
@@ -122,6 +130,9 @@ static void declare(struct runs *runs, struct metrics *metrics)
                                  "Bytes that backups read from databases.", policy_labels, NULL),
         .stored = metrics_declare(metrics, METRIC_COUNTER, "lifeboat_backup_stored_bytes_total",
                                   "Bytes that backups put into each region.", policy_labels, NULL),
+        .failed = metrics_declare(metrics, METRIC_COUNTER, "lifeboat_backup_failed_attempts_total",
+                                  "Attempts of backups that failed, whether another one followed.",
+                                  policy_labels, NULL),
     };
     runs->restores = (struct families){
         .total = metrics_declare(metrics, METRIC_COUNTER, "lifeboat_restores_total",
@@ -131,6 +142,9 @@ static void declare(struct runs *runs, struct metrics *metrics)
                             "How long restores took, with all attempts.", restore_labels, seconds),
         .bytes = metrics_declare(metrics, METRIC_COUNTER, "lifeboat_restore_written_bytes_total",
                                  "Bytes that restores wrote.", policy_labels, NULL),
+        .failed = metrics_declare(metrics, METRIC_COUNTER, "lifeboat_restore_failed_attempts_total",
+                                  "Attempts of restores that failed, whether another one followed.",
+                                  policy_labels, NULL),
     };
 }
 

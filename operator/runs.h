@@ -35,5 +35,9 @@ struct runs_end {
 /* lifeboat_backups_total{…,type,result}, lifeboat_backup_duration_seconds,
  * lifeboat_backup_read_bytes_total and …_stored_bytes_total; the same of restores. */
 void runs_count_end(struct runs *runs, const struct runs_end *end);
+/* lifeboat_backup_failed_attempts_total{namespace,policy}; the same of restores. */
+enum runs_kind { RUNS_BACKUP, RUNS_RESTORE };
+void runs_count_failed_attempt(struct runs *runs, enum runs_kind kind, const char *namespace,
+                               const char *policy);
 /* The policy is gone, and all of that with it. */
 void runs_forget(struct runs *runs, const char *namespace, const char *policy);

@@ -7,13 +7,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
+#include "common/buf.h"
 #include "common/cancel.h"
 #include "common/clock.h"
 #include "common/crew.h"
+#include "common/log.h"
 #include "common/message.h"
 #include "common/metrics.h"
 #include "common/own.h"
@@ -25,12 +28,15 @@
 #include "operator/recorder.h"
 #include "operator/runs.h"
 
+enum { METRICS_MAX = 1 << 20, LOGGED_MAX = 1 << 20 };
+
 struct api {
     char namespace[64];
     struct cancel cancel; /* of the client: never */
     struct cancel end;    /* of the recorder */
     struct crew *crew;
     unsigned flushes;
+    int log_fd;
     struct kube_config *config;
     struct kube *kube;
     struct reconcile reconcile;
@@ -173,6 +179,70 @@ json_t *api_events(struct api *api)
     return NULL;
 }
 
+void api_expect_event(const json_t *events, const char *kind, const char *name, const char *type,
+                      const char *reason)
+{
+    size_t index;
+    json_t *event;
+    json_array_foreach(events, index, event)
+    {
+        if (strcmp(api_text(event, "regarding/name"), name) != 0 ||
+            strcmp(api_text(event, "reason"), reason) != 0 ||
+            strcmp(api_text(event, "type"), type) != 0)
+            continue;
+        assert_string_equal(api_text(event, "regarding/kind"), kind);
+        return;
+    }
+    fail_msg("there is no %s event %s about '%s'", type, reason, name);
+}
+
+void api_expect_metric(struct api *api, const char *line)
+{
+    struct error err;
+    const char *namespace = strchr(line, '$');
+    assert_non_null(namespace);
+    CLEANUP(own_freep)
+    char *expected =
+        own_format("%.*s%s%s\n", (int)(namespace - line), line, api->namespace, namespace + 1);
+    CLEANUP(buf_done) struct buf text = BUF(METRICS_MAX);
+    assert_int_equal(metrics_format(api->reconcile.metrics, &text, &err), 0);
+    CLEANUP(own_freep) char *all = buf_string(&text);
+    if (!strstr(all, expected))
+        fail_msg("'%s' is not in:\n%s", expected, all);
+}
+
+void api_log_begin(struct api *api)
+{
+    api->log_fd = memfd_create("log", MFD_CLOEXEC);
+    assert_true(api->log_fd >= 0);
+    log_set_fd(api->log_fd);
+}
+
+static bool is_line(const char *line, const char *message, const char *name, const char *text)
+{
+    json_auto_t *object = json_loads(line, 0, NULL);
+    const char *fields[] = {"error", "detail"};
+    bool told = false;
+    for (size_t i = 0; i < ARRAY_SIZE(fields); i++)
+        told |= strstr(api_text(object, fields[i]), text) != NULL;
+    return told && strcmp(api_text(object, "message"), message) == 0 &&
+           strcmp(api_text(object, "name"), name) == 0;
+}
+
+void api_log_end(struct api *api, const char *message, const char *name, const char *text)
+{
+    CLEANUP(own_closep) int fd = api->log_fd;
+    CLEANUP(own_freep) char *all = own_alloc(LOGGED_MAX); /* zeroed */
+    log_set_fd(STDERR_FILENO);
+    assert_true(pread(fd, all, LOGGED_MAX - 1, 0) > 0);
+    CLEANUP(own_freep) char *lines = own_strdup(all);
+    char *rest = lines;
+    for (char *line = strsep(&rest, "\n"); line; line = strsep(&rest, "\n"))
+        if (is_line(line, message, name, text))
+            return;
+    fail_msg("'%s' about '%s' with '%s' is not logged:\n%s", message, name, text, all);
+}
+
 const char *api_text(const json_t *object, const char *path)
 {
     const json_t *value = object;
@@ -250,6 +320,11 @@ const char *api_namespace(const struct api *api)
 void api_pass_time(int64_t ms)
 {
     clock_fake(clock_now_ms() + ms);
+}
+
+void api_lead(struct api *api)
+{
+    api->reconcile.started_ms = clock_monotonic_ms();
 }
 
 static int make_namespace(struct api *api, const char *prefix, struct error *err)

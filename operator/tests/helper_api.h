@@ -23,6 +23,9 @@ void api_freep(struct api **api);
 struct reconcile *api_reconcile(struct api *api);
 const char *api_namespace(const struct api *api);
 void api_pass_time(int64_t ms);
+/* A leader as of now. Objects are as old as the server's clock says, which stays behind when time
+ * is passed; but nothing is late before there was a leader. */
+void api_lead(struct api *api);
 
 json_t *api_parse(const char *text); /* JSON; the caller's */
 json_t *api_get(struct api *api, const struct kube_resource *resource, const char *name);
@@ -36,6 +39,16 @@ void api_list(struct api *api);
 
 /* The Events of the namespace, all that were told until now; the caller's. */
 json_t *api_events(struct api *api);
+
+/* Among those is one about that object, with that reason and type. */
+void api_expect_event(const json_t *events, const char *kind, const char *name, const char *type,
+                      const char *reason);
+/* A line of /metrics; "$" stands for the namespace. */
+void api_expect_metric(struct api *api, const char *line);
+/* What is logged goes to a place of its own, and then has to have that line about an object, with
+ * that text as its error or detail. */
+void api_log_begin(struct api *api);
+void api_log_end(struct api *api, const char *message, const char *name, const char *text);
 
 /* "spec/type", "attempts/0/pod"; "" if there is no such text. */
 const char *api_text(const json_t *object, const char *path);

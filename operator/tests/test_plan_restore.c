@@ -185,6 +185,7 @@ static void a_pod_that_does_not_start_says_why(void **state)
     (void)state;
     struct scene *scene = scene_with_attempt(1);
     scene->facts.standing = (struct standing){.kind = STANDING_SILENT, .silent_ms = HOUR};
+    scene->restore.run.attempts[0].started_ms = NOW - MINUTE + SECOND;
     expect(scene, RESTORE_STEP_REST, RUN_OPEN, "Starting");
     says(scene, "not connected yet");
     scene->facts.claim.note = "its claim is not bound";
@@ -193,9 +194,43 @@ static void a_pod_that_does_not_start_says_why(void **state)
     scene->facts.pod.note = "ImagePullBackOff: no such image";
     expect(scene, RESTORE_STEP_REST, RUN_OPEN, "Starting");
     says(scene, "no such image");
+    scene->restore.run.attempts[0].started_ms = NOW - MINUTE; /* longer than a start takes */
+    expect(scene, RESTORE_STEP_REST, RUN_OPEN, "Waiting");
+    says(scene, "no such image");
     scene->facts.now_ms = NOW + HOUR;
     expect(scene, RESTORE_STEP_REST, RUN_FAILED, "DeadlineExceeded");
     says(scene, "no such image");
+}
+
+static void an_image_that_was_corrected_leads_to_another_pod(void **state)
+{
+    (void)state;
+    struct scene *scene = scene_with_attempt(1);
+    scene->facts.standing = (struct standing){.kind = STANDING_SILENT, .silent_ms = MINUTE};
+    scene->facts.pod.note = "image 'x' cannot be pulled";
+    scene->facts.pod.replaceable = true;
+    expect(scene, RESTORE_STEP_REST, RUN_OPEN, "Pending");
+    ends_attempt(scene, "PodFailed");
+    says(scene, "image 'x' cannot be pulled");
+}
+
+static void what_a_restore_job_before_left_is_waited_for(void **state)
+{
+    (void)state;
+    struct scene *scene = scene_new();
+    scene->facts.claim.owner = RESTORE_FOREIGN;
+    scene->facts.claim.leftover = true;
+    expect(scene, RESTORE_STEP_REST, RUN_OPEN, "Pending");
+    says(scene, "claim 'data' of a RestoreJob before");
+    scene->facts.now_ms = NOW + HOUR;
+    expect(scene, RESTORE_STEP_REST, RUN_FAILED, "DeadlineExceeded");
+    scene = scene_with_attempt(1);
+    scene->facts.pod.owner = RESTORE_FOREIGN;
+    scene->facts.pod.leftover = true;
+    expect(scene, RESTORE_STEP_REST, RUN_OPEN, "Starting");
+    says(scene, "of a RestoreJob before");
+    scene->facts.now_ms = NOW + HOUR;
+    expect(scene, RESTORE_STEP_REST, RUN_FAILED, "DeadlineExceeded");
 }
 
 static void the_run_is_sent_once_the_sidecar_has_this_policy(void **state)
@@ -206,10 +241,13 @@ static void the_run_is_sent_once_the_sidecar_has_this_policy(void **state)
     expect(scene, RESTORE_STEP_REST, RUN_OPEN, "Starting");
     scene->facts.fresh = true;
     scene->facts.config_generation = 2;
+    scene->restore.run.attempts[0].started_ms = NOW - SECOND;
     expect(scene, RESTORE_STEP_REST, RUN_OPEN, "Starting");
+    scene->restore.run.attempts[0].started_ms = NOW - MINUTE;
+    expect(scene, RESTORE_STEP_REST, RUN_OPEN, "Waiting");
     says(scene, "generation 2");
     scene->facts.config_error = "no key k1";
-    expect(scene, RESTORE_STEP_REST, RUN_OPEN, "Starting");
+    expect(scene, RESTORE_STEP_REST, RUN_OPEN, "Waiting");
     says(scene, "no key k1");
     scene->facts.config_error = NULL;
     scene->facts.config_generation = 3;
@@ -251,6 +289,37 @@ static void success_lets_go_of_the_claim_first(void **state)
     assert_null(scene->plan.attempt_reason);
     scene->facts.now_ms = NOW + HOUR; /* the deadline does not make it undone */
     expect(scene, RESTORE_STEP_KEEP_CLAIM, RUN_SUCCEEDED, "Restored");
+}
+
+static void a_claim_that_cannot_be_set_free_is_no_success_yet(void **state)
+{
+    (void)state;
+    struct scene *scene = scene_done(1, NULL);
+    expect(scene, RESTORE_STEP_KEEP_CLAIM, RUN_SUCCEEDED, "Restored");
+    restore_plan_refused(&scene->facts, &scene->plan, "keep claim 'data': 403 Forbidden");
+    assert_int_equal(scene->plan.verdict.outcome, RUN_OPEN);
+    assert_string_equal(scene->plan.verdict.reason, "Waiting");
+    says(scene, "the data is restored, but the claim is not free: keep claim 'data': 403");
+    assert_false(scene->plan.attempt_ends);
+    assert_null(scene->plan.restored);
+    assert_true(scene->plan.again_ms > 0);
+    scene->facts.now_ms = NOW + HOUR;
+    expect(scene, RESTORE_STEP_KEEP_CLAIM, RUN_SUCCEEDED, "Restored");
+    restore_plan_refused(&scene->facts, &scene->plan, "keep claim 'data': 403 Forbidden");
+    assert_int_equal(scene->plan.verdict.outcome, RUN_FAILED);
+    ends_attempt(scene, "DeadlineExceeded");
+}
+
+static void what_a_quota_refuses_is_tried_until_the_deadline(void **state)
+{
+    (void)state;
+    struct scene *scene = scene_new();
+    expect(scene, RESTORE_STEP_MAKE_CLAIM, RUN_OPEN, "Pending");
+    restore_plan_refused(&scene->facts, &scene->plan, "make claim 'data': 403 exceeded quota");
+    assert_int_equal(scene->plan.verdict.outcome, RUN_OPEN);
+    assert_string_equal(scene->plan.verdict.reason, "Waiting");
+    says(scene, "make claim 'data': 403 exceeded quota");
+    assert_true(scene->plan.again_ms > SECOND);
 }
 
 static void there_is_no_success_without_the_claim(void **state)
@@ -377,10 +446,14 @@ int main(void)
         cmocka_unit_test(a_claim_comes_first_then_the_attempt_then_its_pod),
         cmocka_unit_test(a_pod_of_that_name_that_is_not_ours_is_left_alone),
         cmocka_unit_test(a_pod_that_does_not_start_says_why),
+        cmocka_unit_test(an_image_that_was_corrected_leads_to_another_pod),
+        cmocka_unit_test(what_a_restore_job_before_left_is_waited_for),
         cmocka_unit_test(the_run_is_sent_once_the_sidecar_has_this_policy),
         cmocka_unit_test(a_run_goes_on_while_its_sidecar_says_so),
         cmocka_unit_test(a_policy_that_goes_before_the_run_ends_it),
         cmocka_unit_test(success_lets_go_of_the_claim_first),
+        cmocka_unit_test(a_claim_that_cannot_be_set_free_is_no_success_yet),
+        cmocka_unit_test(what_a_quota_refuses_is_tried_until_the_deadline),
         cmocka_unit_test(there_is_no_success_without_the_claim),
         cmocka_unit_test(errors_end_it_or_lead_to_another_attempt),
         cmocka_unit_test(a_pod_that_ends_or_goes_leads_to_another_attempt),

@@ -22,15 +22,20 @@ enum { EXIT_SKIPPED = 77, SECOND = 1000, MINUTE = 60 * SECOND };
 
 static struct api *api;
 
-static void make_policy(const char *name)
+static void make_policy_of(const char *name, const char *more)
 {
     CLEANUP(own_freep)
     char *text =
         own_format("{\"metadata\": {\"name\": \"%s\"}, \"spec\": {\"regions\": [{\"name\": "
                    "\"eu\", \"file\": {\"path\": \"/b\"}}], "
-                   "\"encryption\": {\"keys\": [\"k1\"]}}}",
-                   name);
+                   "\"encryption\": {\"keys\": [\"k1\"]}%s}}",
+                   name, more);
     api_create(api, &kube_policies, text);
+}
+
+static void make_policy(const char *name)
+{
+    make_policy_of(name, "");
 }
 
 static void make_backup(const char *name, const char *policy)
@@ -382,34 +387,174 @@ static void a_pod_that_is_gone_is_told_from_one_that_is_silent(void **state)
     expect_said("uid-lost-0", "run", "-incr-");
 }
 
-static void expect_event(const json_t *events, const char *name, const char *type,
-                         const char *reason)
+static void a_backup_without_a_member_says_so_and_ends(void **state)
 {
-    size_t index;
-    json_t *event;
-    json_array_foreach(events, index, event)
-    {
-        if (strcmp(api_text(event, "regarding/name"), name) == 0 &&
-            strcmp(api_text(event, "reason"), reason) == 0) {
-            assert_string_equal(api_text(event, "type"), type);
-            assert_string_equal(api_text(event, "regarding/kind"), "Backup");
-            assert_string_equal(api_text(event, "action"), "Backup");
-            return;
-        }
-    }
-    fail_msg("there is no event %s about '%s'", reason, name);
+    (void)state;
+    api_lead(api);
+    make_policy("nobody");
+    make_backup("alone", "nobody");
+    api_list(api);
+    look_and_expect("alone", "Unknown", "Pending");
+    api_pass_time(11 * MINUTE);
+    json_auto_t *ended = look("alone");
+    expect(ended, "False", "NoMember");
+    assert_non_null(strstr(api_text(ended, "status/error"), "add 'lifeboat.dev/policy'"));
+}
+
+static void without_fallback_and_without_a_standby_there_is_no_backup(void **state)
+{
+    (void)state;
+    api_lead(api);
+    make_policy_of("lone", ", \"source\": {\"fallback\": false}");
+    api_add_member(api, "lone", "lone-0", "eu");
+    api_join(api, "lone-0", "uid-lone-0", 1);
+    api_hear(api, "uid-lone-0", 1, "state", STATE("primary", "null"));
+    make_backup("primary-only", "lone");
+    api_list(api);
+    look_and_expect("primary-only", "Unknown", "Pending");
+    api_pass_time(11 * MINUTE);
+    json_auto_t *ended = look("primary-only");
+    expect(ended, "False", "NoStandby");
+    assert_non_null(strstr(api_text(ended, "status/error"), "source.fallback: true"));
+    expect_silence("uid-lone-0");
+}
+
+static void a_key_that_is_missing_is_waited_for(void **state)
+{
+    (void)state;
+    api_lead(api);
+    make_members("locked", "locked-0", "locked-1");
+    api_hear(api, "uid-locked-0", 1, "state",
+             "\"configError\": \"encryption.keys[0] 'k1': no file\", " STATE("primary", "null"));
+    api_hear(api, "uid-locked-1", 1, "state",
+             "\"configError\": \"encryption.keys[0] 'k1': no file\", " STATE("standby", "null"));
+    make_backup("patient", "locked");
+    api_list(api);
+    json_auto_t *waits = look("patient");
+    expect(waits, "Unknown", "Pending");
+    assert_non_null(strstr(api_text(waits, "status/conditions/0/message"), "'k1': no file"));
+    expect_silence("uid-locked-1");
+    api_pass_time(5 * MINUTE);
+    api_hear(api, "uid-locked-1", 1, "state", STATE("standby", "null"));
+    look_and_expect("patient", "Unknown", "Running");
+    expect_said("uid-locked-1", "run", "-incr-");
+}
+
+static void a_policy_that_changes_leaves_the_run_alone_and_goes_for_the_next_attempt(void **state)
+{
+    (void)state;
+    make_members("edited", "edited-0", "edited-1");
+    CLEANUP(own_freep) char *first = start("steady", "edited", "uid-edited-1");
+    hear_running("uid-edited-1", first, "copying", 1);
+    api_patch(api, &kube_policies, "edited",
+              "{\"spec\": {\"source\": {\"prefer\": \"Primary\"}, \"suspend\": true}}");
+    api_list(api);
+    look_and_expect("steady", "Unknown", "Running");
+    expect_silence("uid-edited-1");
+    hear_done("uid-edited-1", first,
+              "\"ok\": false, \"error\": {\"kind\": \"transient\", \"text\": \"put: 503\"}");
+    look_and_expect("steady", "Unknown", "Pending");
+    api_pass_time(31 * SECOND);
+    look_and_expect("steady", "Unknown", "Pending"); /* no sidecar has the new one yet */
+    api_hear(api, "uid-edited-0", 1, "state",
+             "\"generation\": 2, \"database\": {\"reachable\": true, \"role\": \"primary\"}, "
+             "\"job\": null");
+    look_and_expect("steady", "Unknown", "Running");
+    expect_said("uid-edited-0", "run", "\"generation\":2");
+}
+
+static void a_run_beyond_its_deadline_is_canceled_and_given_up(void **state)
+{
+    (void)state;
+    api_lead(api);
+    make_members("hasty", "hasty-0", "hasty-1");
+    api_patch(api, &kube_policies, "hasty", "{\"spec\": {\"deadlineSeconds\": 60}}");
+    api_hear(api, "uid-hasty-1", 1, "state",
+             "\"generation\": 2, \"database\": {\"reachable\": true, \"role\": \"standby\"}, "
+             "\"job\": null");
+    CLEANUP(own_freep) char *id = start("slow", "hasty", "uid-hasty-1");
+    hear_running("uid-hasty-1", id, "copying", 1);
+    api_pass_time(MINUTE);
+    look_and_expect("slow", "Unknown", "Running");
+    expect_said("uid-hasty-1", "cancel", id);
+    api_pass_time(MINUTE);
+    look_and_expect("slow", "False", "DeadlineExceeded");
+}
+
+static void an_end_reaches_status_metric_and_log(void **state)
+{
+    (void)state;
+    make_members("told", "told-0", "told-1");
+    CLEANUP(own_freep) char *first = start("bad", "told", "uid-told-1");
+    api_expect_metric(api, "lifeboat_backups_running{namespace=\"$\",policy=\"told\"} 1");
+    api_log_begin(api);
+    hear_done("uid-told-1", first,
+              "\"ok\": false, \"error\": {\"kind\": \"transient\", \"text\": \"put: 503\"}");
+    look_and_expect("bad", "Unknown", "Pending");
+    api_log_end(api, "Failed an attempt of a backup", "bad", "put: 503");
+    api_expect_metric(api,
+                      "lifeboat_backup_failed_attempts_total{namespace=\"$\",policy=\"told\"} 1");
+
+    api_pass_time(31 * SECOND);
+    json_auto_t *again = look("bad");
+    CLEANUP(own_freep) char *second = attempt_id(again, 1);
+    expect_said("uid-told-1", "run", second);
+    api_pass_time(2 * SECOND);
+    api_log_begin(api);
+    hear_done("uid-told-1", second,
+              "\"ok\": false, \"error\": {\"kind\": \"permanent\", \"text\": \"put: S3 403 "
+              "AccessDenied\"}");
+    json_auto_t *ended = look("bad");
+    expect(ended, "False", "Failed");
+    api_expect_text(ended, "status/error", "put: S3 403 AccessDenied");
+    api_log_end(api, "Failed backup", "bad", "put: S3 403 AccessDenied");
+    api_expect_metric(api, "lifeboat_backups_total{namespace=\"$\",policy=\"told\","
+                           "type=\"Incremental\",result=\"failure\"} 1");
+    api_expect_metric(api, "lifeboat_backup_duration_seconds_count{namespace=\"$\",policy=\"told\","
+                           "type=\"Incremental\",result=\"failure\"} 1");
+    api_expect_metric(api,
+                      "lifeboat_backup_failed_attempts_total{namespace=\"$\",policy=\"told\"} 2");
+    api_expect_metric(api, "lifeboat_backups_running{namespace=\"$\",policy=\"told\"} 0");
+
+    CLEANUP(own_freep) char *third = start("hurt", "told", "uid-told-1");
+    CLEANUP(own_freep)
+    char *done = own_format("\"ok\": true, \"backup\": {\"id\": \"%s\", \"type\": \"full\", "
+                            "\"bytesRead\": 90, \"bytesStored\": 30, \"pageErrors\": 2, "
+                            "\"regions\": [\"eu\"]}",
+                            third);
+    api_log_begin(api);
+    hear_done("uid-told-1", third, done);
+    look_and_expect("hurt", "True", "PageErrors");
+    api_log_end(api, "Ended backup", "hurt", "2 pages");
+    api_expect_metric(api, "lifeboat_backups_total{namespace=\"$\",policy=\"told\","
+                           "type=\"Incremental\",result=\"success\"} 1");
+    api_expect_metric(api,
+                      "lifeboat_backup_stored_bytes_total{namespace=\"$\",policy=\"told\"} 30");
+    api_expect_metric(api, "lifeboat_backup_read_bytes_total{namespace=\"$\",policy=\"told\"} 90");
 }
 
 static void each_change_is_an_event(void **state)
 {
     (void)state;
+    static const struct {
+        const char *name, *type, *reason;
+    } told[] = {
+        {"early", "Normal", "Pending"},
+        {"early", "Warning", "PolicyNotFound"},
+        {"doomed", "Warning", "Unsupported"},
+        {"night", "Normal", "Running"},
+        {"night", "Normal", "Committed"},
+        {"retry", "Warning", "Pending"}, /* an attempt failed */
+        {"retry", "Warning", "Failed"},
+        {"orphan", "Warning", "PolicyDeleted"},
+        {"alone", "Warning", "NoMember"},
+        {"primary-only", "Warning", "NoStandby"},
+        {"slow", "Warning", "DeadlineExceeded"},
+        {"hurt", "Warning", "PageErrors"},
+    };
     json_auto_t *events = api_events(api);
-    expect_event(events, "early", "Normal", "Pending");
-    expect_event(events, "early", "Warning", "PolicyNotFound");
-    expect_event(events, "night", "Normal", "Running");
-    expect_event(events, "night", "Normal", "Committed");
-    expect_event(events, "retry", "Warning", "Pending"); /* an attempt failed */
-    expect_event(events, "retry", "Warning", "Failed");
+    for (size_t i = 0; i < ARRAY_SIZE(told); i++)
+        api_expect_event(events, "Backup", told[i].name, told[i].type, told[i].reason);
 }
 
 int main(void)
@@ -428,6 +573,12 @@ int main(void)
         cmocka_unit_test(a_run_whose_backup_is_deleted_is_canceled),
         cmocka_unit_test(a_run_whose_policy_is_deleted_is_canceled),
         cmocka_unit_test(a_pod_that_is_gone_is_told_from_one_that_is_silent),
+        cmocka_unit_test(a_backup_without_a_member_says_so_and_ends),
+        cmocka_unit_test(without_fallback_and_without_a_standby_there_is_no_backup),
+        cmocka_unit_test(a_key_that_is_missing_is_waited_for),
+        cmocka_unit_test(a_policy_that_changes_leaves_the_run_alone_and_goes_for_the_next_attempt),
+        cmocka_unit_test(a_run_beyond_its_deadline_is_canceled_and_given_up),
+        cmocka_unit_test(an_end_reaches_status_metric_and_log),
         cmocka_unit_test(each_change_is_an_event),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

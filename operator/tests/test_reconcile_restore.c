@@ -308,6 +308,198 @@ static void a_new_leader_takes_a_restore_over(void **state)
     api_expect_text(after, "status/attempts/1/id", "");
 }
 
+/* What the kubelet says of a pod whose image it cannot get. */
+#define NO_IMAGE                                                                                   \
+    "{\"phase\": \"Pending\", \"containerStatuses\": [{\"name\": \"lifeboat\", \"image\": "        \
+    "\"x\", \"imageID\": \"\", \"ready\": false, \"restartCount\": 0, \"state\": "                 \
+    "{\"waiting\": {\"reason\": \"ImagePullBackOff\", \"message\": \"Back-off pulling\"}}}]}"
+
+static void an_image_that_cannot_be_pulled_is_told_and_may_be_corrected(void **state)
+{
+    (void)state;
+    make_policy("image");
+    api_add_member(api, "image", "image-0", "eu");
+    make_job("pull", "image", "", "");
+    api_list(api);
+    own_freep(&(char *){look_until_pod("pull", "pull-1")});
+    pod_says("pull-1", NO_IMAGE);
+    look_and_expect("pull", "Unknown", "Starting", "Back-off pulling");
+    api_pass_time(MINUTE);
+    json_auto_t *waits = look("pull");
+    expect(waits, "Unknown", "Waiting", "image 'example.com/lifeboat:1' cannot be pulled");
+    expect(waits, "Unknown", "Waiting", "spec.sidecar.image");
+
+    api_patch(api, &kube_policies, "image",
+              "{\"spec\": {\"sidecar\": {\"image\": \"example.com/lifeboat:2\"}}}");
+    api_list(api);
+    json_auto_t *again = look("pull");
+    expect(again, "Unknown", "Pending", "attempt 1 of 3 ended");
+    api_expect_text(again, "status/attempts/0/reason", "PodFailed");
+    json_decref(look("pull")); /* removes the pod */
+    api_list(api);
+    json_decref(look("pull")); /* removes the claim */
+    let_claim_go("pull");
+    api_pass_time(31 * SECOND);
+    own_freep(&(char *){look_until_pod("pull", "pull-2")});
+    json_auto_t *pod = api_get(api, &kube_pods, "pull-2");
+    api_expect_text(pod, "spec/containers/0/image", "example.com/lifeboat:2");
+}
+
+static void a_pod_that_never_starts_ends_at_the_deadline_and_is_removed(void **state)
+{
+    (void)state;
+    make_policy("never");
+    api_add_member(api, "never", "never-0", "eu");
+    make_job("late", "never", "", ", \"deadlineSeconds\": 3600");
+    api_list(api);
+    own_freep(&(char *){look_until_pod("late", "late-1")});
+    pod_says("late-1", NO_IMAGE);
+    api_pass_time(60 * MINUTE);
+    api_log_begin(api);
+    json_auto_t *ended = look("late");
+    expect(ended, "False", "DeadlineExceeded", "spec.deadlineSeconds: 3600; image");
+    api_log_end(api, "Failed restore", "late", "Back-off pulling");
+    api_list(api);
+    json_decref(look("late"));
+    assert_null(api_get(api, &kube_pods, "late-1"));
+}
+
+static void a_key_that_is_missing_is_waited_for(void **state)
+{
+    (void)state;
+    make_policy("locked");
+    api_add_member(api, "locked", "locked-0", "eu");
+    make_job("patient", "locked", "", "");
+    api_list(api);
+    CLEANUP(own_freep) char *uid = look_until_pod("patient", "patient-1");
+    api_join(api, "patient-1", uid, 1);
+    api_hear(api, uid, 1, "state",
+             "\"configError\": \"encryption.keys[0] 'k1': no file\", " STATE("null"));
+    look_and_expect("patient", "Unknown", "Starting", "'k1': no file");
+    api_pass_time(MINUTE);
+    look_and_expect("patient", "Unknown", "Waiting", "'k1': no file");
+    assert_null(api_said(api, uid, 1));
+    api_hear(api, uid, 1, "state", STATE("null"));
+    look_and_expect("patient", "Unknown", "Starting", "told to restore");
+    CLEANUP(own_freep) char *run = api_said(api, uid, 1);
+    assert_non_null(run);
+}
+
+static void a_policy_that_is_not_there_or_goes_is_told(void **state)
+{
+    (void)state;
+    make_policy("fleeting");
+    api_add_member(api, "fleeting", "fleeting-0", "eu");
+    make_job("begun", "fleeting", "", "");
+    make_job("unbegun", "fleeting", "", "");
+    api_list(api);
+    CLEANUP(own_freep) char *uid = look_until_pod("begun", "begun-1");
+    own_freep(&(char *){look_until_pod("unbegun", "unbegun-1")});
+    api_join(api, "begun-1", uid, 1);
+    api_hear(api, uid, 1, "state",
+             STATE("{\"id\": \"begun-1\", \"kind\": \"restore\", \"phase\": \"copying\"}"));
+    look_and_expect("begun", "Unknown", "Running", "restores");
+    api_delete(api, &kube_policies, "fleeting");
+    api_list(api);
+    look_and_expect("begun", "Unknown", "Running", "restores");
+    look_and_expect("unbegun", "False", "PolicyNotFound", "'fleeting' was deleted");
+    hear_done(uid, "begun-1",
+              "\"ok\": true, \"restore\": {\"backup\": \"20261121T082118Z-full-3fa2\"}");
+    look_and_expect("begun", "True", "Restored", "'pgdata'");
+    make_job("lost", "fleeting", "", "");
+    api_list(api);
+    look_and_expect("lost", "False", "PolicyNotFound", "spec.source.policyRef.name");
+}
+
+static void a_job_of_a_name_that_was_used_waits_for_what_is_removed(void **state)
+{
+    (void)state;
+    make_policy("twice");
+    api_add_member(api, "twice", "twice-0", "eu");
+    make_job("same", "twice", "", "");
+    api_list(api);
+    own_freep(&(char *){look_until_pod("same", "same-1")});
+    api_delete(api, &kube_restore_jobs, "same");
+    make_job("same", "twice", "", "");
+    api_list(api);
+    look_and_expect("same", "Unknown", "Pending", "claim 'same' of a RestoreJob before");
+    api_delete(api, &kube_claims, "same"); /* as the garbage collector does */
+    look_and_expect("same", "Unknown", "Pending", "claim 'same' of a RestoreJob before");
+    let_claim_go("same");
+    for (unsigned i = 0; i < 3; i++)
+        json_decref(look("same"));
+    look_and_expect("same", "Unknown", "Starting", "pod 'same-1' of a RestoreJob before");
+    api_delete(api, &kube_pods, "same-1");
+    api_list(api);
+    own_freep(&(char *){look_until_pod("same", "same-1")});
+    look_and_expect("same", "Unknown", "Starting", "pod 'same-1'");
+}
+
+static void an_end_reaches_status_metric_and_log(void **state)
+{
+    (void)state;
+    make_policy("told");
+    api_add_member(api, "told", "told-0", "eu");
+    make_job("bad", "told", "", "");
+    api_list(api);
+    CLEANUP(own_freep) char *uid = look_until_pod("bad", "bad-1");
+    api_list(api);
+    api_log_begin(api);
+    pod_says("bad-1", "{\"phase\": \"Failed\", \"reason\": \"Evicted\", \"message\": \"low\"}");
+    look_and_expect("bad", "Unknown", "Pending", "Evicted: low");
+    api_log_end(api, "Failed an attempt of a restore", "bad", "Evicted: low");
+    api_expect_metric(api,
+                      "lifeboat_restore_failed_attempts_total{namespace=\"$\",policy=\"told\"} 1");
+
+    make_job("worse", "told", "", "");
+    api_list(api);
+    CLEANUP(own_freep) char *other = look_until_pod("worse", "worse-1");
+    api_join(api, "worse-1", other, 1);
+    api_hear(api, other, 1, "state", STATE("null"));
+    api_log_begin(api);
+    hear_done(other, "worse-1",
+              "\"ok\": false, \"error\": {\"kind\": \"permanent\", \"text\": \"get: S3 403 "
+              "InvalidAccessKeyId\"}");
+    json_auto_t *ended = look("worse");
+    expect(ended, "False", "Failed", "get: S3 403 InvalidAccessKeyId");
+    api_expect_text(ended, "status/error", "get: S3 403 InvalidAccessKeyId");
+    api_log_end(api, "Failed restore", "worse", "get: S3 403 InvalidAccessKeyId");
+    api_expect_metric(
+        api, "lifeboat_restores_total{namespace=\"$\",policy=\"told\",result=\"failure\"} 1");
+    api_expect_metric(api,
+                      "lifeboat_restore_failed_attempts_total{namespace=\"$\",policy=\"told\"} 2");
+    api_expect_metric(
+        api, "lifeboat_restores_total{namespace=\"$\",policy=\"db\",result=\"success\"} 1");
+    api_expect_metric(
+        api, "lifeboat_restore_written_bytes_total{namespace=\"$\",policy=\"db\"} 12300000000");
+}
+
+static void each_change_is_an_event(void **state)
+{
+    static const struct {
+        const char *name, *type, *reason;
+    } told[] = {
+        {"copy", "Normal", "Starting"},
+        {"copy", "Normal", "Running"},
+        {"copy", "Normal", "Restored"},
+        {"second", "Warning", "Pending"}, /* an attempt failed */
+        {"second", "Warning", "BackupNotFound"},
+        {"taken", "Warning", "ClaimExists"},
+        {"no-region", "Warning", "RegionNotFound"},
+        {"drill", "Warning", "Unsupported"},
+        {"odd", "Warning", "Invalid"},
+        {"pull", "Warning", "Waiting"},
+        {"late", "Warning", "DeadlineExceeded"},
+        {"patient", "Warning", "Waiting"},
+        {"lost", "Warning", "PolicyNotFound"},
+        {"worse", "Warning", "Failed"},
+    };
+    (void)state;
+    json_auto_t *events = api_events(api);
+    for (size_t i = 0; i < ARRAY_SIZE(told); i++)
+        api_expect_event(events, "RestoreJob", told[i].name, told[i].type, told[i].reason);
+}
+
 int main(void)
 {
     api = api_new("reconcile-restore");
@@ -320,6 +512,13 @@ int main(void)
         cmocka_unit_test(what_is_impossible_is_refused_before_anything_is_made),
         cmocka_unit_test(a_pod_that_the_server_refuses_fails_the_restore),
         cmocka_unit_test(a_new_leader_takes_a_restore_over),
+        cmocka_unit_test(an_image_that_cannot_be_pulled_is_told_and_may_be_corrected),
+        cmocka_unit_test(a_pod_that_never_starts_ends_at_the_deadline_and_is_removed),
+        cmocka_unit_test(a_key_that_is_missing_is_waited_for),
+        cmocka_unit_test(a_policy_that_is_not_there_or_goes_is_told),
+        cmocka_unit_test(a_job_of_a_name_that_was_used_waits_for_what_is_removed),
+        cmocka_unit_test(an_end_reaches_status_metric_and_log),
+        cmocka_unit_test(each_change_is_an_event),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     api_freep(&api);

@@ -67,6 +67,14 @@ static void ends_are_counted_until_the_policy_goes(void **state)
                   "lifeboat_restores_total{namespace=\"shop\",policy=\"db\","
                   "result=\"failure\"} 1",
                   true);
+    runs_count_failed_attempt(runs, RUNS_BACKUP, "shop", "db");
+    runs_count_failed_attempt(runs, RUNS_RESTORE, "shop", "db");
+    runs_count_failed_attempt(runs, RUNS_RESTORE, "shop", "db");
+    expect_metric(
+        metrics, "lifeboat_backup_failed_attempts_total{namespace=\"shop\",policy=\"db\"} 1", true);
+    expect_metric(metrics,
+                  "lifeboat_restore_failed_attempts_total{namespace=\"shop\",policy=\"db\"} 2",
+                  true);
     runs_count_running(runs, "shop", "db", 1);
     expect_metric(metrics, "lifeboat_backups_running{namespace=\"shop\",policy=\"db\"} 1", true);
     runs_forget(runs, "shop", "db");
