@@ -125,21 +125,48 @@ static bool has_id(const json_t *array, const char *member, const char *id)
 }
 
 /* The answers of this state, then those of before that it does not repeat. */
-static json_t *merge_lookup(const struct agent *agent, json_t *root)
+static json_t *merge_lookup(const struct agent *agent, const json_t *root)
 {
-    json_t *merged = json_copy(root);
-    const json_t *before = json_object_get(agent->state.root, "lookup");
-    json_t *lookup = json_array();
-    json_array_extend(lookup, json_object_get(root, "lookup"));
+    json_t *lookup = json_array(), *answer;
     size_t index;
-    json_t *answer;
-    json_array_foreach(before, index, answer)
+    json_array_extend(lookup, json_object_get(root, "lookup"));
+    json_array_foreach(json_object_get(agent->state.root, "lookup"), index, answer)
     {
         const char *id = json_string_value(json_object_get(answer, "backupID"));
         if (json_array_size(lookup) < MESSAGE_LOOKUP_MAX && !has_id(lookup, "backupID", id))
             json_array_append(lookup, answer);
     }
-    json_object_set_new(merged, "lookup", lookup);
+    return lookup;
+}
+
+static void keep_last_results(json_t *finished)
+{
+    while (json_array_size(finished) > MESSAGE_FINISHED_MAX)
+        json_array_remove(finished, 0);
+}
+
+/* The results of before that this state does not repeat, then its own: a sidecar does not remember
+ * runs that it refused, and a result is for ever. */
+static json_t *merge_finished(const struct agent *agent, const json_t *root)
+{
+    json_t *finished = json_array(), *result;
+    json_t *now = json_object_get(root, "finished");
+    size_t index;
+    json_array_foreach(json_object_get(agent->state.root, "finished"), index, result)
+    {
+        if (!has_id(now, "id", json_string_value(json_object_get(result, "id"))))
+            json_array_append(finished, result);
+    }
+    json_array_extend(finished, now);
+    keep_last_results(finished);
+    return finished;
+}
+
+static json_t *merge_state(const struct agent *agent, json_t *root)
+{
+    json_t *merged = json_copy(root);
+    json_object_set_new(merged, "lookup", merge_lookup(agent, root));
+    json_object_set_new(merged, "finished", merge_finished(agent, root));
     return merged;
 }
 
@@ -158,8 +185,7 @@ static json_t *merge_done(const struct agent *agent, const struct message *messa
             json_array_append(finished, result);
     }
     json_array_append(finished, message->root);
-    while (json_array_size(finished) > MESSAGE_FINISHED_MAX)
-        json_array_remove(finished, 0);
+    keep_last_results(finished);
     json_object_set_new(merged, "finished", finished);
     if (agent->state.state.busy && strcmp(agent->state.state.job.id, message->done.id) == 0)
         json_object_del(merged, "job");
@@ -197,7 +223,7 @@ static int adopt(struct agent *agent, json_t *merged, struct error *err)
 
 static int hear_state(struct agent *agent, const struct message *message, struct error *err)
 {
-    int news = adopt(agent, merge_lookup(agent, message->root), err);
+    int news = adopt(agent, merge_state(agent, message->root), err);
     if (news < 0)
         return -1;
     bool first = !agent->fresh;

@@ -161,6 +161,33 @@ static void progress_and_results_are_merged_into_the_state(void **state)
     agent_view_done(&view);
 }
 
+/* A sidecar tells of a run that it refused once, and of its state right behind. */
+static void a_result_outlives_the_next_states(void **state)
+{
+    (void)state;
+    CLEANUP(agents_freep) struct agents *agents = agents_for_test();
+    agents_join(agents, &db0, 1);
+    hear(agents, 1, STATE(""));
+    hear(agents, 1, FAILED("refused"));
+    hear(agents, 1, STATE(""));
+    struct agent_view view = view_of(agents);
+    assert_int_equal(view.state.state.finished_count, 1);
+    assert_string_equal(view.state.state.finished[0].id, "refused");
+    agent_view_done(&view);
+
+    hear(agents, 1, STATE(",\"finished\":[" FAILED("a") "," FAILED("refused") "]"));
+    for (char id = 'b'; id <= 'g'; id++) {
+        CLEANUP(own_freep) char *done = own_format(FAILED("%c"), id);
+        hear(agents, 1, done);
+    }
+    hear(agents, 1, STATE(",\"finished\":[" FAILED("h") "]"));
+    view = view_of(agents);
+    assert_int_equal(view.state.state.finished_count, MESSAGE_FINISHED_MAX);
+    assert_string_equal(view.state.state.finished[0].id, "refused"); /* "a" was the oldest */
+    assert_string_equal(view.state.state.finished[MESSAGE_FINISHED_MAX - 1].id, "h");
+    agent_view_done(&view);
+}
+
 static void the_same_state_again_is_no_news(void **state)
 {
     (void)state;
@@ -406,6 +433,7 @@ int main(void)
         cmocka_unit_test(what_a_sidecar_said_outlives_its_connection),
         cmocka_unit_test(a_view_stays_as_it_was),
         cmocka_unit_test(progress_and_results_are_merged_into_the_state),
+        cmocka_unit_test(a_result_outlives_the_next_states),
         cmocka_unit_test(the_same_state_again_is_no_news),
         cmocka_unit_test(before_its_state_results_of_a_sidecar_are_ignored),
         cmocka_unit_test(answers_are_kept_until_the_next_connection),
