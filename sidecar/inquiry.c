@@ -162,8 +162,21 @@ static void drop(struct inquiry *inquiry, const struct inquiry_answer *first, si
     inquiry->asking = NULL;
 }
 
+/* A question that is asked again while it is worked on, which may take longer than the operator
+ * waits. */
+static bool is_being_asked(const struct inquiry *inquiry, const struct message_question *question)
+{
+    bool same = !inquiry->told && question->lookup_count > 0 &&
+                question->lookup_count == inquiry->answer_count;
+    for (size_t i = 0; same && i < question->lookup_count; i++)
+        same = strcmp(inquiry->answers[i].id, question->lookup[i]) == 0;
+    return same;
+}
+
 void inquiry_ask(struct inquiry *inquiry, const struct message_question *question)
 {
+    if (is_being_asked(inquiry, question))
+        return;
     drop(inquiry, inquiry->answers, MESSAGE_LOOKUP_MAX);
     for (size_t i = 0; i < MESSAGE_LOOKUP_MAX; i++)
         answer_clear(&inquiry->answers[i]);

@@ -45,7 +45,8 @@ struct inquiry {
 void inquiry_init(struct inquiry *ret_inquiry, const struct inquiry_options *options);
 void inquiry_done(struct inquiry *inquiry);
 
-/* The operator's question, which replaces the one before. */
+/* The operator's question, which replaces the one before, unless it is the same and not answered
+ * yet. */
 void inquiry_ask(struct inquiry *inquiry, const struct message_question *question);
 /* Our own: is this backup committed, whatever became of its job? Answered in settling. */
 void inquiry_settle(struct inquiry *inquiry, const char *id);

@@ -636,6 +636,30 @@ static void a_region_that_cannot_be_asked_makes_an_answer_uncertain(void **state
     assert_non_null(strstr(text_of(unknown, "error"), "not all could"));
 }
 
+/* The operator asks again every half minute; a region that is down keeps an answer for longer. */
+static void a_question_that_is_asked_again_is_answered_all_the_same(void **state)
+{
+    (void)state;
+    CLEANUP(own_freep) char *id = helper_pod_backup_id("full", 0xbbbd);
+    CLEANUP(own_freep) char *script = own_format("%s/slow", pod.directory);
+    CLEANUP(own_freep)
+    char *text =
+        own_format("#!/bin/sh\n[ \"$1\" = show ] && sleep 1\nexec %s \"$@\"\n", pod.program);
+    helper_directory_write(pod.directory, "slow", text);
+    assert_return_code(chmod(script, 0755), errno);
+    configure();
+    start_sidecar(script);
+    await_ready();
+    helper_operator_forget();
+    for (int i = 0; i < 8; i++) {
+        ask_for(id);
+        pause_for(300 * INT64_C(1000000));
+    }
+    const int64_t asked_ms = clock_monotonic_ms();
+    await("state", has_answer);
+    assert_in_range(clock_monotonic_ms() - asked_ms, 0, 500);
+}
+
 static void no_restore_is_made_beside_a_database(void **state)
 {
     (void)state;
@@ -760,6 +784,7 @@ int main(void)
         SERVER_TEST(a_run_waits_for_nobody_who_has_not_its_configuration),
         SERVER_TEST(the_policy_of_another_is_refused),
         SERVER_TEST(a_region_that_cannot_be_asked_makes_an_answer_uncertain),
+        SERVER_TEST(a_question_that_is_asked_again_is_answered_all_the_same),
         SERVER_TEST(no_restore_is_made_beside_a_database),
         SERVER_TEST(a_restore_pod_restores_below_its_target),
         SERVER_TEST(a_shutdown_of_the_database_is_not_held_up_by_a_backup),
