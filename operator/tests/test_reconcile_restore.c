@@ -103,6 +103,12 @@ static char *look_until_pod(const char *job, const char *pod)
     return NULL;
 }
 
+static void await_pod(const char *job, const char *pod)
+{
+    CLEANUP(own_freep) char *uid = look_until_pod(job, pod);
+    assert_non_null(uid);
+}
+
 /* No controller of this server takes the finalizers of claims and the claims of owners away. */
 static void let_claim_go(const char *name)
 {
@@ -321,7 +327,7 @@ static void an_image_that_cannot_be_pulled_is_told_and_may_be_corrected(void **s
     api_add_member(api, "image", "image-0", "eu");
     make_job("pull", "image", "", "");
     api_list(api);
-    own_freep(&(char *){look_until_pod("pull", "pull-1")});
+    await_pod("pull", "pull-1");
     pod_says("pull-1", NO_IMAGE);
     look_and_expect("pull", "Unknown", "Starting", "Back-off pulling");
     api_pass_time(MINUTE);
@@ -340,7 +346,7 @@ static void an_image_that_cannot_be_pulled_is_told_and_may_be_corrected(void **s
     json_decref(look("pull")); /* removes the claim */
     let_claim_go("pull");
     api_pass_time(31 * SECOND);
-    own_freep(&(char *){look_until_pod("pull", "pull-2")});
+    await_pod("pull", "pull-2");
     json_auto_t *pod = api_get(api, &kube_pods, "pull-2");
     api_expect_text(pod, "spec/containers/0/image", "example.com/lifeboat:2");
 }
@@ -352,7 +358,7 @@ static void a_pod_that_never_starts_ends_at_the_deadline_and_is_removed(void **s
     api_add_member(api, "never", "never-0", "eu");
     make_job("late", "never", "", ", \"deadlineSeconds\": 3600");
     api_list(api);
-    own_freep(&(char *){look_until_pod("late", "late-1")});
+    await_pod("late", "late-1");
     pod_says("late-1", NO_IMAGE);
     api_pass_time(60 * MINUTE);
     api_log_begin(api);
@@ -394,7 +400,7 @@ static void a_policy_that_is_not_there_or_goes_is_told(void **state)
     make_job("unbegun", "fleeting", "", "");
     api_list(api);
     CLEANUP(own_freep) char *uid = look_until_pod("begun", "begun-1");
-    own_freep(&(char *){look_until_pod("unbegun", "unbegun-1")});
+    await_pod("unbegun", "unbegun-1");
     api_join(api, "begun-1", uid, 1);
     api_hear(api, uid, 1, "state",
              STATE("{\"id\": \"begun-1\", \"kind\": \"restore\", \"phase\": \"copying\"}"));
@@ -418,7 +424,7 @@ static void a_job_of_a_name_that_was_used_waits_for_what_is_removed(void **state
     api_add_member(api, "twice", "twice-0", "eu");
     make_job("same", "twice", "", "");
     api_list(api);
-    own_freep(&(char *){look_until_pod("same", "same-1")});
+    await_pod("same", "same-1");
     api_delete(api, &kube_restore_jobs, "same");
     make_job("same", "twice", "", "");
     api_list(api);
@@ -431,7 +437,7 @@ static void a_job_of_a_name_that_was_used_waits_for_what_is_removed(void **state
     look_and_expect("same", "Unknown", "Starting", "pod 'same-1' of a RestoreJob before");
     api_delete(api, &kube_pods, "same-1");
     api_list(api);
-    own_freep(&(char *){look_until_pod("same", "same-1")});
+    await_pod("same", "same-1");
     look_and_expect("same", "Unknown", "Starting", "pod 'same-1'");
 }
 
@@ -442,7 +448,7 @@ static void an_end_reaches_status_metric_and_log(void **state)
     api_add_member(api, "told", "told-0", "eu");
     make_job("bad", "told", "", "");
     api_list(api);
-    CLEANUP(own_freep) char *uid = look_until_pod("bad", "bad-1");
+    await_pod("bad", "bad-1");
     api_list(api);
     api_log_begin(api);
     pod_says("bad-1", "{\"phase\": \"Failed\", \"reason\": \"Evicted\", \"message\": \"low\"}");
