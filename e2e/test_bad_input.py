@@ -314,10 +314,10 @@ def test_a_bucket_that_fails_is_no_matter_while_others_make_the_quorum(lifeboat,
 
 
 @pytest.mark.parametrize("key, said", [
-    (None, ["encryption.keys[0]", "'k1'", "openssl rand -base64 32"]),
-    ("", ["encryption.keys[0]", "'k1'", "is empty"]),
-    ("c2hvcnQ=", ["encryption.keys[0]", "'k1'", "32 bytes", "not 5"]),
-    ("not base64 at all", ["encryption.keys[0]", "'k1'", "32 bytes in base64"]),
+    (None, ["spec.encryption.keys[0]", "'k1'", "openssl rand -base64 32"]),
+    ("", ["spec.encryption.keys[0]", "'k1'", "is empty"]),
+    ("c2hvcnQ=", ["spec.encryption.keys[0]", "'k1'", "32 bytes", "not 5"]),
+    ("not base64 at all", ["spec.encryption.keys[0]", "'k1'", "32 bytes in base64"]),
     (new_key(), ["wrong key", "'k1'", "spec.encryption.keys", "the key that the repository was made with"]),
 ], ids=["missing", "empty", "short", "garbage", "wrong"])
 def test_a_key_that_does_not_fit_is_told_and_nothing_is_written(backed_up, server, key, said):

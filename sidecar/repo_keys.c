@@ -35,7 +35,7 @@ static int load_user_key(struct user_keys *users, const char *name, const struct
     if (secrets_get_user_key(secrets, index, name, &text, err) < 0)
         return -1;
     if (key_parse_kek(text.data, text.size, &users->keys[index], err) < 0)
-        return error_wrap(err, "encryption.keys[%zu] '%s'", index, name);
+        return error_wrap(err, "spec.encryption.keys[%zu] '%s'", index, name);
     users->names[users->count++] = name;
     return 0;
 }

@@ -166,7 +166,7 @@ int secrets_get_user_key(const struct secrets *secrets, size_t index, const char
                          struct buf *value, struct error *err)
 {
     char field[FIELD_MAX];
-    snprintf(field, sizeof(field), "encryption.keys[%zu]", index);
+    snprintf(field, sizeof(field), "spec.encryption.keys[%zu]", index);
     return get(secrets,
                &(struct demand){field, key,
                                 "make one with 'openssl rand -base64 32', or take the "

@@ -29,8 +29,8 @@ bool secrets_key_valid(const char *key);
  * PERMANENT: empty, too large, not readable. */
 MUST_CHECK int secrets_get(const struct secrets *secrets, const char *field, const char *key,
                            struct buf *value, struct error *err);
-/* The same for encryption.keys[index], the text that key_parse_kek takes; its remedy is how to make
- * a key. */
+/* The same for spec.encryption.keys[index], the text that key_parse_kek takes; its remedy is how to
+ * make a key. */
 MUST_CHECK int secrets_get_user_key(const struct secrets *secrets, size_t index, const char *key,
                                     struct buf *value, struct error *err);
 

@@ -160,7 +160,7 @@ static void a_missing_key_is_named_with_its_remedy(void **state)
     struct error err;
     assert_int_equal(secrets_get_user_key(fixture->secrets, 0, "k1", &value, &err), -1);
     expect_message(fixture, &err, ERROR_NOT_FOUND,
-                   "encryption.keys[0] 'k1': no file 'k1' in the secrets directory ",
+                   "spec.encryption.keys[0] 'k1': no file 'k1' in the secrets directory ",
                    ": make one with 'openssl rand -base64 32', or take the one that the backups "
                    "were made with");
 }
@@ -211,8 +211,9 @@ static void without_a_directory_the_option_is_named(void **state)
     struct error err;
     assert_int_equal(secrets_open(&secrets, NULL, &err), 0);
     assert_int_equal(secrets_get_user_key(secrets, 1, "k1", &value, &err), -1);
-    assert_string_equal(err.text, "encryption.keys[1] 'k1': no secrets directory was given: use "
-                                  "--secrets DIR with a file 'k1' in DIR");
+    assert_string_equal(err.text,
+                        "spec.encryption.keys[1] 'k1': no secrets directory was given: use "
+                        "--secrets DIR with a file 'k1' in DIR");
     assert_int_equal(err.kind, ERROR_PERMANENT);
 
     assert_int_equal(secrets_open(&secrets, "/nonexistent/secrets", &err), -1);
