@@ -74,7 +74,7 @@ struct message_run {
     } backup;
     struct {
         const char *backup; /* id or "Latest" */
-        const char *region; /* may be NULL */
+        const char *region; /* to read from first; NULL: any */
         const char *exclude_regions[MESSAGE_REGIONS_MAX];
         size_t exclude_count;
         const char *to;   /* directory */

@@ -115,6 +115,14 @@ static int compare(const void *a, const void *b)
     return strcmp(left->name, right->name);
 }
 
+void member_find_region(struct member *member, struct nodes *nodes)
+{
+    struct error err;
+    if (!*member->region && member->node &&
+        nodes_region(nodes, member->node, member->region, &err) < 0)
+        text_fit(err.text, member->region_error, sizeof(member->region_error));
+}
+
 void members_load(struct members *ret_members, struct cache *pods, struct nodes *nodes,
                   const char *namespace, const char *policy)
 {
@@ -129,9 +137,7 @@ void members_load(struct members *ret_members, struct cache *pods, struct nodes 
         if (member_read(member, pod, &err) < 0)
             continue; /* cannot be: the API server sets all of it */
         members.count++;
-        if (!*member->region && member->node &&
-            nodes_region(nodes, member->node, member->region, &err) < 0)
-            text_fit(err.text, member->region_error, sizeof(member->region_error));
+        member_find_region(member, nodes);
     }
     qsort(members.items, members.count, sizeof(*members.items), compare);
     *ret_members = members;

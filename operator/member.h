@@ -40,6 +40,8 @@ struct members { /* sorted by name */
 
 /* Pure; region only from the annotation. PERMANENT: not a pod. */
 MUST_CHECK int member_read(struct member *ret_member, const json_t *pod, struct error *err);
+/* Sets region, where no annotation did, or region_error. */
+void member_find_region(struct member *member, struct nodes *nodes);
 /* All members of a policy, with their regions. pods: the cache by label lifeboat.dev/policy. */
 void members_load(struct members *ret_members, struct cache *pods, struct nodes *nodes,
                   const char *namespace, const char *policy);

@@ -84,6 +84,7 @@ static void send_run(const struct reconcile *reconcile, const struct restore_sce
     struct error err;
     const struct restore_object *restore = job_of(scene);
     const struct run_attempt *attempt = run_current(&restore->run);
+    const char *closest = *scene->closest ? scene->closest : NULL;
     struct message message = {
         .type = MESSAGE_RUN,
         .run = {.id = attempt->id,
@@ -91,7 +92,7 @@ static void send_run(const struct reconcile *reconcile, const struct restore_sce
                 .generation = scene->facts.generation,
                 .deadline_seconds = seconds_left(scene),
                 .restore = {.backup = restore->backup,
-                            .region = restore->region,
+                            .region = restore->region ? restore->region : closest,
                             .exclude_count = restore->exclude_count,
                             .to = RESTORE_POD_DATA,
                             .workers = restore->workers}},

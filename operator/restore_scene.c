@@ -181,10 +181,8 @@ static void note_image(struct restore_scene *scene, const json_t *pod, const str
 }
 
 /* "Evicted: The node was low on resource"; "OOMKilled" */
-static void note_pod(struct restore_scene *scene, const json_t *pod)
+static void note_pod(struct restore_scene *scene, const json_t *pod, const struct member *member)
 {
-    struct error err;
-    struct member member;
     const json_t *status = json_object_get(pod, "status");
     const char *reason = text(status, "reason"), *message = text(status, "message");
     const char *waits = unscheduled(pod);
@@ -194,15 +192,26 @@ static void note_pod(struct restore_scene *scene, const json_t *pod)
     else if (reason)
         snprintf(note, RESTORE_SCENE_NOTE_BYTES, "%s%s%s", reason, message ? ": " : "",
                  message ? message : "");
-    else if (member_read(&member, pod, &err) == 0 && lacks_image(&member))
-        note_image(scene, pod, &member);
-    else if (member_read(&member, pod, &err) == 0)
-        snprintf(note, RESTORE_SCENE_NOTE_BYTES, "%s", member.sidecar_note);
+    else if (lacks_image(member))
+        note_image(scene, pod, member);
+    else
+        snprintf(note, RESTORE_SCENE_NOTE_BYTES, "%s", member->sidecar_note);
     scene->facts.pod.note = note[0] ? note : NULL;
 }
 
-static void read_pod(struct restore_scene *scene, const json_t *pod)
+/* Where that is not known, or not asked for now, any region is as good. */
+static void find_closest(struct restore_scene *scene, struct member *member, struct nodes *nodes)
 {
+    member_find_region(member, nodes);
+    if (policy_spec_find_region(&scene->policy, member->region) &&
+        !is_excluded(&scene->restore, member->region))
+        memcpy(scene->closest, member->region, sizeof(scene->closest));
+}
+
+static void read_pod(struct restore_scene *scene, const json_t *pod, struct nodes *nodes)
+{
+    struct error err;
+    struct member member = {0};
     const json_t *metadata = json_object_get(pod, "metadata");
     const char *phase = text(json_object_get(pod, "status"), "phase");
     struct restore_facts *facts = &scene->facts;
@@ -211,7 +220,9 @@ static void read_pod(struct restore_scene *scene, const json_t *pod)
     facts->pod.deleted = json_object_get(metadata, "deletionTimestamp");
     facts->pod.leftover = is_leftover(scene, pod);
     facts->pod.ended = is_same(phase, "Succeeded") || is_same(phase, "Failed");
-    note_pod(scene, pod);
+    if (member_read(&member, pod, &err) == 0)
+        find_closest(scene, &member, nodes);
+    note_pod(scene, pod, &member);
     if (facts->pod.ended && !facts->pod.note)
         facts->pod.note = "its container ended";
 }
@@ -226,7 +237,7 @@ static int gather_pod(struct restore_scene *scene, const struct reconcile *recon
     scene->pod_object = cache_get(reconcile->restore_pods, ref.namespace, ref.name);
     if (!scene->pod_object && kube_get(reconcile->kube, &ref, &scene->pod_object, err) < 0)
         return err->kind == ERROR_NOT_FOUND ? 0 : error_wrap(err, "look for pod '%s'", ref.name);
-    read_pod(scene, scene->pod_object);
+    read_pod(scene, scene->pod_object, reconcile->nodes);
     if (attempt->pod_uid && !is_same(attempt->pod_uid, facts->pod.uid))
         facts->pod.owner = RESTORE_NONE; /* that one is gone, this is another */
     return 0;

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "operator/agents.h"
+#include "operator/nodes.h"
 #include "operator/plan_restore.h"
 #include "operator/policy_spec.h"
 #include "operator/restore_pod.h"
@@ -22,6 +23,8 @@ struct restore_scene {
     char policy_problem[RUN_MESSAGE_BYTES], region_problem[RUN_MESSAGE_BYTES];
     struct error pod_error;
     char pod_note[RESTORE_SCENE_NOTE_BYTES];
+    char closest[NODES_REGION_BYTES]; /* of the policy's regions that may be read, the pod's; or ""
+                                       */
     struct agent_view view;
     struct restore_facts facts; /* lent from all of that */
 };

@@ -46,6 +46,7 @@ enum {
     OPTION_BACKUP_UID,
     OPTION_POD,
     OPTION_SOURCE_REGION,
+    OPTION_FIRST_REGION,
     OPTION_EXCLUDE_REGION,
     OPTION_PROGRESS,
     OPTION_DEADLINE,
@@ -80,6 +81,7 @@ static const struct option long_options[] = {
     {"backup-uid", required_argument, NULL, OPTION_BACKUP_UID},
     {"pod", required_argument, NULL, OPTION_POD},
     {"source-region", required_argument, NULL, OPTION_SOURCE_REGION},
+    {"first-region", required_argument, NULL, OPTION_FIRST_REGION},
     {"exclude-region", required_argument, NULL, OPTION_EXCLUDE_REGION},
     {"progress", required_argument, NULL, OPTION_PROGRESS},
     {"deadline", required_argument, NULL, OPTION_DEADLINE},
@@ -121,6 +123,7 @@ static const struct {
     {OPTION_BACKUP_UID, FOR_BACKUP, TEXT(backup_uid)},
     {OPTION_POD, FOR_BACKUP, TEXT(pod)},
     {OPTION_SOURCE_REGION, FOR_BACKUP, TEXT(source_region)},
+    {OPTION_FIRST_REGION, FOR_RESTORE, TEXT(first_region)},
     {OPTION_EXCLUDE_REGION, FOR_RESTORE, 0},
     {OPTION_PROGRESS, FOR_JOBS, 0},
     {OPTION_DEADLINE, FOR_JOBS, 0},
@@ -183,6 +186,7 @@ static const char *const help_texts[] = {
         "  --backup ID              which one; the newest without it\n" READ_HELP
         "  --tablespace OLD=NEW     put the tablespace from OLD into NEW; may be repeated\n"
         "  --workers N              parallel workers; else spec.parallelism.workers\n"
+        "  --first-region NAME      read from this region first; others have what it lacks\n"
         "  --exclude-region NAME    do not read from this region; may be repeated\n" JOB_HELP,
     [CLI_VERIFY] =
         "usage: lifeboat-sidecar verify -f FILE [options]\n"

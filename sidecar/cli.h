@@ -51,7 +51,7 @@ struct cli_options {
     unsigned deadline_seconds; /* 0: none */
     bool progress;             /* as JSON */
     bool regions;              /* of list */
-    const char *region;
+    const char *region, *first_region;
     const char *excluded[POLICY_REGIONS_MAX]; /* of restore */
     size_t excluded_count;
     uint64_t system_identifier; /* 0: the only one */

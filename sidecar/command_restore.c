@@ -22,6 +22,7 @@ int command_restore(const struct cli_options *options, struct cancel *cancel, st
         .to = options->to,
         .backup = options->backup,
         .region = options->region,
+        .first = options->first_region,
         .excluded = options->excluded,
         .excluded_count = options->excluded_count,
         .system_identifier = options->system_identifier,

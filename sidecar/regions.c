@@ -183,12 +183,18 @@ static bool is_chosen(const struct regions_choice *choice, const char *name)
 static int check_choice(const struct policy *policy, const struct regions_choice *choice,
                         struct error *err)
 {
-    if (choice->only && !policy_find_region(policy, choice->only, err))
+    if ((choice->only && !policy_find_region(policy, choice->only, err)) ||
+        (choice->first && !policy_find_region(policy, choice->first, err)))
         return -1;
     for (size_t i = 0; i < choice->excluded_count; i++)
         if (!policy_find_region(policy, choice->excluded[i], err))
             return -1;
     return 0;
+}
+
+static bool is_first(const struct regions_choice *choice, const struct policy_region *region)
+{
+    return choice->first && strcmp(choice->first, region->name) == 0;
 }
 
 /* The error of the only region, or of the first where none could be opened. */
@@ -223,11 +229,12 @@ int regions_open(struct regions **ret_regions, const struct policy *policy,
     regions->quorum = policy->quorum;
     if (check_choice(policy, choice, err) < 0)
         return -1;
-    for (size_t i = 0; i < policy->region_count; i++) {
-        const struct policy_region *wanted = &policy->regions[i];
-        if (is_chosen(choice, wanted->name))
-            add_region(regions, wanted, secrets, cancel);
-    }
+    for (size_t i = 0; i < policy->region_count; i++)
+        if (is_first(choice, &policy->regions[i]) && is_chosen(choice, choice->first))
+            add_region(regions, &policy->regions[i], secrets, cancel);
+    for (size_t i = 0; i < policy->region_count; i++)
+        if (!is_first(choice, &policy->regions[i]) && is_chosen(choice, policy->regions[i].name))
+            add_region(regions, &policy->regions[i], secrets, cancel);
     if (check_opened(regions, err) < 0)
         return -1;
     log_lost(regions);

@@ -33,6 +33,8 @@ struct regions;
 
 struct regions_choice { /* by names */
     const char *only;   /* the one to use; NULL for all */
+    const char
+        *first; /* the one that comes before the others, whose order is the policy's; or NULL */
     const char *const *excluded;
     size_t excluded_count;
 };

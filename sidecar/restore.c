@@ -68,6 +68,7 @@ static int find_backup(struct job *job, struct error *err)
     char id[BACKUP_ID_BYTES];
     const struct regions_choice choice = {
         .only = options->region,
+        .first = options->first,
         .excluded = options->excluded,
         .excluded_count = options->excluded_count,
     };

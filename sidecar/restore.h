@@ -25,6 +25,7 @@ struct restore_options {
     const char *to;
     const char *backup;          /* id; NULL or "Latest": the newest */
     const char *region;          /* NULL: all, in the policy's order */
+    const char *first;           /* the region that is read from before the others; NULL: any */
     const char *const *excluded; /* regions that are not read from */
     size_t excluded_count;
     uint64_t system_identifier; /* 0: the only one */

@@ -64,7 +64,7 @@ static void add_restore(struct arguments *arguments, const struct message_run *r
 {
     add(arguments, "--to", run->restore.to);
     add(arguments, "--backup", run->restore.backup);
-    add(arguments, "--region", run->restore.region);
+    add(arguments, "--first-region", run->restore.region);
     for (size_t i = 0; i < run->restore.exclude_count; i++)
         add(arguments, "--exclude-region", run->restore.exclude_regions[i]);
     snprintf(arguments->workers, sizeof(arguments->workers), "%u", run->restore.workers);

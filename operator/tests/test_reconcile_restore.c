@@ -164,11 +164,15 @@ static void a_restore_makes_claim_and_pod_and_lets_go_of_the_claim(void **state)
     api_join(api, "copy-1", uid, 1);
     look_and_expect("copy", "Unknown", "Starting", "has connected");
     api_hear(api, uid, 1, "state", STATE("null"));
+    api_patch(api, &kube_pods, "copy-1",
+              "{\"metadata\": {\"annotations\": {\"lifeboat.dev/region\": \"eu\"}}}");
+    api_list(api);
     look_and_expect("copy", "Unknown", "Starting", "told to restore");
     CLEANUP(own_freep) char *run = api_said(api, uid, 1);
     assert_non_null(run);
     assert_non_null(strstr(run, "\"id\":\"copy-1\""));
     assert_non_null(strstr(run, "\"to\":\"/restore/pgdata\""));
+    assert_non_null(strstr(run, "\"region\":\"eu\"")); /* the closest */
     api_hear(api, uid, 1, "state",
              STATE("{\"id\": \"copy-1\", \"kind\": \"restore\", \"phase\": \"fetching\", "
                    "\"bytes\": 5, \"totalBytes\": 10, \"files\": 1}"));

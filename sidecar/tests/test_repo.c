@@ -536,6 +536,31 @@ static void regions_can_be_left_out(void **state)
     assert_non_null(strstr(err.text, "r0, r1"));
 }
 
+static void one_region_can_come_before_the_others(void **state)
+{
+    (void)state;
+    static const char *const last[] = {"r2"};
+    CLEANUP(helper_repo_close) struct helper_repo helper;
+    CLEANUP(regions_closep) struct regions *regions = NULL, *without = NULL, *none = NULL;
+    struct regions_choice choice = {.first = "r2"};
+    struct error err;
+    helper_repo_prepare(&helper, 3, 1);
+    assert_int_equal(
+        regions_open(&regions, helper.policy, helper.secrets, &choice, &helper.cancel, &err), 0);
+    assert_int_equal(regions_count(regions), 3);
+    assert_string_equal(regions_at(regions, 0)->name, "r2");
+    assert_string_equal(regions_at(regions, 1)->name, "r0");
+    assert_string_equal(regions_at(regions, 2)->name, "r1");
+    choice = (struct regions_choice){.first = "r2", .excluded = last, .excluded_count = 1};
+    assert_int_equal(
+        regions_open(&without, helper.policy, helper.secrets, &choice, &helper.cancel, &err), 0);
+    assert_int_equal(regions_count(without), 2);
+    choice = (struct regions_choice){.first = "mars"};
+    assert_int_equal(
+        regions_open(&none, helper.policy, helper.secrets, &choice, &helper.cancel, &err), -1);
+    assert_non_null(strstr(err.text, "r0, r1, r2"));
+}
+
 static void an_unknown_region_is_told_with_those_of_the_policy(void **state)
 {
     (void)state;
@@ -582,6 +607,7 @@ int main(void)
         cmocka_unit_test(a_backup_is_found_with_the_regions_that_have_it),
         cmocka_unit_test(a_region_that_cannot_be_listed_leaves_a_doubt),
         cmocka_unit_test(regions_can_be_left_out),
+        cmocka_unit_test(one_region_can_come_before_the_others),
         cmocka_unit_test(an_unknown_region_is_told_with_those_of_the_policy),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
