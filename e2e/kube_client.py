@@ -2,6 +2,8 @@
 """What scenarios do with a cluster: apply manifests as a user does, look at objects, wait, run commands in pods."""
 
 import functools
+import json
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +14,8 @@ import yaml
 
 import host
 import kube
+
+Table = list[dict[str, str]]  # rows, by the heads of their columns
 
 
 class KubeClient:
@@ -58,6 +62,11 @@ class Namespace:
         elif not isinstance(manifest, str):
             manifest = yaml.safe_dump_all([manifest] if isinstance(manifest, dict) else manifest)
         return self.kubectl("apply", "--filename=-", stdin=manifest)
+
+    def create(self, manifest: dict) -> dict:
+        """Creates an object, which may have generateName. Returns it as the API server has it."""
+        created = self.kubectl("create", "--filename=-", "--output=json", stdin=yaml.safe_dump(manifest))
+        return json.loads(created)
 
     def make_secret(self, name: str, **values: str) -> None:
         """The names of keys cannot have a full stop here: an underscore stands for it."""
@@ -108,6 +117,20 @@ class Namespace:
         """Until commands can be run in it: `Ready` may be from the time before a kubelet or a container ended."""
         host.wait_until(lambda: self.exec(pod, "echo", "here", container=container, check=False) == "here\n",
                         f"the pod '{pod}' answers", timeout_s)
+
+    # As a user reads it
+
+    def table(self, *arguments: str) -> Table:
+        """What `kubectl get` prints."""
+        head, *lines = self.kubectl("get", *arguments).splitlines()
+        columns = [(found.group(), found.start()) for found in re.finditer(r"\S+(?: \S+)*", head)]
+        ends = [start for _, start in columns[1:]] + [None]
+        return [{name: line[start:end].strip() for (name, start), end in zip(columns, ends)} for line in lines]
+
+    def events(self, kind: str, name: str) -> Table:
+        """What `kubectl get events` prints about an object, oldest first."""
+        selector = f"--field-selector=involvedObject.kind={kind},involvedObject.name={name}"
+        return self.table("events", selector, "--sort-by=.metadata.creationTimestamp")
 
     # In pods
 

@@ -65,6 +65,18 @@ class Node:
         """`program` is kubelet, containerd, proxy or store. Pods go on without them."""
         self._cluster.daemons.stop(f"{program}-{self.name}", number)
 
+    @contextmanager
+    def without_objects(self, prefix: str) -> Iterator[None]:
+        """Takes what lies below a prefix out of the region's bucket while the block runs, which must not write there."""
+        objects = self.home / "store" / "objects" / self.bucket / prefix
+        hidden = self.home / "store" / "hidden" / prefix
+        hidden.parent.mkdir(exist_ok=True)
+        objects.rename(hidden)
+        try:
+            yield
+        finally:
+            hidden.rename(objects)
+
     def first_process(self, container: str) -> int:
         """The pid on this machine of the first process of a container, whose id is as a pod's status has it."""
         name = container.removeprefix("containerd://")

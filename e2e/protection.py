@@ -41,10 +41,12 @@ class Protection:
     # The policy
 
     def apply_policy(self, **changes) -> None:
-        """With these fields of the spec instead of what they are; later calls build on earlier ones."""
-        self.spec |= changes
+        """With these fields of the spec instead of what they are; later calls build on earlier ones that were not
+        refused."""
+        spec = self.spec | changes
         self.namespace.apply({"apiVersion": "lifeboat.dev/v1alpha1", "kind": "BackupPolicy",
-                              "metadata": {"name": POLICY}, "spec": self.spec})
+                              "metadata": {"name": POLICY}, "spec": spec})
+        self.spec = spec
 
     def policy(self) -> dict:
         return self.namespace.get("BackupPolicy", POLICY)
@@ -98,16 +100,34 @@ class Protection:
         assert condition_of(ended, "Succeeded")["status"] == "True", ended["status"]
         return ended
 
+    # Restores
+
+    def restore(self, name: str, backup: str = "Latest", **source) -> dict:
+        """Asks for a RestoreJob into a new claim of the same name; the rest is of its spec.source. Returns the job."""
+        return self.namespace.create({
+            "apiVersion": "lifeboat.dev/v1alpha1", "kind": "RestoreJob", "metadata": {"name": name},
+            "spec": {"source": {"policyRef": {"name": POLICY}, "backup": backup, **source},
+                     "destination": {"newVolumeClaim": {"name": name, "size": "10Gi"}}}})
+
+    def wait_until_restored(self, name: str, timeout_s: float = 180) -> dict:
+        ended = self.namespace.wait_for("RestoreJob", name, condition_is_final, "has ended", timeout_s)
+        assert condition_of(ended, "Succeeded")["status"] == "True", ended["status"]
+        return ended
+
     # The buckets
 
-    def objects(self, prefix: str) -> list[str]:
-        """The keys of both regions that begin so in the policy's repository, as <region>:<key>."""
-        found = []
-        for region, store in self.stores.items():
-            for key in store.keys(self.buckets[region], f"{self.namespace.name}.{POLICY}/"):
-                if key.split("/", 2)[2].startswith(prefix):
-                    found.append(f"{region}:{key}")
-        return found
+    def objects(self, prefix: str = "") -> dict[str, tuple]:
+        """The keys of both regions that begin so in the policy's repository, as <region>:<key>, each with what
+        changes when somebody writes to it."""
+        return {f"{region}:{key}": mark
+                for region, store in self.stores.items()
+                for key, mark in store.marks(self.buckets[region], f"{self.repository}/").items()
+                if key.split("/", 2)[2].startswith(prefix)}
+
+    @property
+    def repository(self) -> str:
+        """Its name in the buckets."""
+        return f"{self.namespace.name}.{POLICY}"
 
     @contextmanager
     def command_line(self, program: Path) -> Iterator[Lifeboat]:

@@ -38,8 +38,16 @@ class S3Store:
         return name
 
     def keys(self, bucket: str, prefix: str = "") -> list[str]:
+        return list(self.marks(bucket, prefix))
+
+    def marks(self, bucket: str, prefix: str = "") -> dict[str, tuple]:
+        """Each key with what changes when somebody writes to its object."""
         pages = self.client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-        return [found["Key"] for page in pages for found in page.get("Contents", [])]
+        return {found["Key"]: (found["ETag"], found["LastModified"], found["Size"])
+                for page in pages for found in page.get("Contents", [])}
+
+    def read(self, bucket: str, key: str) -> bytes:
+        return self.client().get_object(Bucket=bucket, Key=key)["Body"].read()
 
     def answers(self) -> bool:
         try:

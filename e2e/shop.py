@@ -2,6 +2,7 @@
 """The database of the scenarios: docs/examples/two-regions.yaml in a namespace, with something in it."""
 
 import base64
+import json
 import os
 import secrets
 
@@ -58,3 +59,15 @@ class Shop:
                        f"{region}_ca_crt": store.ca.read_text()}
         self.lifeboat_secret = {key.replace("_", "."): value for key, value in values.items()}
         self.namespace.make_secret("lifeboat-shop", **values)
+
+    def change_lifeboat_secret(self, changes: dict[str, str | None]) -> None:
+        """In the cluster only: other values of keys, or None instead of a key."""
+        data = {key: value if value is None else base64.b64encode(value.encode()).decode()
+                for key, value in changes.items()}
+        self.namespace.kubectl("patch", "secret", "lifeboat-shop", "--type=merge", f"--patch={json.dumps({'data': data})}")
+
+    def restore_lifeboat_secret(self) -> None:
+        """As it was made; also if it was deleted."""
+        self.namespace.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "lifeboat-shop"},
+                              "data": {key: base64.b64encode(value.encode()).decode()
+                                       for key, value in self.lifeboat_secret.items()}})
