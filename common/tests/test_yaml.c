@@ -6,11 +6,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "common/own.h"
+#include "common/tests/helper_directory.h"
 #include "common/yaml.h"
 
 struct example {
@@ -289,17 +289,16 @@ static void every_member_and_element_has_a_line(void **state)
 static void a_file_is_loaded_by_its_path(void **state)
 {
     (void)state;
-    char path[] = "/tmp/test_yaml.XXXXXX";
-    CLEANUP(own_closep) int fd = mkstemp(path);
-    assert_true(fd >= 0);
-    assert_int_equal(write(fd, "a: b\n", 5), 5);
+    char *directory = helper_directory_new();
+    CLEANUP(own_freep) char *path = own_format("%s/a.yaml", directory);
+    helper_directory_write(directory, "a.yaml", "a: b\n");
     CLEANUP(yaml_done) struct yaml yaml = {0};
     struct error err;
     assert_int_equal(yaml_load(&yaml, path, &err), 0);
     assert_string_equal(json_string_value(json_object_get(yaml.root, "a")), "b");
     assert_string_equal(yaml.file, path);
 
-    unlink(path);
+    helper_directory_remove(directory);
     struct yaml missing;
     assert_int_equal(yaml_load(&missing, path, &err), -1);
     assert_int_equal(err.kind, ERROR_NOT_FOUND);

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -78,12 +79,10 @@ static int look_at_restore(const struct reconcile *reconcile, const char *namesp
 static int set_up(void **state)
 {
     struct error err;
-    char path[] = "/tmp/lifeboat-log-XXXXXX";
     (void)state;
     f = own_alloc(sizeof(*f));
     failures_left = 0;
-    f->log = mkstemp(path);
-    unlink(path);
+    f->log = memfd_create("log", MFD_CLOEXEC);
     log_set_fd(f->log);
     if (cancel_init(&f->cancel, &err) < 0)
         return -1;

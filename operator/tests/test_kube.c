@@ -14,6 +14,7 @@
 #include "common/cancel.h"
 #include "common/clock.h"
 #include "common/own.h"
+#include "common/tests/helper_directory.h"
 #include "operator/kube.h"
 #include "operator/kube_config.h"
 #include "operator/kube_stream.h"
@@ -146,20 +147,19 @@ static void after_a_refused_token_the_next_request_has_a_new_one(void **state)
         {.wants = "GET ", .body = "{}"}};
     struct error err;
     json_auto_t *object = NULL;
-    char path[] = "/tmp/lifeboat-token-XXXXXX", user[64];
-    CLEANUP(own_closep) int fd = mkstemp(path);
-    assert_int_equal(write(fd, "old", 3), 3);
-    snprintf(user, sizeof(user), "tokenFile: %s", path);
+    char *directory = helper_directory_new();
+    CLEANUP(own_freep) char *user = own_format("tokenFile: '%s/token'", directory);
+    helper_directory_write(directory, "token", "old");
     BEGIN(f, steps, user);
     /* parsed only, so that the first request is the first to read it */
     kube_config_refused(f->config);
     assert_int_equal(kube_get(f->kube, &pod, &object, &err), -1);
     assert_int_equal(err.kind, ERROR_TRANSIENT);
     assert_sent(f, "Bearer old\r\n");
-    assert_int_equal(pwrite(fd, "new", 3, 0), 3);
+    helper_directory_write(directory, "token", "new");
     assert_int_equal(kube_get(f->kube, &pod, &object, &err), 0);
     assert_sent(f, "Bearer new\r\n");
-    unlink(path);
+    helper_directory_remove(directory);
 }
 
 static void a_server_that_is_busy_says_how_long_to_wait(void **state)

@@ -14,23 +14,22 @@
 #include "common/clock.h"
 #include "common/http.h"
 #include "common/own.h"
+#include "common/tests/helper_directory.h"
 #include "operator/kube_config.h"
 
 struct fixture {
-    char directory[64];
+    char *directory;
     struct kube_config *config;
     struct buf token;
-    char path[4][128]; /* what to remove */
-    size_t count;
 };
 
 static int set_up(void **state)
 {
     struct fixture *f = own_alloc(sizeof(*f));
-    snprintf(f->directory, sizeof(f->directory), "/tmp/lifeboat-config-XXXXXX");
+    f->directory = helper_directory_new();
     f->token = BUF_SECRET(KUBE_CONFIG_TOKEN_MAX);
     *state = f;
-    return mkdtemp(f->directory) ? 0 : -1;
+    return 0;
 }
 
 static int tear_down(void **state)
@@ -38,30 +37,15 @@ static int tear_down(void **state)
     struct fixture *f = *state;
     kube_config_freep(&f->config);
     buf_done(&f->token);
-    while (f->count > 0)
-        unlink(f->path[--f->count]);
-    rmdir(f->directory);
+    helper_directory_remove(f->directory);
     clock_fake(-1);
     own_freep(&f);
     return 0;
 }
 
-static const char *write_file(struct fixture *f, const char *name, const char *text)
+static void write_file(const struct fixture *f, const char *name, const char *text)
 {
-    size_t i = 0;
-    char path[128];
-    snprintf(path, sizeof(path), "%s/%s", f->directory, name);
-    while (i < f->count && strcmp(f->path[i], path) != 0)
-        i++;
-    if (i == f->count) {
-        assert_true(f->count < ARRAY_SIZE(f->path));
-        memcpy(f->path[f->count++], path, sizeof(path));
-    }
-    FILE *file = fopen(path, "we");
-    assert_non_null(file);
-    fputs(text, file);
-    fclose(file);
-    return f->path[i];
+    helper_directory_write(f->directory, name, text);
 }
 
 /* A kubeconfig with one context; cluster and user are its members in YAML. */
@@ -81,6 +65,13 @@ static char *kubeconfig(const char *cluster, const char *user)
                       "- name: u\n"
                       "  user: {%s}\n",
                       cluster, user);
+}
+
+static int load(struct fixture *f, const char *text, struct error *err)
+{
+    CLEANUP(own_freep) char *path = own_format("%s/config", f->directory);
+    write_file(f, "config", text);
+    return kube_config_load(&f->config, path, err);
 }
 
 static int parse(struct fixture *f, const char *text, struct error *err)
@@ -132,7 +123,7 @@ static void files_of_a_kubeconfig_are_found_beside_it(void **state)
     write_file(f, "me.pem", "CERT");
     write_file(f, "me.key", "KEY");
     write_file(f, "token", "t1\n");
-    assert_int_equal(kube_config_load(&f->config, write_file(f, "config", text), &err), 0);
+    assert_int_equal(load(f, text, &err), 0);
     kube_config_identify(f->config, &options);
     CLEANUP(own_freep) char *ca = own_format("%s/ca.pem", f->directory);
     assert_string_equal(options.ca_file, ca);
@@ -247,7 +238,7 @@ static void a_file_that_is_missing_is_named(void **state)
     CLEANUP(own_freep)
     char *text =
         kubeconfig("server: 'https://a'", "client-certificate: me.pem, client-key: me.key");
-    assert_int_equal(kube_config_load(&f->config, write_file(f, "config", text), &err), -1);
+    assert_int_equal(load(f, text, &err), -1);
     snprintf(expected, sizeof(expected), "%s/me.pem", f->directory);
     assert_non_null(strstr(err.text, expected));
     assert_int_equal(err.kind, ERROR_PERMANENT);
@@ -315,7 +306,8 @@ static void a_token_lasts_while_its_file_cannot_be_read(void **state)
 {
     struct fixture *f = *state;
     clock_fake(1000000);
-    const char *path = write_file(f, "token", "t1");
+    CLEANUP(own_freep) char *path = own_format("%s/token", f->directory);
+    write_file(f, "token", "t1");
     load_pod(f, "h");
     unlink(path);
     clock_fake(2000000);

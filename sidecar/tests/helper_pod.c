@@ -14,7 +14,7 @@
 
 #include "common/clock.h"
 #include "common/own.h"
-#include "sidecar/tests/helper_directory.h"
+#include "common/tests/helper_directory.h"
 
 enum { PATH_BYTES = 4096 };
 

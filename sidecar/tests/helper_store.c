@@ -17,7 +17,7 @@
 #include "common/buf.h"
 #include "common/own.h"
 #include "sidecar/secrets.h"
-#include "sidecar/tests/helper_directory.h"
+#include "common/tests/helper_directory.h"
 
 enum { OBJECT_MAX = 16 << 20, NAMES_MAX = 4096 };
 

@@ -30,7 +30,7 @@
 #include "sidecar/manifest.h"
 #include "sidecar/repo.h"
 #include "sidecar/restore.h"
-#include "sidecar/tests/helper_directory.h"
+#include "common/tests/helper_directory.h"
 #include "sidecar/tests/helper_postgres.h"
 #include "sidecar/tests/helper_repo.h"
 #include "sidecar/tests/helper_store_fault.h"

@@ -12,7 +12,7 @@
 #include "common/own.h"
 #include "sidecar/configuration.h"
 #include "sidecar/policy.h"
-#include "sidecar/tests/helper_directory.h"
+#include "common/tests/helper_directory.h"
 #include "sidecar/tests/helper_pod.h"
 
 static struct helper_pod pod;

@@ -24,7 +24,7 @@
 #include "sidecar/database_watch.h"
 #include "sidecar/policy.h"
 #include "sidecar/postmaster_file.h"
-#include "sidecar/tests/helper_directory.h"
+#include "common/tests/helper_directory.h"
 #include "sidecar/tests/helper_postgres.h"
 
 enum { PATIENCE_MS = 60000, LOOK_MS = 100, ASK_MS = 300 };

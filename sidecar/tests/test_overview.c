@@ -14,7 +14,7 @@
 #include "common/own.h"
 #include "sidecar/overview.h"
 #include "sidecar/repo.h"
-#include "sidecar/tests/helper_directory.h"
+#include "common/tests/helper_directory.h"
 #include "sidecar/tests/helper_repo.h"
 
 #define OLDER "20261121T082118Z-full-3fa2"

@@ -31,7 +31,7 @@
 #include "sidecar/restore.h"
 #include "sidecar/target.h"
 #include "sidecar/tests/helper_backup.h"
-#include "sidecar/tests/helper_directory.h"
+#include "common/tests/helper_directory.h"
 
 enum { FILE_MAX = 64 << 20, DESCRIPTORS = 16, OBJECTS_MAX = 64, PATIENCE_MS = 20000 };
 

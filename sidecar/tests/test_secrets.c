@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,30 +12,16 @@
 #include <cmocka.h>
 
 #include "common/own.h"
+#include "common/tests/helper_directory.h"
 #include "sidecar/policy.h"
 #include "sidecar/secrets.h"
 
 #define CERTIFICATE "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 
 struct fixture {
-    char directory[64];
+    char *directory;
     int fd;
     struct secrets *secrets;
-};
-
-static const char *const used_names[] = {
-    "password",
-    "k1",
-    "eu.access-key-id",
-    "eu.secret-access-key",
-    "eu.session-token",
-    "ca.crt",
-    "..2/key",
-    "..1/key",
-    "..2",
-    "..1",
-    "..data",
-    "key",
 };
 
 static const struct policy_region s3_region = {
@@ -63,9 +48,7 @@ static int make_directory(void **state)
 {
     struct fixture *fixture = own_alloc(sizeof(*fixture));
     struct error err;
-    memcpy(fixture->directory, "/tmp/test_secrets.XXXXXX", sizeof("/tmp/test_secrets.XXXXXX"));
-    if (!mkdtemp(fixture->directory))
-        return -1;
+    fixture->directory = helper_directory_new();
     fixture->fd = open(fixture->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     *state = fixture;
     return secrets_open(&fixture->secrets, fixture->directory, &err);
@@ -75,13 +58,10 @@ static int remove_directory(void **state)
 {
     struct fixture *fixture = *state;
     secrets_closep(&fixture->secrets);
-    for (size_t i = 0; i < ARRAY_SIZE(used_names); i++)
-        if (unlinkat(fixture->fd, used_names[i], 0) < 0 && (errno == EISDIR || errno == EPERM))
-            unlinkat(fixture->fd, used_names[i], AT_REMOVEDIR);
     own_closep(&fixture->fd);
-    int result = rmdir(fixture->directory);
+    helper_directory_remove(fixture->directory);
     own_freep(state);
-    return result;
+    return 0;
 }
 
 static void expect_text(const struct fixture *fixture, const char *key, const char *expected)

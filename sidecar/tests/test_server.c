@@ -25,7 +25,7 @@
 #include "common/log.h"
 #include "common/own.h"
 #include "sidecar/server.h"
-#include "sidecar/tests/helper_directory.h"
+#include "common/tests/helper_directory.h"
 #include "sidecar/tests/helper_operator.h"
 #include "sidecar/tests/helper_pod.h"
 #include "sidecar/tests/helper_postgres.h"

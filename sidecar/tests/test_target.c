@@ -16,7 +16,7 @@
 #include "common/own.h"
 #include "sidecar/entry.h"
 #include "sidecar/target.h"
-#include "sidecar/tests/helper_directory.h"
+#include "common/tests/helper_directory.h"
 
 static const struct target_attributes plain = {.mode = 0600, .mtime_s = 1, .size = 5};
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "sidecar/tests/helper_directory.h"
+#include "common/tests/helper_directory.h"
 
 #include <errno.h>
 #include <fcntl.h>
