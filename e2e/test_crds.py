@@ -544,14 +544,14 @@ def objects(api) -> ApiServer:
                  {"name": "shop-1", "uid": "u1", "region": "us", "role": "Standby", "connected": True, "generation": 1,
                   "lagSeconds": 0}]})
     attempt = {"pod": "shop-1", "podUID": "u1", "started": "2026-11-21T08:21:18Z", "finished": "2026-11-21T08:25:30Z"}
-    done = [condition("Succeeded", "True", "Committed", "it is in 2 regions"),
+    done = [condition("Succeeded", "True", "Committed", "it is in eu, us"),
             condition("Reconciling", "False", "Committed"), condition("Stalled", "False", "Committed")]
     apply_status(api, backup({}), {
         "observedGeneration": 1, "conditions": done, "attempts": [{"backupID": ID, "region": "us", **attempt}],
         "backupID": ID, "type": "Full", "changeSource": "all", "startLSN": "0/3000028", "stopLSN": "0/3000120",
         "timeline": 1, "started": "2026-11-21T08:21:18Z", "finished": "2026-11-21T08:25:30Z", "duration": "4m12s",
         "bytesTotal": 9000000000000, "bytesRead": 9000000000000, "bytesStored": 1300000000, "bytesReused": 0,
-        "size": "1.2 GiB", "files": 1000, "regions": ["eu", "us"], "pageErrors": 0,
+        "size": "1.2 GiB", "files": 1000, "regions": ["eu", "us"], "regionNames": "eu, us", "pageErrors": 0,
         "systemIdentifier": "7351234567890123456", "versionNum": 170004, "manifestSHA256": "0" * 64})
     apply_status(api, restore({}), {
         "observedGeneration": 1, "conditions": done, "attempts": [{"id": "copy-1", **attempt, "pod": "copy-1"}],
@@ -571,7 +571,7 @@ def test_columns_say_whether_it_is_fine_and_how_old_it_is(objects):
     seen = columns(objects, "lbk")
     del seen["AGE"]
     assert seen == {"NAME": "now", "POLICY": "shop", "TYPE": "Full", "STATUS": "Committed", "SIZE": "1.2 GiB",
-                    "REGIONS": '["eu","us"]', "DURATION": "4m12s"}
+                    "REGIONS": "eu, us", "DURATION": "4m12s"}
     seen = columns(objects, "lrj")
     del seen["AGE"]
     assert seen == {"NAME": "copy", "POLICY": "shop", "BACKUP": ID, "STATUS": "Committed", "CLAIM": "copy",

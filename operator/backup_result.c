@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "operator/backup_result.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "common/clock.h"
@@ -61,6 +62,20 @@ static void put_duration(json_t *status, const json_t *summary)
         run_status_set_duration(status, "duration", finished_ms - started_ms);
 }
 
+void backup_result_names(const json_t *regions, char ret_names[BACKUP_RESULT_NAMES_BYTES])
+{
+    size_t index, used = 0;
+    json_t *region;
+    ret_names[0] = '\0';
+    json_array_foreach(regions, index, region)
+    {
+        const char *name = json_string_value(region);
+        if (name && used < BACKUP_RESULT_NAMES_BYTES)
+            used += (size_t)snprintf(ret_names + used, BACKUP_RESULT_NAMES_BYTES - used, "%s%s",
+                                     used > 0 ? ", " : "", name);
+    }
+}
+
 void backup_result_put(json_t *status, const json_t *summary)
 {
     static const char *const numbers[] = {"timeline",    "bytesTotal",  "bytesRead",
@@ -73,7 +88,10 @@ void backup_result_put(json_t *status, const json_t *summary)
     }
     run_status_set_text(status, "type", backup_object_type_name(text_of(summary, "type")));
     run_status_take_over(status, summary, numbers);
+    char names[BACKUP_RESULT_NAMES_BYTES];
     put_regions(status, summary, "regions");
+    backup_result_names(json_object_get(status, "regions"), names);
+    run_status_set_text(status, "regionNames", names);
     put_regions(status, summary, "missingRegions");
     put_duration(status, summary);
     json_int_t stored = json_integer_value(json_object_get(summary, "bytesStored"));

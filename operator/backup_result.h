@@ -8,3 +8,6 @@
 #include <jansson.h>
 
 void backup_result_put(json_t *status, const json_t *summary);
+enum { BACKUP_RESULT_NAMES_BYTES = 8 * 65 };
+/* "eu, us": the names in that list of a summary or status, cut to what fits; "" for none. */
+void backup_result_names(const json_t *regions, char ret_names[BACKUP_RESULT_NAMES_BYTES]);

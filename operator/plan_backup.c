@@ -6,10 +6,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "operator/backup_result.h"
+
 enum {
     LOOK_MS = 10000,        /* at a run under way, if nothing is heard */
     ANSWER_MS = 30000,      /* after so long without an answer, ask again */
     BEGIN_MS = 5000,        /* a sidecar tells of a new run by itself within that */
+    UNSURE_MS = 5 * 60000,  /* then it does not matter any more whether a bucket has it */
     ERROR_SHOWN_BYTES = 300 /* of a sidecar's error in a condition */
 };
 
@@ -103,29 +106,25 @@ static void try_again(const struct backup_facts *facts, struct backup_plan *plan
     end_attempt(facts, plan, reason, error);
 }
 
-static size_t count_of(const json_t *backup, const char *member)
-{
-    return json_array_size(json_object_get(backup, member));
-}
-
 static void succeed(const struct backup_facts *facts, struct backup_plan *plan, json_t *backup)
 {
     const char *id = current(facts)->id;
     json_int_t page_errors = json_integer_value(json_object_get(backup, "pageErrors"));
-    size_t regions = count_of(backup, "regions"), missing = count_of(backup, "missingRegions");
+    char regions[BACKUP_RESULT_NAMES_BYTES], missing[BACKUP_RESULT_NAMES_BYTES];
+    backup_result_names(json_object_get(backup, "regions"), regions);
+    backup_result_names(json_object_get(backup, "missingRegions"), missing);
     if (page_errors > 0)
         verdict_set(&plan->verdict, RUN_SUCCEEDED, "PageErrors",
                     "'%s' is committed, but %" JSON_INTEGER_FORMAT
                     " pages of the database had wrong checksums: run pg_amcheck, and keep older "
                     "backups",
                     id, page_errors);
-    else if (missing > 0)
+    else if (missing[0])
         verdict_set(&plan->verdict, RUN_SUCCEEDED, "PartlyCommitted",
-                    "'%s' is in %zu of %zu regions: see status.missingRegions", id, regions,
-                    regions + missing);
+                    "'%s' is in %s, but not in %s: see the regions of the policy's status", id,
+                    regions, missing);
     else
-        verdict_set(&plan->verdict, RUN_SUCCEEDED, "Committed", "'%s' is in %zu region%s", id,
-                    regions, regions == 1 ? "" : "s");
+        verdict_set(&plan->verdict, RUN_SUCCEEDED, "Committed", "'%s' is in %s", id, regions);
     plan->attempt_ends = true;
     plan->committed = backup;
 }
@@ -169,12 +168,26 @@ static void plan_running(const struct backup_facts *facts, struct backup_plan *p
         time_out(facts, plan, "and its sidecar does not stop");
 }
 
+/* It does not run; whether a bucket has it is not known, as not all of them answer. A second backup
+ * does no harm, and a region that is down must not keep the others from being made. */
+static void try_in_doubt(const struct backup_facts *facts, struct backup_plan *plan,
+                         const char *reason, const char *trouble)
+{
+    char error[RUN_MESSAGE_BYTES];
+    snprintf(error, sizeof(error), "the run was lost, and whether a bucket has it is not known: %s",
+             trouble);
+    plan->step = BACKUP_STEP_REST;
+    try_again(facts, plan, reason, error);
+}
+
 static void plan_untold(const struct backup_facts *facts, struct backup_plan *plan)
 {
     const struct run_attempt *attempt = current(facts);
     const char *trouble = facts->standing.trouble;
     if (facts->now_ms >= deadline_ms(facts) + RUN_CANCEL_GRACE_MS)
         return time_out(facts, plan, trouble ? trouble : "and its sidecar does not say how it is");
+    if (trouble && facts->standing.joined_ms >= UNSURE_MS)
+        return try_in_doubt(facts, plan, "SidecarLost", trouble);
     go_on(plan, "pod '%s' is asked about the run%s%s", attempt->pod,
           trouble ? "; it could not tell: " : "", trouble ? trouble : "");
     if (facts->now_ms - attempt->started_ms < BEGIN_MS)
@@ -206,6 +219,8 @@ static void plan_gone(const struct backup_facts *facts, struct backup_plan *plan
     if (ask_other(facts, plan)) {
         if (facts->other.kind == STANDING_ABSENT)
             try_again(facts, plan, "PodGone", "the pod is gone, and no bucket has the backup");
+    } else if (facts->other.trouble && facts->standing.silent_ms >= UNSURE_MS) {
+        try_in_doubt(facts, plan, "PodGone", facts->other.trouble);
     } else if (facts->now_ms >= deadline_ms(facts) + RUN_CANCEL_GRACE_MS) {
         fail(facts, plan, "PodGone", "pod '%s' is gone, and nobody can say if a bucket has '%s'",
              pod, current(facts)->id);

@@ -37,6 +37,9 @@ static json_t *status_new(const struct backup_scene *scene, const struct backup_
     int64_t now_ms = scene->facts.now_ms;
     json_t *status = run_status_copy(run);
     run_status_set_verdict(status, run, &plan->verdict, now_ms);
+    if (!json_object_get(status, "type")) /* until it became something */
+        run_status_set_text(status, "type",
+                            backup_object_type_name(backup_object_type_word(scene->backup.type)));
     if (plan->attempt_ends)
         run_status_end_attempt(status, plan->attempt_reason, plan->attempt_error, now_ms);
     else if (plan->progress)

@@ -29,6 +29,7 @@ static struct standing answered(const struct agent_view *view, const char *id,
     struct standing standing = {
         .kind = STANDING_UNTOLD,
         .asked_ms = view->asked_ms > 0 ? clock->now_ms - view->asked_ms : -1,
+        .joined_ms = clock->now_ms - view->connected_ms,
     };
     if (!view->fresh || !agent_view_lookup(view, id, &lookup) || lookup.running)
         return standing;

@@ -29,6 +29,7 @@ struct standing {
     json_t *backup;      /* COMMITTED: its summary */
     const char *trouble; /* UNTOLD: why it cannot tell; may be NULL */
     int64_t asked_ms;    /* UNTOLD: how long ago it was asked; -1: never */
+    int64_t joined_ms;   /* UNTOLD: how long ago it connected */
 };
 
 struct standing_clock {

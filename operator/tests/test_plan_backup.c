@@ -231,6 +231,30 @@ static void a_sidecar_that_does_not_tell_is_asked_and_not_too_often(void **state
     expect(scene, BACKUP_STEP_REST, RUN_FAILED, "DeadlineExceeded");
 }
 
+static void a_region_that_is_down_does_not_keep_a_lost_run_open(void **state)
+{
+    (void)state;
+    struct scene *scene = scene_standing(STANDING_UNTOLD);
+    scene->facts.standing.trouble = "region 'us' does not answer";
+    scene->facts.standing.joined_ms = 5 * MINUTE - 1;
+    expect(scene, BACKUP_STEP_ASK, RUN_OPEN, "Running");
+    scene->facts.standing.joined_ms = 5 * MINUTE;
+    expect(scene, BACKUP_STEP_REST, RUN_OPEN, "Pending");
+    ends_attempt(scene, "SidecarLost");
+    says(scene, "region 'us' does not answer");
+
+    scene = scene_standing(STANDING_SILENT);
+    scene->facts.pod_gone = true;
+    scene->facts.other_uid = "u0";
+    scene->facts.other = (struct standing){
+        .kind = STANDING_UNTOLD, .asked_ms = -1, .trouble = "region 'us' does not answer"};
+    scene->facts.standing.silent_ms = 5 * MINUTE - 1;
+    expect(scene, BACKUP_STEP_ASK, RUN_OPEN, "Running");
+    scene->facts.standing.silent_ms = 5 * MINUTE;
+    expect(scene, BACKUP_STEP_REST, RUN_OPEN, "Pending");
+    ends_attempt(scene, "PodGone");
+}
+
 static void a_run_that_nobody_knows_of_is_tried_again_under_another_id(void **state)
 {
     (void)state;
@@ -347,12 +371,13 @@ static void success_says_where_the_backup_is(void **state)
     scene->done = (struct message_done){.ok = true, .backup = backup};
     scene->facts.standing = (struct standing){.kind = STANDING_ENDED, .done = &scene->done};
     expect(scene, BACKUP_STEP_REST, RUN_SUCCEEDED, "Committed");
+    says(scene, "' is in eu, us");
     assert_ptr_equal(scene->plan.committed, backup);
     assert_true(scene->plan.attempt_ends);
     assert_null(scene->plan.attempt_reason);
     json_object_set_new(backup, "missingRegions", json_pack("[s]", "ap"));
     expect(scene, BACKUP_STEP_REST, RUN_SUCCEEDED, "PartlyCommitted");
-    says(scene, "2 of 3 regions");
+    says(scene, "is in eu, us, but not in ap: ");
     json_object_set_new(backup, "pageErrors", json_integer(4));
     expect(scene, BACKUP_STEP_REST, RUN_SUCCEEDED, "PageErrors");
     says(scene, "4 pages");
@@ -471,6 +496,7 @@ int main(void)
         cmocka_unit_test(a_run_goes_on_while_its_sidecar_says_so),
         cmocka_unit_test(a_sidecar_may_take_a_moment_to_say_that_it_began),
         cmocka_unit_test(a_sidecar_that_does_not_tell_is_asked_and_not_too_often),
+        cmocka_unit_test(a_region_that_is_down_does_not_keep_a_lost_run_open),
         cmocka_unit_test(a_run_that_nobody_knows_of_is_tried_again_under_another_id),
         cmocka_unit_test(errors_that_may_pass_lead_to_another_attempt),
         cmocka_unit_test(errors_that_stay_fail_at_once_in_their_own_words),

@@ -195,6 +195,7 @@ static void a_backup_is_written_down_sent_once_followed_and_told_whole(void **st
     hear_running("uid-whole-1", id, "copying", 100);
     json_auto_t *progress = look("night");
     api_expect_text(progress, "status/progress/phase", "copying");
+    api_expect_text(progress, "status/type", "Incremental");
     hear_running("uid-whole-1", id, "copying", 200);
     api_pass_time(5 * SECOND);
     json_auto_t *same = look("night"); /* not every second a write */
@@ -221,6 +222,7 @@ static void a_backup_is_written_down_sent_once_followed_and_told_whole(void **st
     api_expect_text(ended, "status/type", "Full");
     api_expect_text(ended, "status/regions/0", "eu");
     api_expect_text(ended, "status/regions/1", "");
+    api_expect_text(ended, "status/regionNames", "eu");
     api_expect_text(ended, "status/size", "1.2 GB");
     api_expect_text(ended, "status/duration", "4m12s");
     api_expect_text(ended, "status/fallback", "there is no parent");
