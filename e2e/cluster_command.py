@@ -79,6 +79,9 @@ def execute(cluster: Cluster, command: list[str]) -> int:
 
 
 def main(argv: list[str]) -> int:
+    if os.geteuid() != 0:
+        print("e2e/cluster: only root can make network namespaces and run kubelets", file=sys.stderr)
+        return 1
     cluster = Cluster()
     commands = {"up": up, "load": load, "renew-volumes": renew_volumes, "status": status, "down": down}
     match argv:
