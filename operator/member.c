@@ -54,17 +54,22 @@ static const char *find_config_map(const json_t *spec, const json_t *sidecar)
     return NULL;
 }
 
-/* "ImagePullBackOff: Back-off pulling image …" */
-static void read_container_state(const json_t *state, struct member *member)
+/* "ImagePullBackOff: Back-off pulling image …". Of an init container that ended and whose new image
+ * cannot be pulled, the kubelet says nothing but that it ended: the pod's events have the rest. */
+static void read_container_state(const json_t *state, const char *image, struct member *member)
 {
     const json_t *waiting = json_object_get(state, "waiting");
     const json_t *ended = json_object_get(state, "terminated");
-    const json_t *why = waiting ? waiting : ended;
+    const char *reason = string_at(waiting ? waiting : ended, "reason");
+    const char *message = string_at(waiting, "message");
     member->sidecar_runs = json_object_get(state, "running") != NULL;
-    const char *reason = string_at(why, "reason"), *message = string_at(why, "message");
-    if (!member->sidecar_runs && why)
+    if (waiting)
         snprintf(member->sidecar_note, sizeof(member->sidecar_note), "%s%s%s",
                  reason ? reason : "not running", message ? ": " : "", message ? message : "");
+    else if (ended)
+        snprintf(member->sidecar_note, sizeof(member->sidecar_note),
+                 "%s; 'kubectl describe pod %s' says why image '%s' is not started",
+                 reason ? reason : "ended", member->name, image ? image : "");
 }
 
 static bool is_ready(const json_t *status)
@@ -104,7 +109,7 @@ int member_read(struct member *ret_member, const json_t *pod, struct error *err)
     member.has_sidecar = sidecar != NULL;
     member.config_map = find_config_map(spec, sidecar);
     const json_t *state = container(status, "initContainerStatuses", "containerStatuses");
-    read_container_state(json_object_get(state, "state"), &member);
+    read_container_state(json_object_get(state, "state"), string_at(sidecar, "image"), &member);
     *ret_member = member;
     return 0;
 }

@@ -70,6 +70,24 @@ static void a_sidecar_that_cannot_start_says_why(void **state)
     assert_string_equal(member.region, "");
 }
 
+static void a_sidecar_that_ended_names_the_image_that_should_follow(void **state)
+{
+    (void)state;
+    json_auto_t *pod = load(
+        "{\"metadata\": {\"namespace\": \"d\", \"name\": \"p\", \"uid\": \"u\"},"
+        " \"spec\": {\"initContainers\": [{\"name\": \"lifeboat\", \"image\": \"sidecar:2\"}]},"
+        " \"status\": {\"phase\": \"Running\", \"initContainerStatuses\": [{\"name\": \"lifeboat\","
+        "   \"image\": \"sidecar:1\", \"state\": {\"terminated\": {\"exitCode\": 0,"
+        "     \"reason\": \"Completed\"}}}]}}");
+    struct member member;
+    struct error err;
+    assert_int_equal(member_read(&member, pod, &err), 0);
+    assert_false(member.sidecar_runs);
+    assert_string_equal(
+        member.sidecar_note,
+        "Completed; 'kubectl describe pod p' says why image 'sidecar:2' is not started");
+}
+
 static void a_pod_that_goes_or_ended_is_terminating(void **state)
 {
     (void)state;
@@ -106,6 +124,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_pod_with_a_native_sidecar_is_read),
         cmocka_unit_test(a_sidecar_that_cannot_start_says_why),
+        cmocka_unit_test(a_sidecar_that_ended_names_the_image_that_should_follow),
         cmocka_unit_test(a_pod_that_goes_or_ended_is_terminating),
         cmocka_unit_test(what_is_no_pod_is_refused),
     };
