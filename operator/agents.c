@@ -206,19 +206,32 @@ static json_t *merge_progress(const struct agent *agent, const struct message *m
     return merged;
 }
 
+/* A shallow copy without what moves all the time in a database that works, and nobody waits for. */
+static json_t *without_position(json_t *root)
+{
+    json_t *copy = json_copy(root);
+    json_t *database = json_copy(json_object_get(root, "database"));
+    json_object_del(database, "lsn");
+    json_object_set_new(copy, "database", database);
+    return copy;
+}
+
+static bool is_news(json_t *before, json_t *after)
+{
+    json_auto_t *one = without_position(before), *other = without_position(after);
+    return !json_equal(one, other);
+}
+
 /* Takes merged. 1: there is news; 0: all is as it was. */
 static int adopt(struct agent *agent, json_t *merged, struct error *err)
 {
     struct message state;
-    if (agent->state.root && json_equal(agent->state.root, merged)) {
-        json_decref(merged);
-        return 0;
-    }
+    bool news = !agent->state.root || is_news(agent->state.root, merged);
     if (message_read(&state, merged, err) < 0)
         return -1;
     message_clear(&agent->state);
     agent->state = state;
-    return 1;
+    return news;
 }
 
 static int hear_state(struct agent *agent, const struct message *message, struct error *err)

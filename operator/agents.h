@@ -22,8 +22,8 @@ struct agent_identity { /* as TokenReview said, never as the sidecar says */
     char namespace[64], pod[254], uid[64];
 };
 
-/* on_change: something about this pod changed (connected, gone, state, done; not mere progress);
- * called without any lock held, by whoever brings the news. */
+/* on_change: something about this pod changed (connected, gone, state, done; not mere progress, nor
+ * mere WAL positions); called without any lock held, by whoever brings the news. */
 struct agents *agents_new(void (*on_change)(void *arg, const struct agent_identity *who),
                           void *arg);
 void agents_freep(struct agents **agents);

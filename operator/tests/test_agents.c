@@ -203,6 +203,25 @@ static void the_same_state_again_is_no_news(void **state)
     assert_int_equal(changes, 5);
 }
 
+static void a_database_that_works_is_no_news(void **state)
+{
+    (void)state;
+    static const char format[] =
+        "{\"version\":1,\"type\":\"state\",\"generation\":3,\"database\":{\"reachable\":true,"
+        "\"role\":\"%s\",\"lsn\":\"0/%d\"}}";
+    static const char *const roles[] = {"standby", "standby", "standby", "primary"};
+    CLEANUP(agents_freep) struct agents *agents = agents_for_test();
+    agents_join(agents, &db0, 1);
+    for (size_t i = 0; i < ARRAY_SIZE(roles); i++) {
+        CLEANUP(own_freep) char *text = own_format(format, roles[i], (int)i);
+        hear(agents, 1, text);
+        CLEANUP(agent_view_done) struct agent_view view = view_of(agents);
+        CLEANUP(own_freep) char *lsn = own_format("0/%d", (int)i);
+        assert_string_equal(view.state.state.database.lsn, lsn);
+    }
+    assert_int_equal(changes, 3); /* connected, its first state, promoted */
+}
+
 static void before_its_state_results_of_a_sidecar_are_ignored(void **state)
 {
     (void)state;
@@ -435,6 +454,7 @@ int main(void)
         cmocka_unit_test(progress_and_results_are_merged_into_the_state),
         cmocka_unit_test(a_result_outlives_the_next_states),
         cmocka_unit_test(the_same_state_again_is_no_news),
+        cmocka_unit_test(a_database_that_works_is_no_news),
         cmocka_unit_test(before_its_state_results_of_a_sidecar_are_ignored),
         cmocka_unit_test(answers_are_kept_until_the_next_connection),
         cmocka_unit_test(what_only_an_operator_says_is_corrupt),
