@@ -113,7 +113,7 @@ static json_t *format_region(const struct policy_view_region *region, const json
     if (region->told && !region->reachable)
         json_object_set_new(formatted, "error",
                             text(region->error ? region->error : "no reason is known"));
-    if (region->heard_ms == 0) {
+    if (!region->listed) {
         take_over(formatted, before);
         return formatted;
     }

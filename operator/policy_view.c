@@ -135,16 +135,24 @@ static void read_pod(struct policy_view *view, const struct policy_view_facts *f
     view->connected += pod->connected && !pod->member->terminating;
 }
 
-static void merge_region(struct policy_view_region *region, const struct message_region *said,
-                         int64_t heard_ms)
+/* Sidecars list a region at different times: one that knows of a newer backup listed later. */
+static bool is_newer(const struct message_region *said, const struct policy_view_region *region)
+{
+    const char *mine = said->last_backup ? said->last_backup : "";
+    const char *other = region->last_backup ? region->last_backup : "";
+    int order = strcmp(mine, other); /* ids begin with the time */
+    return order > 0 || (order == 0 && said->bytes > region->bytes);
+}
+
+static void merge_region(struct policy_view_region *region, const struct message_region *said)
 {
     if (!region->told)
         region->reachable = true;
-    if (said->reachable && (!region->told || heard_ms >= region->heard_ms)) {
+    if (said->reachable && (!region->listed || is_newer(said, region))) {
         region->backups = said->backups;
         region->bytes = said->bytes;
         region->last_backup = said->last_backup;
-        region->heard_ms = heard_ms;
+        region->listed = true;
     }
     if (!said->reachable) {
         region->reachable = false;
@@ -162,7 +170,7 @@ static void read_regions(struct policy_view *view, const struct policy_view_fact
             const struct message_state *state = view->pods[pod].state;
             for (size_t k = 0; state && k < state->region_count; k++)
                 if (strcmp(state->regions[k].name, region->region->name) == 0)
-                    merge_region(region, &state->regions[k], facts->agents[pod].heard_ms);
+                    merge_region(region, &state->regions[k]);
         }
     }
 }

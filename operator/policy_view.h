@@ -49,7 +49,7 @@ struct policy_view_region {
     const char *error; /* may be NULL */
     uint64_t backups, bytes;
     const char *last_backup; /* may be NULL */
-    int64_t heard_ms;
+    bool listed;             /* one could: backups, bytes and last_backup are valid */
 };
 
 struct policy_view {

@@ -683,6 +683,28 @@ static void a_slot_whose_backup_could_not_be_made_stays_owed(void **state)
     }
 }
 
+/* They list at different times, and whichever spoke last must not change the status each time. */
+static void the_newest_listing_of_a_region_counts_whoever_speaks(void **state)
+{
+    static const struct pod before = {.name = "shop-0",
+                                      .state = LOADED DATABASE("primary") ", \"regions\": [" REGION(
+                                          "eu", "1", OLD) "]"},
+                            after = {.name = "shop-1",
+                                     .state = LOADED DATABASE("standby") ", \"regions\": [" REGION(
+                                         "eu", "2", NEW) "]"};
+    (void)state;
+    for (int64_t silent_ms = 500; silent_ms <= 2000; silent_ms += 1500) {
+        struct scene scene = {.spec = "{" REGIONS "}", .pods = {before, after}};
+        scene.pods[0].silent_ms = silent_ms;
+        CLEANUP(facts_done) struct facts facts;
+        CLEANUP(policy_plan_done) struct policy_plan plan;
+        plan_scene(&scene, &facts, "2026-11-21T12:00:00Z", &plan);
+        const json_t *region = json_array_get(json_object_get(plan.status, "regions"), 0);
+        assert_int_equal(json_integer_value(json_object_get(region, "backups")), 2);
+        assert_string_equal(json_string_value(json_object_get(region, "lastBackup")), NEW);
+    }
+}
+
 static void a_last_backup_outlives_its_object(void **state)
 {
     (void)state;
@@ -705,6 +727,7 @@ int main(void)
         cmocka_unit_test(a_new_leader_does_not_change_what_it_cannot_know_yet),
         cmocka_unit_test(slots_are_planned_unless_nothing_could_come_of_them),
         cmocka_unit_test(a_slot_whose_backup_could_not_be_made_stays_owed),
+        cmocka_unit_test(the_newest_listing_of_a_region_counts_whoever_speaks),
         cmocka_unit_test(a_last_backup_outlives_its_object),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
