@@ -14,9 +14,10 @@
 
 struct cache {
     const char *const *index;
+    void (*trim)(json_t *object);
     pthread_mutex_t lock; /* guards what follows */
     json_t *objects;      /* "namespace/name" -> the object */
-    json_t *by_value;     /* of the indexed member -> {"namespace/name": the object} */
+    json_t *by_value;     /* of the indexed member -> namespace -> {"namespace/name": the object} */
     json_t *removed;      /* namespace -> the last resourceVersion at which one was removed there */
     size_t unsynced;      /* watches whose first list is not complete */
 };
@@ -60,13 +61,29 @@ static const char *indexed_value(const struct cache *cache, const json_t *object
     return cache->index ? json_string_value(object) : NULL;
 }
 
+static void drop_if_empty(json_t *table, const char *key)
+{
+    if (json_object_size(json_object_get(table, key)) == 0)
+        json_object_del(table, key);
+}
+
 static void unindex(struct cache *cache, const char *key, const json_t *object)
 {
     const char *value = indexed_value(cache, object);
-    json_t *keys = value ? json_object_get(cache->by_value, value) : NULL;
-    json_object_del(keys, key);
-    if (keys && json_object_size(keys) == 0)
-        json_object_del(cache->by_value, value);
+    const char *namespace = metadata_string(object, "namespace");
+    json_t *namespaces = value ? json_object_get(cache->by_value, value) : NULL;
+    if (!namespaces)
+        return;
+    json_object_del(json_object_get(namespaces, namespace), key);
+    drop_if_empty(namespaces, namespace);
+    drop_if_empty(cache->by_value, value);
+}
+
+static json_t *get_or_add(json_t *table, const char *key)
+{
+    if (!json_object_get(table, key))
+        json_object_set_new(table, key, json_object());
+    return json_object_get(table, key);
 }
 
 static void enter(struct cache *cache, const char *key, json_t *object)
@@ -75,9 +92,8 @@ static void enter(struct cache *cache, const char *key, json_t *object)
     json_object_set(cache->objects, key, object);
     if (!value)
         return;
-    if (!json_object_get(cache->by_value, value))
-        json_object_set_new(cache->by_value, value, json_object());
-    json_object_set(json_object_get(cache->by_value, value), key, object);
+    json_t *namespaces = get_or_add(cache->by_value, value);
+    json_object_set(get_or_add(namespaces, metadata_string(object, "namespace")), key, object);
 }
 
 /* The object at key, out of the table, or NULL; the caller's. */
@@ -107,11 +123,6 @@ static void note_removal(struct cache *cache, const char *namespace, const char 
     const char *before = json_string_value(json_object_get(cache->removed, namespace));
     if (version && !(before && is_older(version, before)))
         json_object_set_new(cache->removed, namespace, json_string(version));
-}
-
-static void drop_managed_fields(json_t *object)
-{
-    json_object_del(json_object_get(object, "metadata"), "managedFields");
 }
 
 /* Takes all of a namespace (NULL: all at all) out and gives them by key. */
@@ -189,19 +200,32 @@ json_t *cache_get(struct cache *cache, const char *namespace, const char *name)
     return object;
 }
 
-json_t *cache_list(struct cache *cache, const char *namespace, const char *value)
+/* Those of a table whose key begins with prefix. */
+static void extend(json_t *list, json_t *table, const char *prefix)
 {
-    CLEANUP(own_freep) char *prefix = namespace ? key_of(namespace, "") : own_strdup("");
-    json_t *list = json_array(), *object;
     const char *key;
-    assert(!value || cache->index);
-    pthread_mutex_lock(&cache->lock);
-    json_t *from = value ? json_object_get(cache->by_value, value) : cache->objects;
-    json_object_foreach(from, key, object)
+    json_t *object;
+    json_object_foreach(table, key, object)
     {
         if (text_starts_with(key, prefix))
             json_array_append(list, object);
     }
+}
+
+json_t *cache_list(struct cache *cache, const char *namespace, const char *value)
+{
+    CLEANUP(own_freep) char *prefix = namespace ? key_of(namespace, "") : own_strdup("");
+    json_t *list = json_array(), *table;
+    const char *key;
+    assert(!value || cache->index);
+    pthread_mutex_lock(&cache->lock);
+    json_t *namespaces = value ? json_object_get(cache->by_value, value) : NULL;
+    if (!value)
+        extend(list, cache->objects, prefix);
+    else if (namespace)
+        extend(list, json_object_get(namespaces, namespace), prefix);
+    else
+        json_object_foreach(namespaces, key, table) extend(list, table, prefix);
     pthread_mutex_unlock(&cache->lock);
     return list;
 }
@@ -222,6 +246,18 @@ bool cache_synced(struct cache *cache)
     return synced;
 }
 
+void cache_set_trim(struct cache *cache, void (*trim)(json_t *object))
+{
+    cache->trim = trim;
+}
+
+void cache_trim(const struct cache *cache, json_t *object)
+{
+    json_object_del(json_object_get(object, "metadata"), "managedFields");
+    if (cache->trim)
+        cache->trim(object);
+}
+
 void cache_expect(struct cache *cache, size_t watches)
 {
     pthread_mutex_lock(&cache->lock);
@@ -240,7 +276,7 @@ void cache_set_synced(struct cache *cache)
 json_t *cache_put(struct cache *cache, json_t *object)
 {
     CLEANUP(own_freep) char *key = key_of_object(object);
-    drop_managed_fields(object);
+    cache_trim(cache, object);
     pthread_mutex_lock(&cache->lock);
     json_t *former = json_incref(json_object_get(cache->objects, key));
     if (!is_stale(cache, former, object)) {
@@ -272,7 +308,7 @@ json_t *cache_replace(struct cache *cache, const char *namespace, const json_t *
     json_array_foreach(objects, index, object)
     {
         CLEANUP(own_freep) char *new_key = key_of_object(object);
-        drop_managed_fields(object);
+        cache_trim(cache, object);
         json_object_set(after, new_key, object);
     }
     pthread_mutex_lock(&cache->lock);

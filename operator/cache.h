@@ -3,7 +3,7 @@
  * The objects of one resource as the API server last said they are, by namespace and name, and by
  * one member of theirs (a label, the policy that they belong to). Objects are immutable once here:
  * readers get references of their own (json_decref) and may keep them; nobody changes them.
- * metadata.managedFields is dropped. From any thread.
+ * metadata.managedFields is dropped, and whatever else cache_set_trim says. From any thread.
  */
 #pragma once
 
@@ -18,6 +18,9 @@ struct cache;
  * "lifeboat.dev/policy", NULL}), static; NULL: no index. */
 struct cache *cache_new(const char *const *index);
 void cache_freep(struct cache **cache);
+/* Before the first object: drops from each one that comes what no reader wants. A tree of JSON
+ * takes ten times the memory of its text. Called without the lock, perhaps twice for an object. */
+void cache_set_trim(struct cache *cache, void (*trim)(json_t *object));
 
 json_t *cache_get(struct cache *cache, const char *namespace, const char *name); /* or NULL */
 /* A JSON array (the caller's) of the objects of a namespace (NULL: all) whose indexed member has
@@ -37,6 +40,8 @@ json_t *cache_remove(struct cache *cache, const char *namespace, const char *nam
  * here and however new it was. Gives an array (the caller's) of what changed: [before, after], one
  * of them null if the object is new or gone. */
 json_t *cache_replace(struct cache *cache, const char *namespace, const json_t *objects);
+/* Does what cache_put and cache_replace do first, for whoever collects many objects before. */
+void cache_trim(const struct cache *cache, json_t *object);
 /* A first list is complete; cache_expect says beforehand of how many watches (one a namespace),
  * unless it is one. */
 void cache_expect(struct cache *cache, size_t watches);

@@ -11,9 +11,10 @@
 #include "common/own.h"
 #include "operator/agents.h"
 #include "operator/cache.h"
-#include "operator/condition.h"
 #include "operator/kube.h"
 #include "operator/reconcile.h"
+#include "operator/run.h"
+#include "operator/trim.h"
 #include "operator/watch.h"
 #include "operator/workqueue.h"
 
@@ -63,14 +64,6 @@ static const char *policy_of_backup(const json_t *backup)
         json_object_get(json_object_get(json_object_get(backup, "spec"), "policyRef"), "name"));
 }
 
-/* A run at its end never changes again. */
-static bool has_ended(const json_t *run)
-{
-    const char *status =
-        json_string_value(json_object_get(condition_find(run, "Succeeded"), "status"));
-    return status && strcmp(status, "Unknown") != 0;
-}
-
 static void wake(const struct informers *informers, enum work_kind kind, const char *namespace,
                  const char *name)
 {
@@ -94,7 +87,7 @@ static void wake_open(const struct informers *informers, enum work_kind kind, co
     json_t *run;
     json_array_foreach(runs, index, run)
     {
-        if (!has_ended(run))
+        if (!run_has_ended(run))
             wake_object(informers, kind, run);
     }
 }
@@ -132,7 +125,7 @@ static void on_backup(void *arg, const json_t *before, const json_t *after)
     if (!policy)
         return;
     wake(informers, WORK_POLICY, namespace, policy);
-    if (!after || (before && !has_ended(before) && has_ended(after)))
+    if (!after || (before && !run_has_ended(before) && run_has_ended(after)))
         wake_open(informers, WORK_BACKUP, namespace, policy); /* the next one's turn */
 }
 
@@ -193,16 +186,19 @@ static const struct {
     const struct kube_resource *resource;
     const char *label_selector;
     const char *const *index;
+    void (*trim)(json_t *object);
     void (*on_change)(void *arg, const json_t *before, const json_t *after);
     const char *thread;
 } watched[RESOURCES] = {
-    [POLICIES] = {&kube_policies, NULL, NULL, on_policy, "watch-policy"},
-    [BACKUPS] = {&kube_backups, NULL, by_policy_ref, on_backup, "watch-backup"},
-    [RESTORE_JOBS] = {&kube_restore_jobs, NULL, by_source_ref, on_restore_job, "watch-restore"},
-    [PODS] = {&kube_pods, policy_label, by_policy_label, on_pod, "watch-pod"},
-    [RESTORE_PODS] = {&kube_pods, restore_label, by_restore_label, on_restore_pod, "watch-rpod"},
+    [POLICIES] = {&kube_policies, NULL, NULL, NULL, on_policy, "watch-policy"},
+    [BACKUPS] = {&kube_backups, NULL, by_policy_ref, trim_backup, on_backup, "watch-backup"},
+    [RESTORE_JOBS] = {&kube_restore_jobs, NULL, by_source_ref, NULL, on_restore_job,
+                      "watch-restore"},
+    [PODS] = {&kube_pods, policy_label, by_policy_label, trim_pod, on_pod, "watch-pod"},
+    [RESTORE_PODS] = {&kube_pods, restore_label, by_restore_label, NULL, on_restore_pod,
+                      "watch-rpod"},
     [CONFIG_MAPS] = {&kube_config_maps, "app.kubernetes.io/managed-by=lifeboat", by_policy_label,
-                     on_config_map, "watch-configmap"},
+                     NULL, on_config_map, "watch-configmap"},
 };
 
 void informers_wake_agent(const struct informers *informers, const struct agent_identity *who)
@@ -232,7 +228,7 @@ static void wake_later(const struct informers *informers, enum work_kind kind,
     json_t *object;
     json_array_foreach(objects, index, object)
     {
-        if (kind == WORK_BACKUP && has_ended(object))
+        if (kind == WORK_BACKUP && run_has_ended(object))
             continue; /* a RestoreJob still has a pod to be removed, or an end of its own */
         struct work_key key =
             work_key(kind, metadata_text(object, "namespace"), metadata_text(object, "name"));
@@ -298,6 +294,7 @@ struct informers *informers_new(const struct informers_options *options)
     informers->watches = own_alloc(informers->watch_count * sizeof(informers->watches[0]));
     for (size_t i = 0; i < RESOURCES; i++) {
         informers->caches[i] = cache_new(watched[i].index);
+        cache_set_trim(informers->caches[i], watched[i].trim);
         cache_expect(informers->caches[i], scopes(informers));
     }
     for (size_t i = 0; i < informers->watch_count; i++) {

@@ -24,7 +24,7 @@ static void read_outcome(struct run *run)
     const json_t *succeeded = condition_find(run->object, "Succeeded");
     const char *status = text(succeeded, "status");
     run->seen = status;
-    if (!status || strcmp(status, "Unknown") == 0)
+    if (!run_has_ended(run->object))
         return;
     run->outcome = strcmp(status, "True") == 0 ? RUN_SUCCEEDED : RUN_FAILED;
     run->ended_ms = moment(succeeded, "lastTransitionTime");
@@ -72,6 +72,12 @@ int64_t run_retry_ms(const struct run *run)
     size_t index =
         run->attempt_count < ARRAY_SIZE(delays_ms) ? run->attempt_count : ARRAY_SIZE(delays_ms) - 1;
     return last->finished_ms + delays_ms[index];
+}
+
+bool run_has_ended(const json_t *object)
+{
+    const char *status = text(condition_find(object, "Succeeded"), "status");
+    return status && strcmp(status, "Unknown") != 0;
 }
 
 int run_read(struct run *ret_run, json_t *object, const char *id_member, struct error *err)

@@ -51,6 +51,8 @@ struct run {
  */
 MUST_CHECK int run_read(struct run *ret_run, json_t *object, const char *id_member,
                         struct error *err);
+/* Of the object of a run, whether it could be read or not. */
+bool run_has_ended(const json_t *object);
 /* The attempt that is open, or NULL. */
 const struct run_attempt *run_current(const struct run *run);
 /* The last attempt, or NULL. */

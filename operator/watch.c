@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "operator/watch.h"
 
+#include <malloc.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,7 +15,7 @@
 #include "operator/kube.h"
 
 enum {
-    PAGE_OBJECTS = 500,
+    PAGE_OBJECTS = 200,    /* a pod takes 100 KB as JSON until it is trimmed */
     TIMEOUT_SECONDS = 240, /* of a watch, and some more, so that they do not all end at once */
     TIMEOUT_SPREAD_SECONDS = 120,
     STEADY_MS = 10000, /* a watch that lasted so long was none that failed */
@@ -98,6 +99,15 @@ static int list_page(const struct course *course, struct kube_list *list, json_t
     }
 }
 
+/* Trims them at once, so that a long list is never there as a whole and untrimmed. */
+static void extend(const struct course *course, json_t *objects, json_t *more)
+{
+    size_t index;
+    json_t *object;
+    json_array_foreach(more, index, object) cache_trim(course->watch->cache, object);
+    json_array_extend(objects, more);
+}
+
 /* All pages into ret_objects; the list is of the moment of its first page, as is its version. */
 static int list_pages(struct course *course, json_t *ret_objects, struct error *err)
 {
@@ -110,7 +120,7 @@ static int list_pages(struct course *course, json_t *ret_objects, struct error *
         list.continue_token = token;
         if (list_page(course, &list, &page, err) < 0 || note_version(course, page, err) < 0)
             return -1;
-        json_array_extend(ret_objects, json_object_get(page, "items"));
+        extend(course, ret_objects, json_object_get(page, "items"));
         own_freep(&token);
         token = own_strdup(
             json_string_value(json_object_get(json_object_get(page, "metadata"), "continue")));
@@ -132,6 +142,7 @@ static int list_anew(struct course *course, struct error *err)
     if (!course->synced)
         cache_set_synced(watch->cache);
     course->synced = true;
+    malloc_trim(0); /* what was trimmed left holes all over the heap */
     json_array_foreach(changes, index, change)
         tell(course, json_array_get(change, 0), json_array_get(change, 1));
     return 0;

@@ -188,6 +188,25 @@ static const char *told_changes(json_t *changes)
     return text;
 }
 
+static void drop_spec(json_t *new_object)
+{
+    json_object_del(new_object, "spec");
+}
+
+static void what_no_reader_wants_is_dropped(void **state)
+{
+    struct cache *cache = *state;
+    cache_set_trim(cache, drop_spec);
+    json_auto_t *one = object("shop", "a", "1", NULL), *list = json_array();
+    json_object_set_new(one, "spec", json_pack("{s:i}", "replicas", 3));
+    json_array_append_new(list, json_deep_copy(one));
+    json_decref(cache_put(cache, one));
+    assert_null(json_object_get(one, "spec"));
+    json_decref(cache_replace(cache, NULL, list));
+    assert_null(json_object_get(json_array_get(list, 0), "spec"));
+    assert_string_equal(told(cache_list(cache, "shop", NULL)), "a@1");
+}
+
 static void a_new_list_tells_what_is_new_changed_and_gone(void **state)
 {
     struct cache *cache = *state;
@@ -302,6 +321,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_answer_to_a_write_does_not_bring_back_what_is_deleted,
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(managed_fields_are_dropped, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_no_reader_wants_is_dropped, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_new_list_tells_what_is_new_changed_and_gone, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_list_of_one_namespace_leaves_the_others, set_up,

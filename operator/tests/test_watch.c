@@ -138,7 +138,7 @@ static void end(struct fixture *f)
 #define BOOKMARK(version)                                                                          \
     EVENT("BOOKMARK", "{\"kind\":\"Pod\",\"metadata\":{\"resourceVersion\":\"" version "\"}}")
 
-#define LIST "GET /api/v1/pods?limit=500"
+#define LIST "GET /api/v1/pods?limit=200"
 #define WATCH "GET /api/v1/pods?watch=true&allowWatchBookmarks=true&timeoutSeconds="
 
 static void pages_are_listed_then_changes_followed(void **state)
@@ -172,9 +172,9 @@ static void a_page_that_is_too_large_is_asked_for_in_parts(void **state)
     memset(large, ' ', size);
     const struct script_step steps[] = {
         {.wants = LIST, .body = large},
-        {.wants = "GET /api/v1/pods?limit=250", .body = PAGE("100", "t1", OBJECT("a", "1"))},
-        {.wants = "GET /api/v1/pods?limit=250&continue=t1", .body = large},
-        {.wants = "GET /api/v1/pods?limit=125&continue=t1",
+        {.wants = "GET /api/v1/pods?limit=100", .body = PAGE("100", "t1", OBJECT("a", "1"))},
+        {.wants = "GET /api/v1/pods?limit=100&continue=t1", .body = large},
+        {.wants = "GET /api/v1/pods?limit=50&continue=t1",
          .body = PAGE("100", "", OBJECT("b", "2"))},
         {.wants = WATCH, .end = SCRIPT_HOLD}};
     BEGIN(f, steps);
@@ -309,7 +309,7 @@ static void of_two_watches_each_knows_its_namespace_only(void **state)
 {
     struct fixture *f = *state;
     static const struct script_step steps[] = {
-        {.wants = "GET /api/v1/namespaces/shop/pods?limit=500&labelSelector=l",
+        {.wants = "GET /api/v1/namespaces/shop/pods?limit=200&labelSelector=l",
          .body = PAGE("100", "", OBJECT("a", "1"))},
         {.wants = "GET /api/v1/namespaces/shop/pods?watch=true", .end = SCRIPT_HOLD}};
     json_auto_t *other = json_pack("{s:{s:s, s:s, s:s}}", "metadata", "namespace", "ops", "name",
