@@ -305,6 +305,7 @@ static void read_state(struct fields *fields, struct message_state *state)
 {
     fields_require(fields, "generation");
     state->generation = fields_integer(fields, "generation", 0, INT64_MAX, 0);
+    state->policy_uid = word(fields, "policyUID", WORD_MAX);
     state->config_error = bounded(fields, "configError", TEXT_MAX);
     state->config_error_kind = word(fields, "configErrorKind", WORD_MAX);
     read_database(fields, &state->database);
@@ -438,6 +439,12 @@ static void read_body(struct fields *fields, struct message *message)
     case MESSAGE_DONE:
         return read_done(fields, &message->done);
     }
+}
+
+int64_t message_state_generation(const struct message_state *state, const char *policy_uid)
+{
+    bool other = state->policy_uid && strcmp(state->policy_uid, policy_uid) != 0;
+    return other ? 0 : state->generation;
 }
 
 void message_clear(struct message *message)

@@ -134,6 +134,7 @@ struct message_database {
 
 struct message_state {
     int64_t generation;            /* of the loaded configuration; 0: none */
+    const char *policy_uid;        /* of its policy; NULL: not told */
     const char *config_error;      /* NULL: fine */
     const char *config_error_kind; /* as error_kind_name: "not-found", no policy is there, or a key
                                       of its Secret is missing; "conflict", it is not the one that
@@ -169,6 +170,9 @@ struct message {
     json_t *root; /* owns all texts; NULL in a message that is to be formatted */
 };
 
+/* The generation of that policy which a sidecar has loaded; 0: none, or it has one of the same name
+ * that was there before. */
+int64_t message_state_generation(const struct message_state *state, const char *policy_uid);
 bool message_from_operator(enum message_type type); /* else from a sidecar */
 
 /* CORRUPT names member, value and what was expected. */

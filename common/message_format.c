@@ -199,6 +199,7 @@ static json_t *regions_json(const struct message_state *state)
 static void put_state(json_t *root, const struct message_state *state)
 {
     set(root, "generation", json_integer(state->generation));
+    set_text(root, "policyUID", state->policy_uid);
     set_text(root, "configError", state->config_error);
     set_text(root, "configErrorKind", state->config_error_kind);
     set(root, "database", database_json(&state->database));

@@ -40,7 +40,7 @@ static void set_refused(const struct policy_spec *spec, const struct policy_view
                         struct condition *ready)
 {
     const char *error = pod->state->config_error;
-    if (pod->state->generation == spec->generation) {
+    if (pod->generation == spec->generation) {
         CLEANUP(own_freep) char *keys = policy_spec_secret_keys(spec);
         condition_set(ready, CONDITION_FALSE, "SecretIncomplete",
                       "pod '%s': %s; the Secret 'lifeboat-%s' needs the keys %s", pod->member->name,

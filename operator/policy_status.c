@@ -62,7 +62,7 @@ static json_t *format_pod(const struct policy_view_pod *pod)
         json_object_set_new(formatted, "lagSeconds",
                             json_integer(coarse_lag(database->lag_seconds)));
     if (pod->state)
-        json_object_set_new(formatted, "generation", json_integer(pod->state->generation));
+        json_object_set_new(formatted, "generation", json_integer(pod->generation));
     if (*pod->message)
         json_object_set_new(formatted, "message", json_string(pod->message));
     return formatted;

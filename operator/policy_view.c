@@ -89,19 +89,20 @@ static void check_configuration(const struct policy_spec *spec, struct policy_vi
     if (!state)
         return;
     const char *kind = state->config_error_kind ? state->config_error_kind : "";
-    bool current = state->generation == spec->generation;
+    pod->generation = message_state_generation(state, spec->uid);
+    bool current = pod->generation == spec->generation;
     pod->loaded = current && !state->config_error;
     pod->waits = !current && (!state->config_error || is_kind(kind, ERROR_NOT_FOUND));
     pod->foreign |= is_kind(kind, ERROR_CONFLICT);
     if (state->config_error)
         complain(pod, "cannot use the policy: %s", state->config_error);
-    if (!pod->loaded && !pod->member->config_map && state->generation == 0)
+    if (!pod->loaded && !pod->member->config_map && pod->generation == 0)
         complain(pod, "its sidecar mounts no ConfigMap 'lifeboat-%s'", spec->name);
     if (!pod->loaded)
         complain(pod,
                  "has not loaded generation %" PRId64 " of the policy yet (it has %" PRId64
                  "): the kubelet brings the ConfigMap 'lifeboat-%s' within two minutes",
-                 spec->generation, state->generation, spec->name);
+                 spec->generation, pod->generation, spec->name);
     if (!state->database.reachable)
         complain(pod, "its database cannot be reached: %s",
                  state->database.error ? state->database.error : "no reason is known yet");

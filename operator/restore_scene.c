@@ -253,7 +253,8 @@ static void gather_sidecar(struct restore_scene *scene, const struct reconcile *
     scene->facts.standing = standing_read(&scene->view, attempt->id, &clock);
     scene->facts.fresh = scene->view.fresh;
     scene->facts.config_error = state->config_error;
-    scene->facts.config_generation = state->generation;
+    scene->facts.config_generation =
+        message_state_generation(state, scene->policy.uid ? scene->policy.uid : "");
 }
 
 static void gather_old_pods(struct restore_scene *scene, const struct reconcile *reconcile,

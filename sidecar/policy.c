@@ -17,7 +17,7 @@ static const char *const server_metadata[] = {
     "deletionTimestamp", "finalizers",
     "generateName",      "managedFields",
     "ownerReferences",   "resourceVersion",
-    "selfLink",          "uid",
+    "selfLink",
 };
 
 enum { LABELS_MAX = 64, ANNOTATIONS_MAX = 256 };
@@ -47,6 +47,7 @@ static int read_metadata(struct policy *policy, struct fields *root)
     fields_string_map(&metadata, "annotations", ANNOTATIONS_MAX);
     for (size_t i = 0; i < ARRAY_SIZE(server_metadata); i++)
         fields_skip(&metadata, server_metadata[i]);
+    policy->uid = fields_string(&metadata, "uid", NULL);
     return fields_end(&metadata);
 }
 

@@ -11,6 +11,7 @@
 #include "sidecar/database_watch.h"
 #include "sidecar/inquiry.h"
 #include "sidecar/lsn.h"
+#include "sidecar/policy.h"
 #include "sidecar/results.h"
 #include "sidecar/work.h"
 
@@ -21,6 +22,7 @@ static void report_configuration(struct report *report, const struct report_fact
     struct message_state *state = &report->message.state;
     const struct configuration *configuration = facts->configuration;
     state->generation = configuration->generation;
+    state->policy_uid = configuration->policy ? configuration->policy->uid : NULL;
     enum error_kind kind = ERROR_NONE;
     if (facts->other_policy) {
         report->problem = own_strdup(facts->other_policy);

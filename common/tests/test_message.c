@@ -90,7 +90,8 @@ static void every_message_comes_back_as_it_was(void **state)
 }
 
 #define STATE                                                                                      \
-    "{\"version\":1,\"type\":\"state\",\"generation\":3,\"configError\":\"spec.quorum: too "       \
+    "{\"version\":1,\"type\":\"state\",\"generation\":3,\"policyUID\":\"u\",\"configError\":"      \
+    "\"spec.quorum: too "                                                                          \
     "large\",\"configErrorKind\":\"permanent\","                                                   \
     "\"database\":{\"reachable\":true,\"role\":\"standby\",\"versionNum\":170002,"                 \
     "\"systemIdentifier\":\"7351234567890123456\",\"timeline\":2,\"lsn\":\"A/3000028\","           \
@@ -114,6 +115,8 @@ static void a_state_is_read_whole_and_comes_back(void **state)
     const struct message_state *s = &message.state;
     assert_int_equal(message.type, MESSAGE_STATE);
     assert_int_equal(s->generation, 3);
+    assert_int_equal(message_state_generation(s, "u"), 3);
+    assert_int_equal(message_state_generation(s, "v"), 0);
     assert_string_equal(s->config_error_kind, "permanent");
     assert_true(s->database.reachable && s->database.standby);
     assert_int_equal(s->database.lag_seconds, 4);

@@ -330,6 +330,13 @@ static void readiness_names_what_stands_in_the_way(void **state)
          .expected = "False",
          .reason = "NoConfiguration",
          .text = "has not loaded generation 3 of the policy yet (it has 2)"},
+        {.why = "loaded from the policy before of that name",
+         .pods = {{.name = "shop-0",
+                   .state =
+                       "\"generation\": 3, \"policyUID\": \"u0\"," DATABASE("primary") "," BOTH}},
+         .expected = "False",
+         .reason = "NoConfiguration",
+         .text = "has not loaded generation 3 of the policy yet (it has 0)"},
         {.why = "the kubelet has not brought it",
          .pods = {{.name = "shop-0",
                    .state = "\"generation\": 0, \"configError\": \"no policy.yaml in '/x'\","

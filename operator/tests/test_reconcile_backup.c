@@ -465,6 +465,32 @@ static void a_policy_that_changes_leaves_the_run_alone_and_goes_for_the_next_att
     expect_said("uid-edited-0", "run", "\"generation\":2");
 }
 
+/* Deleted and made again it begins with generation 1 again, and may lead to other buckets; the
+ * sidecar has the file of the one before for a while. */
+static void a_policy_made_again_waits_for_a_sidecar_that_has_it(void **state)
+{
+    (void)state;
+    static const char state_of[] = "\"generation\": 1, \"policyUID\": \"%s\", \"database\": "
+                                   "{\"reachable\": true, \"role\": \"standby\"}, \"job\": null";
+    make_members("anew", "anew-0", "anew-1");
+    api_hear(api, "uid-anew-0", 1, "state",
+             "\"generation\": 0, \"database\": {\"reachable\": false}, \"job\": null");
+    json_auto_t *before = api_get(api, &kube_policies, "anew");
+    api_delete(api, &kube_policies, "anew");
+    make_policy("anew");
+    make_backup("fresh", "anew");
+    api_list(api);
+    CLEANUP(own_freep) char *old = own_format(state_of, api_text(before, "metadata/uid"));
+    api_hear(api, "uid-anew-1", 1, "state", old);
+    look_and_expect("fresh", "Unknown", "Pending");
+    expect_silence("uid-anew-1");
+    json_auto_t *after = api_get(api, &kube_policies, "anew");
+    CLEANUP(own_freep) char *new = own_format(state_of, api_text(after, "metadata/uid"));
+    api_hear(api, "uid-anew-1", 1, "state", new);
+    look_and_expect("fresh", "Unknown", "Running");
+    expect_said("uid-anew-1", "run", "-incr-");
+}
+
 static void a_run_beyond_its_deadline_is_canceled_and_given_up(void **state)
 {
     (void)state;
@@ -579,6 +605,7 @@ int main(void)
         cmocka_unit_test(without_fallback_and_without_a_standby_there_is_no_backup),
         cmocka_unit_test(a_key_that_is_missing_is_waited_for),
         cmocka_unit_test(a_policy_that_changes_leaves_the_run_alone_and_goes_for_the_next_attempt),
+        cmocka_unit_test(a_policy_made_again_waits_for_a_sidecar_that_has_it),
         cmocka_unit_test(a_run_beyond_its_deadline_is_canceled_and_given_up),
         cmocka_unit_test(an_end_reaches_status_metric_and_log),
         cmocka_unit_test(each_change_is_an_event),

@@ -80,7 +80,8 @@ char *helper_pod_policy_text(const struct helper_pod *pod, const struct helper_p
     }
     return own_format("apiVersion: lifeboat.dev/v1alpha1\n"
                       "kind: BackupPolicy\n"
-                      "metadata: {name: shop, namespace: web, generation: %" PRId64 "}\n"
+                      "metadata: {name: shop, namespace: web, uid: uid-1, generation: %" PRId64
+                      "}\n"
                       "spec:\n"
                       "  connection: {port: %s, user: lifeboat}\n"
                       "  encryption: {keys: [k1]}\n"

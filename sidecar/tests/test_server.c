@@ -562,6 +562,10 @@ static void nothing_is_there_at_first_and_all_of_it_comes_later(void **state)
     await_ready();
     CLEANUP(own_freep) char *endpoint = helper_operator_endpoint();
     assert_string_equal(endpoint, "operator:8443");
+    helper_operator_forget();
+    ask_for(id);
+    json_auto_t *loaded = helper_operator_hear("state", NULL);
+    assert_string_equal(text_of(loaded, "policyUID"), "uid-1");
     run_backup(id, 1);
     json_auto_t *done = must_finish(id);
     assert_true(json_is_true(part(done, "ok")));
