@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sidecar/tests/helper_pod.h"
 
+#include <dirent.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,7 +18,7 @@
 #include "common/own.h"
 #include "common/tests/helper_directory.h"
 
-enum { PATH_BYTES = 4096 };
+enum { PATH_BYTES = 4096, PROCESS_BYTES = 512, PATIENCE_MS = 60000, TICK_US = 20000 };
 
 static const char user_key[] = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n";
 
@@ -120,4 +122,54 @@ void helper_pod_open(struct helper_pod *pod)
     make_directory(pod, "secrets");
     make_directory(pod, "eu");
     make_directory(pod, "us");
+}
+
+/* Of the text of "/proc/<pid>/<name>"; bytes after it are zero. false: the process is gone. */
+static bool read_process(pid_t pid, const char *name, char ret_text[PROCESS_BYTES])
+{
+    CLEANUP(own_freep) char *path = own_format("/proc/%d/%s", (int)pid, name);
+    CLEANUP(own_closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
+    memset(ret_text, 0, PROCESS_BYTES);
+    return fd >= 0 && read(fd, ret_text, PROCESS_BYTES - 2) > 0;
+}
+
+/* "<pid> (<name>) S <parent> …" */
+static bool is_child(pid_t pid)
+{
+    char text[PROCESS_BYTES];
+    const char *name_end = read_process(pid, "stat", text) ? strrchr(text, ')') : NULL;
+    return name_end && strtol(name_end + strlen(") S "), NULL, 10) == getpid();
+}
+
+static bool is_called_with(pid_t pid, const char *command)
+{
+    char text[PROCESS_BYTES]; /* words, each with its NUL */
+    return read_process(pid, "cmdline", text) && strcmp(text + strlen(text) + 1, command) == 0;
+}
+
+static pid_t look_for_job(const char *command)
+{
+    DIR *all = opendir("/proc");
+    pid_t found = 0;
+    assert_non_null(all);
+    for (const struct dirent *entry; !found && (entry = readdir(all));) {
+        pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
+        if (pid > 0 && is_child(pid) && is_called_with(pid, command))
+            found = pid;
+    }
+    closedir(all);
+    return found;
+}
+
+pid_t helper_pod_find_job(const char *command)
+{
+    const int64_t until_ms = clock_monotonic_ms() + PATIENCE_MS;
+    while (clock_monotonic_ms() < until_ms) {
+        pid_t found = look_for_job(command);
+        if (found)
+            return found;
+        usleep(TICK_US);
+    }
+    fail_msg("no job '%s'", command);
+    return 0;
 }

@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <sys/types.h>
+
 struct helper_pod {
     char *directory;
     char *config, *secrets; /* directories in it */
@@ -35,3 +37,5 @@ void helper_pod_configure(struct helper_pod *pod, const char *policy, const char
 void helper_pod_add_secret(struct helper_pod *pod);
 /* The time of now in a backup id of that word ("full"), own_freep. */
 char *helper_pod_backup_id(const char *word, unsigned dice);
+/* The job that this process runs with that command ("backup"), as soon as there is one. */
+pid_t helper_pod_find_job(const char *command);

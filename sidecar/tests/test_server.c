@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The server between an operator that the test plays, and real jobs against a real PostgreSQL. */
-#include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -30,7 +29,7 @@
 #include "sidecar/tests/helper_pod.h"
 #include "sidecar/tests/helper_postgres.h"
 
-enum { PATIENCE_MS = 60000, TICK_NS = 20 * 1000000, SHUTDOWN_MS = 8000 };
+enum { TICK_NS = 20 * 1000000, SHUTDOWN_MS = 8000 };
 
 static struct helper_postgres *database;
 static struct helper_pod pod;
@@ -261,42 +260,6 @@ static void pause_for(int64_t ns)
     nanosleep(&(struct timespec){.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000}, NULL);
 }
 
-/* The only child process of ours that is called like that with that word. */
-static pid_t find_job(const char *word)
-{
-    const int64_t until_ms = clock_monotonic_ms() + PATIENCE_MS;
-    while (clock_monotonic_ms() < until_ms) {
-        DIR *all = opendir("/proc");
-        assert_non_null(all);
-        pid_t found = 0;
-        for (const struct dirent *entry; !found && (entry = readdir(all));) {
-            char path[300], line[300] = "", command[128] = "";
-            const pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
-            snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-            FILE *file = pid > 0 ? fopen(path, "r") : NULL;
-            pid_t parent = 0;
-            if (file && fgets(line, sizeof(line), file) && strrchr(line, ')'))
-                parent = (pid_t)strtol(strrchr(line, ')') + strlen(") S "), NULL, 10);
-            if (file)
-                fclose(file);
-            snprintf(path, sizeof(path), "/proc/%d/cmdline", (int)pid);
-            file = parent == getpid() ? fopen(path, "r") : NULL;
-            size_t size = file ? fread(command, 1, sizeof(command) - 1, file) : 0;
-            if (file)
-                fclose(file);
-            const char *second = command + strlen(command) + 1;
-            if (size > strlen(command) + 1 && strcmp(second, word) == 0)
-                found = pid;
-        }
-        closedir(all);
-        if (found)
-            return found;
-        pause_for(TICK_NS);
-    }
-    fail_msg("no job '%s'", word);
-    return 0;
-}
-
 /* Tests */
 
 static void a_run_ends_in_a_backup_that_the_buckets_know(void **state)
@@ -412,7 +375,7 @@ static void a_backup_that_is_killed_is_looked_for_and_told(void **state)
     begin_slowly();
     run_backup(id, 1);
     await("progress", is_copying);
-    assert_return_code(kill(find_job("backup"), SIGKILL), errno);
+    assert_return_code(kill(helper_pod_find_job("backup"), SIGKILL), errno);
     json_auto_t *done = must_finish(id);
     expect_error(done, "transient", "killed by signal 9 (out of memory?)");
 }
@@ -490,7 +453,7 @@ static void results_come_back_after_a_reconnect_and_a_restart(void **state)
     run_backup(id, 1);
     await("state", is_busy);
     helper_operator_disconnect();
-    pid_t job = find_job("backup");
+    pid_t job = helper_pod_find_job("backup");
     while (kill(job, 0) == 0)
         pause_for(TICK_NS);
     helper_operator_forget();
@@ -587,6 +550,30 @@ static void a_broken_policy_is_told_and_no_job_starts_with_it(void **state)
     run_backup(id, 1);
     json_auto_t *done = must_finish(id);
     expect_error(done, "permanent", "spec.regions[0].file.path");
+}
+
+static bool is_second(const json_t *state)
+{
+    return json_integer_value(part(state, "generation")) == 2;
+}
+
+static void what_becomes_of_the_policy_leaves_its_backup_alone(void **state)
+{
+    (void)state;
+    CLEANUP(own_freep) char *id = helper_pod_backup_id("full", 0x9a9a);
+    configure_as(&(struct helper_pod_policy){.generation = 1, .level = 9});
+    start_sidecar(NULL);
+    assign();
+    await_ready();
+    run_backup(id, 1);
+    await("progress", is_copying);
+    configure_as(&(struct helper_pod_policy){.generation = 2, .second_region = "us"});
+    await("state", is_second);
+    helper_pod_configure(&pod, NULL, NULL, NULL); /* the policy is deleted */
+    await("state", has_problem);
+    json_auto_t *done = must_finish(id);
+    assert_true(json_is_true(part(done, "ok")));
+    assert_int_equal(json_array_size(part(part(done, "backup"), "regions")), 1);
 }
 
 static void a_run_waits_for_nobody_who_has_not_its_configuration(void **state)
@@ -715,7 +702,7 @@ static int64_t shut_down_during_backup(const char *id, const char *mode, bool st
     run_backup(id, 1);
     await("progress", is_copying);
     if (stopped_job)
-        assert_return_code(kill(find_job("backup"), SIGSTOP), errno);
+        assert_return_code(kill(helper_pod_find_job("backup"), SIGSTOP), errno);
     const int64_t started_ms = clock_monotonic_ms();
     helper_postgres_shut_down(database, mode);
     const int64_t took_ms = clock_monotonic_ms() - started_ms;
@@ -757,7 +744,7 @@ static void the_end_of_the_server_ends_its_job(void **state)
     begin_slowly();
     run_backup(id, 1);
     await("progress", is_copying);
-    const pid_t job = find_job("backup");
+    const pid_t job = helper_pod_find_job("backup");
     const int64_t asked_ms = clock_monotonic_ms();
     stop_sidecar();
     assert_in_range(clock_monotonic_ms() - asked_ms, 0, 6000);
@@ -785,6 +772,7 @@ int main(void)
         SERVER_TEST(a_ledger_of_nonsense_is_no_harm),
         SERVER_TEST(nothing_is_there_at_first_and_all_of_it_comes_later),
         SERVER_TEST(a_broken_policy_is_told_and_no_job_starts_with_it),
+        SERVER_TEST(what_becomes_of_the_policy_leaves_its_backup_alone),
         SERVER_TEST(a_run_waits_for_nobody_who_has_not_its_configuration),
         SERVER_TEST(the_policy_of_another_is_refused),
         SERVER_TEST(a_region_that_cannot_be_asked_makes_an_answer_uncertain),
