@@ -209,6 +209,10 @@ REFUSED = {
                  "region 'eu' needs exactly one of s3, azure and file, but has none"),
     "both stores": ({"regions": [region(file={"path": "/b"}, s3={"bucket": "abc", "credentials": "eu"})]},
                     "spec.regions[0]", "region 'eu' needs exactly one of s3, azure and file, but has s3 file"),
+    "S3 and Azure at once": (
+        {"regions": [region(s3={"bucket": "abc", "credentials": "eu"},
+                            azure={"container": "abc", "account": "abc", "credentials": "eu"})]},
+        "spec.regions[0]", "region 'eu' needs exactly one of s3, azure and file, but has s3 azure"),
     "a region twice": ({"regions": [region(), region()]}, "spec.regions[1]", "Duplicate value"),
     "a region without a name": ({"regions": [{"file": {"path": "/b"}}]}, "spec.regions[0].name", "Required value"),
     "a region's name": ({"regions": [region("US")]}, "spec.regions[0].name", LABEL.format(63) + ".*'US'"),
