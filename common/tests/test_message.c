@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "common/buf.h"
 #include "common/message.h"
 #include "common/own.h"
 
@@ -276,6 +278,37 @@ static void a_message_that_is_too_large_is_not_sent(void **state)
     assert_int_equal(err.kind, ERROR_PERMANENT);
 }
 
+/* Each example of docs/protocol.md: whole messages, one after the other, in blocks of JSON. */
+static void the_examples_of_the_documentation_are_messages(void **state)
+{
+    (void)state;
+    static const char begin[] = "```json\n";
+    CLEANUP(buf_done) struct buf page = BUF(1 << 20);
+    struct error err;
+    json_error_t where;
+    unsigned types = 0;
+    if (buf_read_file(&page, AT_FDCWD, LIFEBOAT_SOURCE "/docs/protocol.md", &err) < 0)
+        fail_msg("%s", err.text);
+    CLEANUP(own_freep) char *text = buf_string(&page);
+    for (const char *at = text; (at = strstr(at, begin));) {
+        at += strlen(begin);
+        const char *end = strstr(at, "```");
+        assert_non_null(end);
+        while (at < end) {
+            json_auto_t *example =
+                json_loadb(at, (size_t)(end - at), JSON_DISABLE_EOF_CHECK, &where);
+            if (!example)
+                fail_msg("%s: %.200s", where.text, at);
+            CLEANUP(own_freep) char *message = json_dumps(example, JSON_COMPACT);
+            expect_round_trip(message);
+            CLEANUP(message_clear) struct message known = parsed(message);
+            types |= 1U << known.type;
+            at += where.position + (int)strspn(at + where.position, "\n");
+        }
+    }
+    assert_int_equal(types, (1U << (MESSAGE_DONE + 1)) - 1); /* none is without */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -289,6 +322,7 @@ int main(void)
         cmocka_unit_test(long_texts_are_refused),
         cmocka_unit_test(errors_in_other_encodings_are_escaped),
         cmocka_unit_test(a_message_that_is_too_large_is_not_sent),
+        cmocka_unit_test(the_examples_of_the_documentation_are_messages),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
