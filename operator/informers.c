@@ -201,12 +201,20 @@ static const struct {
                      NULL, on_config_map, "watch-configmap"},
 };
 
+static bool is_pod_of(const json_t *pod, const struct agent_identity *who)
+{
+    return strcmp(metadata_text(pod, "uid"), who->uid) == 0;
+}
+
+/* A pod that went between its token's review and its hello is forgotten here: nobody else comes. */
 void informers_wake_agent(const struct informers *informers, const struct agent_identity *who)
 {
     json_auto_t *pod = cache_get(informers->caches[PODS], who->namespace, who->pod);
     json_auto_t *restore_pod = cache_get(informers->caches[RESTORE_PODS], who->namespace, who->pod);
     wake_members_of(informers, pod);
     wake_restore_of(informers, restore_pod);
+    if (!is_pod_of(pod, who) && !is_pod_of(restore_pod, who))
+        agents_forget(informers->options.agents, who->uid);
 }
 
 void informers_wake_policies(const struct informers *informers)

@@ -217,7 +217,34 @@ static void set_time(struct metric_family *family, const struct show *show, cons
         metric_set(family, labels, (double)ms / 1000);
 }
 
-void policy_memory_show(struct policy_memory *memory, const json_t *policy, const json_t *status)
+/* Of each type the newest one, so that a new leader shows what the former one did. */
+static void show_last_backups(const struct policy_memory *memory, const struct show *show,
+                              const json_t *backups)
+{
+    json_auto_t *newest = json_object();
+    size_t index;
+    const char *type;
+    json_t *backup, *finished;
+    json_array_foreach(backups, index, backup)
+    {
+        const json_t *status = json_object_get(backup, "status");
+        const char *time = string_at(status, "finished");
+        type = string_at(status, "type");
+        const char *other = type ? string_at(newest, type) : NULL;
+        if (type && time && (!other || strcmp(time, other) > 0) &&
+            condition_is_true(backup, "Succeeded"))
+            json_object_set(newest, type, json_object_get(status, "finished"));
+    }
+    json_object_foreach(newest, type, finished)
+    {
+        set_time(memory->last, show, type, json_string_value(finished));
+    }
+    const json_t *last = json_object_get(show->status, "lastBackup"); /* its Backup may be gone */
+    set_time(memory->last, show, string_at(last, "type"), string_at(last, "finished"));
+}
+
+void policy_memory_show(struct policy_memory *memory, const json_t *policy, const json_t *status,
+                        const json_t *backups)
 {
     const json_t *metadata = json_object_get(policy, "metadata");
     const struct show show = {.namespace = string_at(metadata, "namespace"),
@@ -229,7 +256,7 @@ void policy_memory_show(struct policy_memory *memory, const json_t *policy, cons
     metric_set(memory->ready, labels, condition_is_true(shown, "Ready"));
 
     size_t index;
-    const json_t *element, *last = json_object_get(status, "lastBackup");
+    const json_t *element;
     json_array_foreach(json_object_get(status, "schedules"), index, element)
         set_time(memory->next, &show, string_at(element, "name"), string_at(element, "next"));
     json_array_foreach(json_object_get(status, "regions"), index, element)
@@ -239,7 +266,7 @@ void policy_memory_show(struct policy_memory *memory, const json_t *policy, cons
         if (reachable)
             metric_set(memory->reachable, names, json_is_true(reachable));
     }
-    set_time(memory->last, &show, string_at(last, "type"), string_at(last, "finished"));
+    show_last_backups(memory, &show, backups);
     forget_gone(memory->next, &show, "schedules", "next");
     forget_gone(memory->reachable, &show, "regions", "reachable");
     forget_gone(memory->lag, &show, "pods", NULL);

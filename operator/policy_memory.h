@@ -37,8 +37,10 @@ void policy_memory_missed(struct policy_memory *memory, const char *namespace, c
                           const char *schedule, unsigned slots);
 /* lifeboat_policy_ready, lifeboat_schedule_next_timestamp_seconds,
  * lifeboat_last_backup_timestamp_seconds and lifeboat_region_reachable follow the status; what the
- * status before had and this one has not is forgotten. */
-void policy_memory_show(struct policy_memory *memory, const json_t *policy, const json_t *status);
+ * status before had and this one has not is forgotten. backups: all of the policy, an array; they
+ * tell of the types that the status does not. */
+void policy_memory_show(struct policy_memory *memory, const json_t *policy, const json_t *status,
+                        const json_t *backups);
 /* lifeboat_database_replication_lag_seconds{namespace,policy,pod}; negative: not known any more. */
 void policy_memory_lag(struct policy_memory *memory, const char *namespace, const char *policy,
                        const char *pod, int64_t seconds);

@@ -262,12 +262,14 @@ static int write_status(const struct scene *scene, const json_t *status, struct 
         .subresource = "status",
     };
     json_auto_t *made = NULL;
-    json_auto_t *applied = json_pack("{s:O, s:O, s:{s:O, s:O, s:O}, s:O}", "apiVersion",
-                                     json_object_get(scene->object, "apiVersion"), "kind",
-                                     json_object_get(scene->object, "kind"), "metadata", "name",
-                                     json_object_get(metadata, "name"), "namespace",
-                                     json_object_get(metadata, "namespace"), "uid",
-                                     json_object_get(metadata, "uid"), "status", status);
+    /* with the version, so that a leader that was one too long takes no slot back */
+    json_auto_t *applied = json_pack(
+        "{s:O, s:O, s:{s:O, s:O, s:O, s:O}, s:O}", "apiVersion",
+        json_object_get(scene->object, "apiVersion"), "kind",
+        json_object_get(scene->object, "kind"), "metadata", "name",
+        json_object_get(metadata, "name"), "namespace", json_object_get(metadata, "namespace"),
+        "uid", json_object_get(metadata, "uid"), "resourceVersion",
+        json_object_get(metadata, "resourceVersion"), "status", status);
     if (json_equal(json_object_get(scene->object, "status"), status))
         return 0;
     if (kube_apply(reconcile->kube, &ref, applied, &made, err) < 0)
@@ -332,7 +334,7 @@ static void tell(const struct scene *scene, const struct policy_plan *plan)
     for (size_t i = 0; i < plan->slot_count; i++)
         if (plan->slots[i].missed > 0)
             tell_missed(scene, &plan->slots[i]);
-    policy_memory_show(memory, scene->object, plan->status);
+    policy_memory_show(memory, scene->object, plan->status, scene->backups);
     for (size_t i = 0; i < scene->view.pod_count; i++) {
         const struct message_state *state = scene->view.pods[i].state;
         bool standby = state && state->database.reachable && state->database.standby;

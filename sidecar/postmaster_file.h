@@ -21,6 +21,7 @@ struct postmaster_file {
 
 /* Pure. What is missing or unknown reads as not there yet. */
 struct postmaster_file postmaster_file_parse(const char *text);
-/* directory may be AT_FDCWD, path is that of the file. NOT_FOUND: no server runs there. */
+/* directory may be AT_FDCWD, path is that of the file. NOT_FOUND: no server runs there; PERMANENT:
+ * what is there is no file. Never waits. */
 MUST_CHECK int postmaster_file_load(int directory, const char *path,
                                     struct postmaster_file *ret_file, struct error *err);

@@ -228,7 +228,7 @@ static void a_sidecar_wakes_what_its_pod_belongs_to_until_it_is_gone(void **stat
     assert_keys("backup:open policy:shop restore:copy");
     json_auto_t *pod = get_pod("shop-0");
     struct agent_identity member = {.pod = "shop-0"}, restore = {.pod = "copy-1"},
-                          stranger = {.pod = "web-0"};
+                          stranger = {.pod = "web-0", .uid = "gone"};
     memcpy(member.namespace, namespace, sizeof(namespace));
     memcpy(restore.namespace, namespace, sizeof(namespace));
     memcpy(stranger.namespace, namespace, sizeof(namespace));
@@ -239,8 +239,10 @@ static void a_sidecar_wakes_what_its_pod_belongs_to_until_it_is_gone(void **stat
     assert_keys("backup:open policy:shop");
     informers_wake_agent(informers, &restore);
     assert_keys("restore:copy");
+    agents_join(agents, &stranger, 2); /* was known a moment ago, when its token was looked at */
     informers_wake_agent(informers, &stranger);
     assert_keys("");
+    assert_false(is_known(stranger.uid));
 
     assert_true(is_known(member.uid));
     delete (&kube_pods, "shop-0");

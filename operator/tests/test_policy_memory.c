@@ -114,7 +114,14 @@ static void metrics_follow_the_status(void **state)
              " \"pods\": [{\"name\": \"shop-0\"}],"
              " \"lastBackup\": {\"type\": \"Full\", \"finished\": \"1970-01-01T00:02:00Z\"}}");
     json_auto_t *policy = load("{\"metadata\": {\"namespace\": \"default\", \"name\": \"shop\"}}");
-    policy_memory_show(scene.memory, policy, status);
+    json_auto_t *backups =
+        load("[{\"status\": {\"type\": \"Incremental\", \"finished\": \"1970-01-01T00:01:40Z\","
+             " \"conditions\": [{\"type\": \"Succeeded\", \"status\": \"True\"}]}},"
+             " {\"status\": {\"type\": \"Incremental\", \"finished\": \"1970-01-01T00:01:30Z\","
+             " \"conditions\": [{\"type\": \"Succeeded\", \"status\": \"True\"}]}},"
+             " {\"status\": {\"type\": \"Differential\", \"finished\": \"1970-01-01T00:01:50Z\","
+             " \"conditions\": [{\"type\": \"Succeeded\", \"status\": \"False\"}]}}]");
+    policy_memory_show(scene.memory, policy, status, backups);
     policy_memory_lag(scene.memory, "default", "shop", "shop-0", 7);
     policy_memory_missed(scene.memory, "default", "shop", "d", 3);
     assert_series(&scene, "lifeboat_policy_ready{" POLICY "} 1\n", true);
@@ -127,6 +134,10 @@ static void metrics_follow_the_status(void **state)
     assert_series(&scene, "lifeboat_last_backup_timestamp_seconds{" POLICY ",type=\"Full\"} 120\n",
                   true);
     assert_series(&scene,
+                  "lifeboat_last_backup_timestamp_seconds{" POLICY ",type=\"Incremental\"} 100\n",
+                  true);
+    assert_series(&scene, "type=\"Differential\"", false);
+    assert_series(&scene,
                   "lifeboat_database_replication_lag_seconds{" POLICY ",pod=\"shop-0\"} 7\n", true);
     assert_series(&scene, "lifeboat_backup_missed_slots_total{" POLICY ",schedule=\"d\"} 3\n",
                   true);
@@ -136,7 +147,7 @@ static void metrics_follow_the_status(void **state)
         load("{\"conditions\": [{\"type\": \"Ready\", \"status\": \"False\"}],"
              " \"schedules\": [{\"name\": \"d\"}], \"regions\": [{\"name\": \"us\","
              " \"reachable\": true}], \"pods\": []}");
-    policy_memory_show(scene.memory, policy, later);
+    policy_memory_show(scene.memory, policy, later, backups);
     assert_series(&scene, "lifeboat_policy_ready{" POLICY "} 0\n", true);
     assert_series(&scene, "lifeboat_schedule_next_timestamp_seconds{", false);
     assert_series(&scene, "region=\"eu\"", false);

@@ -2,6 +2,7 @@
 /* Against real servers: nothing of ours is left in them between questions, and none of their
  * shutdowns waits for us. */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -12,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -285,10 +287,33 @@ static void postmaster_files_read_as_far_as_they_are_written(void **state)
     }
 }
 
+/* Whoever owns the database may put anything there. */
+static void what_is_no_file_is_neither_followed_nor_waited_for(void **state)
+{
+    (void)state;
+    char directory[] = "/tmp/lifeboat-test-XXXXXX";
+    assert_non_null(mkdtemp(directory));
+    CLEANUP(own_freep) char *path = own_format("%s/postmaster.pid", directory);
+    struct postmaster_file file;
+    struct error err;
+    assert_int_equal(postmaster_file_load(AT_FDCWD, path, &file, &err), -1);
+    assert_int_equal(err.kind, ERROR_NOT_FOUND);
+    assert_return_code(mkfifo(path, 0600), errno);
+    assert_int_equal(postmaster_file_load(AT_FDCWD, path, &file, &err), -1);
+    assert_int_equal(err.kind, ERROR_PERMANENT);
+    assert_return_code(unlink(path), errno);
+    assert_return_code(symlink("/etc/passwd", path), errno);
+    assert_int_equal(postmaster_file_load(AT_FDCWD, path, &file, &err), -1);
+    assert_int_equal(err.kind, ERROR_PERMANENT);
+    assert_return_code(unlink(path), errno);
+    assert_return_code(rmdir(directory), errno);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(postmaster_files_read_as_far_as_they_are_written),
+        cmocka_unit_test(what_is_no_file_is_neither_followed_nor_waited_for),
         cmocka_unit_test(the_server_is_asked_where_it_stands),
         cmocka_unit_test(no_session_of_ours_is_there_between_questions),
         cmocka_unit_test(the_data_directory_is_found_by_asking),
