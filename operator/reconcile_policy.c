@@ -107,6 +107,7 @@ static void gather(struct scene *scene, const char *namespace, const char *name)
 {
     struct error err;
     scene->backups = cache_list(scene->reconcile->backups, namespace, name);
+    runs_expect(scene->reconcile->runs, namespace, name);
     runs_count_running(scene->reconcile->runs, namespace, name,
                        backup_queue_read(scene->backups).running);
     if (policy_spec_read(&scene->spec, scene->object, &err) < 0) {

@@ -109,6 +109,25 @@ void runs_count_end(struct runs *runs, const struct runs_end *end)
         count_success(families, end);
 }
 
+static void expect_result(struct runs *runs, const char *namespace, const char *policy,
+                          const char *result)
+{
+    static const char *const types[] = {"Full", "Differential", "Incremental"};
+    for (size_t i = 0; i < ARRAY_SIZE(types); i++)
+        metric_add(runs->backups.total, (const char *const[]){namespace, policy, types[i], result},
+                   0);
+    metric_add(runs->restores.total, (const char *const[]){namespace, policy, result}, 0);
+}
+
+void runs_expect(struct runs *runs, const char *namespace, const char *policy)
+{
+    const char *const values[] = {namespace, policy};
+    expect_result(runs, namespace, policy, "success");
+    expect_result(runs, namespace, policy, "failure");
+    metric_add(runs->backups.failed, values, 0);
+    metric_add(runs->restores.failed, values, 0);
+}
+
 void runs_count_failed_attempt(struct runs *runs, enum runs_kind kind, const char *namespace,
                                const char *policy)
 {

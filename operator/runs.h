@@ -19,6 +19,9 @@ void runs_freep(struct runs **runs);
 bool runs_take_turn(struct runs *runs, const char *namespace, const char *policy);
 void runs_give_turn(struct runs *runs, const char *namespace, const char *policy);
 
+/* There is that policy: what counts its ends begins with 0, as a counter that begins with the first
+ * failure hides it from Prometheus' increase(). */
+void runs_expect(struct runs *runs, const char *namespace, const char *policy);
 /* lifeboat_backups_running{namespace,policy} */
 void runs_count_running(struct runs *runs, const char *namespace, const char *policy,
                         unsigned running);

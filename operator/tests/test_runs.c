@@ -36,6 +36,33 @@ static void a_turn_is_taken_by_one_at_a_time(void **state)
     assert_false(runs_take_turn(runs, "else", "db"));
 }
 
+static void failures_are_counted_from_nothing(void **state)
+{
+    (void)state;
+    CLEANUP(metrics_freep) struct metrics *metrics = metrics_new();
+    CLEANUP(runs_freep) struct runs *runs = runs_new(metrics);
+    const struct runs_end end = {
+        .namespace = "shop", .policy = "db", .type = "Full", .reason = "Failed", .seconds = -1};
+    static const char full[] = "lifeboat_backups_total{namespace=\"shop\",policy=\"db\","
+                               "type=\"Full\",result=\"failure\"} ";
+    static const char attempts[] =
+        "lifeboat_backup_failed_attempts_total{namespace=\"shop\",policy=\"db\"} 0";
+    runs_expect(runs, "shop", "db");
+    CLEANUP(own_freep) char *none = own_format("%s0", full);
+    expect_metric(metrics, none, true);
+    expect_metric(metrics, attempts, true);
+    expect_metric(metrics,
+                  "lifeboat_restores_total{namespace=\"shop\",policy=\"db\","
+                  "result=\"success\"} 0",
+                  true);
+    runs_count_end(runs, &end);
+    runs_expect(runs, "shop", "db"); /* keeps what was counted */
+    CLEANUP(own_freep) char *one = own_format("%s1", full);
+    expect_metric(metrics, one, true);
+    runs_forget(runs, "shop", "db");
+    expect_metric(metrics, "policy=\"db\"", false);
+}
+
 static void ends_are_counted_until_the_policy_goes(void **state)
 {
     (void)state;
@@ -85,6 +112,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_turn_is_taken_by_one_at_a_time),
+        cmocka_unit_test(failures_are_counted_from_nothing),
         cmocka_unit_test(ends_are_counted_until_the_policy_goes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
