@@ -126,7 +126,7 @@ static void choose_none(const struct source_facts *facts, struct source_choice *
     const char *role = facts->prefer_primary ? "primary" : "standby";
     bool role_lacks = only_role_lacks(facts);
     choice->verdict = facts->waited_ms < SOURCE_GRACE_MS ? SOURCE_WAIT : SOURCE_GIVE_UP;
-    choice->reason = role_lacks && !facts->prefer_primary ? "NoStandby" : "NoMember";
+    choice->reason = !role_lacks ? "NoMember" : facts->prefer_primary ? "NoPrimary" : "NoStandby";
     char *message = choice->message;
     size_t capacity = sizeof(choice->message);
     if (facts->count == 0)

@@ -44,7 +44,7 @@ struct source_facts {
 struct source_choice {
     enum { SOURCE_WAIT, SOURCE_CHOSEN, SOURCE_GIVE_UP } verdict;
     size_t index;       /* CHOSEN */
-    const char *reason; /* GIVE_UP: NoMember, NoStandby */
+    const char *reason; /* GIVE_UP: NoMember, NoPrimary, NoStandby */
     char message[RUN_MESSAGE_BYTES];
 };
 

@@ -195,7 +195,7 @@ static void without_fallback_a_standby_is_waited_for_and_then_missed(void **stat
          .waited_ms = LATER,
          .verdict = SOURCE_GIVE_UP,
          .expected = "no primary can make the backup",
-         .reason = "NoMember"},
+         .reason = "NoPrimary"},
     };
     check_all(rows, ARRAY_SIZE(rows));
 }
