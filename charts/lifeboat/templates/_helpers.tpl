@@ -33,10 +33,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- define "lifeboat.watchRules" -}}
 - apiGroups: [lifeboat.dev]
   resources: [backuppolicies, backups, restorejobs]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
 - apiGroups: [lifeboat.dev]
   resources: [backups]
-  verbs: [create]
+  verbs: [create, get] # get: whose it is that has the name of a slot's
 - apiGroups: [lifeboat.dev]
   resources: [restorejobs]
   verbs: [delete] # ttlSecondsAfterFinished
