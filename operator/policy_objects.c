@@ -18,12 +18,15 @@ static const json_t *metadata_of(const json_t *object)
 }
 
 /* YAML is a superset of JSON; sorted, so that the same policy is the same text. */
-static char *document(const json_t *policy)
+static char *document(const json_t *policy, const char *cluster)
 {
     static const char *const kept[] = {"name", "namespace", "uid", "generation"};
     json_auto_t *metadata = json_object();
     for (size_t i = 0; i < ARRAY_SIZE(kept); i++)
         json_object_set(metadata, kept[i], json_object_get(metadata_of(policy), kept[i]));
+    if (cluster)
+        json_object_set_new(metadata, "annotations",
+                            json_pack("{s:s}", "lifeboat.dev/cluster", cluster));
     json_auto_t *document =
         json_pack("{s:O, s:O, s:O, s:O}", "apiVersion", json_object_get(policy, "apiVersion"),
                   "kind", json_object_get(policy, "kind"), "metadata", metadata, "spec",
@@ -33,13 +36,13 @@ static char *document(const json_t *policy)
     return text;
 }
 
-json_t *policy_config_map(const json_t *policy, const char *bundle, const char *namespace)
+json_t *policy_config_map(const json_t *policy, const struct policy_config_map_facts *facts)
 {
     const char *name = json_string_value(json_object_get(metadata_of(policy), "name"));
-    CLEANUP(own_freep) char *text = document(policy);
+    CLEANUP(own_freep) char *text = document(policy, facts->cluster_uid);
     CLEANUP(own_freep) char *own_name = own_format("lifeboat-%s", name);
     CLEANUP(own_freep)
-    char *endpoint = own_format("lifeboat-channel.%s.svc:%d", namespace, CHANNEL_PORT);
+    char *endpoint = own_format("lifeboat-channel.%s.svc:%d", facts->namespace, CHANNEL_PORT);
     json_t *owner = json_pack(
         "{s:O, s:O, s:O, s:O, s:b}", "apiVersion", json_object_get(policy, "apiVersion"), "kind",
         json_object_get(policy, "kind"), "name", json_object_get(metadata_of(policy), "name"),
@@ -48,7 +51,7 @@ json_t *policy_config_map(const json_t *policy, const char *bundle, const char *
                      "apiVersion", "v1", "kind", "ConfigMap", "metadata", "name", own_name,
                      "namespace", json_object_get(metadata_of(policy), "namespace"), "labels",
                      "app.kubernetes.io/managed-by", "lifeboat", "lifeboat.dev/policy", name,
-                     "ownerReferences", owner, "data", "policy.yaml", text, "ca.crt", bundle,
+                     "ownerReferences", owner, "data", "policy.yaml", text, "ca.crt", facts->bundle,
                      "endpoint", endpoint);
 }
 

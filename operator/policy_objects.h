@@ -13,9 +13,13 @@
 struct policy_spec;
 struct policy_spec_schedule;
 
-/* Results are the caller's (json_decref). policy: the object as the API server has it; bundle: the
- * certificates that the channel is checked with (PEM); namespace: the operator's. */
-json_t *policy_config_map(const json_t *policy, const char *bundle, const char *namespace);
+struct policy_config_map_facts {
+    const char *bundle;      /* the certificates that the channel is checked with (PEM) */
+    const char *namespace;   /* the operator's */
+    const char *cluster_uid; /* who writes to the repositories; NULL: not known */
+};
+/* Results are the caller's (json_decref). policy: the object as the API server has it. */
+json_t *policy_config_map(const json_t *policy, const struct policy_config_map_facts *facts);
 /* Whether an object of that name is one that we made. */
 bool policy_config_map_is_ours(const json_t *object, const char *policy);
 /* Whether there already has all that wanted says. */

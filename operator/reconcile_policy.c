@@ -172,7 +172,9 @@ static int ensure_config_map(struct scene *scene, struct error *err)
     CLEANUP(own_freep) char *bundle = certificate_bundle(reconcile->certificate);
     if (!bundle)
         return error_set(err, ERROR_TRANSIENT, "the channel's certificate is not there yet");
-    json_auto_t *wanted = policy_config_map(scene->object, bundle, reconcile->namespace);
+    const struct policy_config_map_facts facts = {
+        .bundle = bundle, .namespace = reconcile->namespace, .cluster_uid = reconcile->cluster_uid};
+    json_auto_t *wanted = policy_config_map(scene->object, &facts);
     if (write_config_map(scene, wanted, err) == 0)
         return 0;
     if (err->kind != ERROR_CONFLICT && err->kind != ERROR_PERMANENT)

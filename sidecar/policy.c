@@ -20,7 +20,7 @@ static const char *const server_metadata[] = {
     "selfLink",
 };
 
-enum { LABELS_MAX = 64, ANNOTATIONS_MAX = 256 };
+enum { LABELS_MAX = 64, ANNOTATIONS_MAX = 256, CLUSTER_MAX = 63 };
 
 /* A field that would change what the engine does and that it cannot obey: never ignored. */
 static void refuse_unsupported(struct fields *fields, const char *name, const char *remedy)
@@ -35,6 +35,17 @@ static unsigned read_count(struct fields *fields, const char *name, unsigned max
     return (unsigned)fields_integer(fields, name, 1, max, fallback);
 }
 
+/* The operator adds it to the policy that its sidecars get. */
+static const char *read_cluster(struct fields *metadata)
+{
+    static const char name[] = "lifeboat.dev/cluster";
+    json_t *annotations = fields_string_map(metadata, "annotations", ANNOTATIONS_MAX);
+    const char *cluster = json_string_value(json_object_get(annotations, name));
+    if (cluster && (!*cluster || strlen(cluster) > CLUSTER_MAX))
+        fields_fail(metadata, "annotations", "%s: expected 1 to %d bytes", name, CLUSTER_MAX);
+    return cluster;
+}
+
 static int read_metadata(struct policy *policy, struct fields *root)
 {
     struct fields metadata;
@@ -44,7 +55,7 @@ static int read_metadata(struct policy *policy, struct fields *root)
     policy->namespace = syntax_string(&metadata, "namespace", "default", syntax_label);
     policy->generation = fields_integer(&metadata, "generation", 0, INT64_MAX, 0);
     fields_string_map(&metadata, "labels", LABELS_MAX);
-    fields_string_map(&metadata, "annotations", ANNOTATIONS_MAX);
+    policy->cluster = read_cluster(&metadata);
     for (size_t i = 0; i < ARRAY_SIZE(server_metadata); i++)
         fields_skip(&metadata, server_metadata[i]);
     policy->uid = fields_string(&metadata, "uid", NULL);

@@ -57,8 +57,9 @@ struct policy_encryption {
 
 struct policy {
     const char *namespace, *name;
-    int64_t generation; /* of the resource; 0 in a file that no API server has seen */
-    const char *uid;    /* likewise; may be NULL */
+    int64_t generation;  /* of the resource; 0 in a file that no API server has seen */
+    const char *uid;     /* likewise; may be NULL */
+    const char *cluster; /* that backs up by this policy, as the operator says; NULL: none */
     struct policy_connection connection;
     enum policy_prefer prefer;
     struct policy_region regions[POLICY_REGIONS_MAX]; /* at least one; names are unique */

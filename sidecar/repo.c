@@ -429,10 +429,12 @@ static struct repo *repo_new(const struct policy *policy, struct regions *region
     struct repo *repo = own_alloc(sizeof(*repo));
     repo->regions = regions;
     repo->level = policy->compression_level;
+    repo->cluster = policy->cluster;
     repo->document = (struct repo_document){
         .namespace = own_strdup(policy->namespace),
         .name = own_strdup(policy->name),
         .system_identifier = system_identifier,
+        .writer = own_strdup(policy->cluster),
     };
     repo_document_id(&repo->document, repo->id);
     repo->prefix =
@@ -473,6 +475,23 @@ static int adopt_document(struct repo *repo, size_t region, const struct repo_do
                      regions_at(repo->regions, region)->name, document->id_key, ours);
 }
 
+/* A repository has one writing cluster, if any: a second one that has a copy of the database would
+ * take the first one's backups for its own. All regions get what the first one says. */
+static int adopt_writer(struct repo *repo, size_t region, const struct repo_document *document,
+                        struct error *err)
+{
+    const char *cluster = repo->cluster, *writer = document->writer;
+    if (cluster && writer && strcmp(cluster, writer) != 0)
+        return error_set(err, ERROR_PERMANENT,
+                         "region '%s': cluster %s backs up into this repository, and this is "
+                         "cluster %s: use another bucket or prefix, where access: ReadOnly lets "
+                         "this one's backups be restored",
+                         regions_at(repo->regions, region)->name, writer, cluster);
+    own_freep(&repo->document.writer);
+    repo->document.writer = own_strdup(writer);
+    return 0;
+}
+
 /* Reads repository.json in every usable region; gives how many have it, and in err why a region
  * could not be read (kind NONE if all could). To write, such a region is lost. -1 when the job
  * cannot go on. */
@@ -483,7 +502,8 @@ static int read_documents(struct repo *repo, bool write, size_t *ret_found, stru
     for (size_t i = 0; i < regions_count(repo->regions); i++) {
         CLEANUP(repo_document_done) struct repo_document document = {0};
         int found = regions_usable(repo->regions, i) ? read_document(repo, i, &document, err) : 0;
-        if (found > 0 && adopt_document(repo, i, &document, err) < 0)
+        if (found > 0 && (adopt_document(repo, i, &document, err) < 0 ||
+                          (write && adopt_writer(repo, i, &document, err) < 0)))
             return -1;
         *ret_found += found > 0;
         if (found >= 0)

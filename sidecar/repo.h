@@ -25,6 +25,7 @@ struct secrets;
 
 struct repo {
     struct regions *regions;       /* lent */
+    const char *cluster;           /* that writes; lent, NULL: outside Kubernetes */
     struct repo_document document; /* what it belongs to */
     uint8_t id[DIGEST_BYTES];
     int level;    /* of zstd, for what is put */
@@ -33,8 +34,8 @@ struct repo {
 };
 
 /* For a backup: makes repository.json, id key and data key in every writable region where they are
- * missing. PERMANENT: the repository belongs to something else (names both), is of a newer format,
- * or no user key unwraps its keys. */
+ * missing. PERMANENT: the repository belongs to something else (names both), another cluster writes
+ * to it, it is of a newer format, or no user key unwraps its keys. */
 MUST_CHECK int repo_open_write(struct repo **ret_repo, const struct policy *policy,
                                const struct secrets *secrets, struct regions *regions,
                                uint64_t system_identifier, struct error *err);

@@ -213,7 +213,11 @@ static void a_policy_has_all_at_first_sight_and_is_not_written_again(void **stat
     assert_true(json_equal(json_object_get(document, "spec"), json_object_get(policy, "spec")));
     assert_string_equal(text_at(document, "kind"), "BackupPolicy");
     assert_string_equal(text_at(document, "metadata/uid"), text_at(policy, "metadata/uid"));
-    assert_int_equal(json_object_size(json_object_get(document, "metadata")), 4);
+    const json_t *metadata = json_object_get(document, "metadata");
+    assert_int_equal(json_object_size(metadata), 5);
+    assert_string_equal(json_string_value(json_object_get(json_object_get(metadata, "annotations"),
+                                                          "lifeboat.dev/cluster")),
+                        "cluster");
 
     look("first");
     list_and_look("first");
@@ -640,6 +644,7 @@ static int set_up(void)
         .certificate = certificate,
         .epoch = 1,
         .started_ms = clock_monotonic_ms() - INT64_C(3600000),
+        .cluster_uid = "cluster",
         .namespace = namespace,
     };
     crew = crew_new(&stop);

@@ -21,7 +21,7 @@
     "  namespace: web\n"                                                                           \
     "  labels: {team: shop}\n"                                                                     \
     "  annotations:\n"                                                                             \
-    "    lifeboat.dev/region: eu\n"                                                                \
+    "    lifeboat.dev/cluster: c1\n"                                                               \
     "spec:\n"
 
 /* Lines 10 to 27. */
@@ -93,6 +93,7 @@ static void a_policy_is_read_into_its_struct(void **state)
     (void)state;
     CLEANUP(policy_freep) struct policy *policy = parse(GOOD);
     assert_string_equal(policy->namespace, "web");
+    assert_string_equal(policy->cluster, "c1");
     assert_string_equal(policy->name, "shop");
     assert_int_equal(policy->connection.port, 5433);
     assert_string_equal(policy->connection.password_key, "password");
@@ -298,8 +299,8 @@ static void bad_metadata_is_named(void **state)
          "p.yaml:5: metadata.namespace: expected a DNS label of at most 63 characters (a-z, 0-9 "
          "and '-' within), not \"-web\""},
         {"team: shop", "team: 5", "p.yaml:6: metadata.labels.team: expected a string, not 5"},
-        {"region: eu", "region: true",
-         "p.yaml:8: metadata.annotations.lifeboat.dev/region: expected a string, not true"},
+        {"cluster: c1", "cluster: true",
+         "p.yaml:8: metadata.annotations.lifeboat.dev/cluster: expected a string, not true"},
     };
     expect_errors(changes, ARRAY_SIZE(changes));
 }

@@ -92,6 +92,36 @@ static void opening_twice_makes_no_second_key(void **state)
     assert_int_equal(after.count, 2);
 }
 
+static void a_repository_has_one_writing_cluster(void **state)
+{
+    (void)state;
+    CLEANUP(helper_repo_close) struct helper_repo helper;
+    struct error err;
+    helper_repo_prepare(&helper, 2, 1);
+    helper.policy->cluster = "first";
+    assert_int_equal(helper_repo_reopen(&helper, true, HELPER_REPO_SYSTEM, &err), 0);
+    assert_int_equal(helper_repo_reopen(&helper, true, HELPER_REPO_SYSTEM, &err), 0);
+    helper.policy->cluster = "second";
+    assert_int_equal(helper_repo_reopen(&helper, true, HELPER_REPO_SYSTEM, &err), -1);
+    assert_int_equal(err.kind, ERROR_PERMANENT);
+    assert_non_null(strstr(err.text, "region 'r0': cluster first backs up into this repository"));
+    assert_int_equal(helper_repo_reopen(&helper, false, 0, &err), 0); /* it may restore */
+    helper.policy->cluster = NULL;                                    /* the command line */
+    assert_int_equal(helper_repo_reopen(&helper, true, HELPER_REPO_SYSTEM, &err), 0);
+    assert_string_equal(helper.repo->document.writer, "first");
+}
+
+static void a_repository_from_outside_kubernetes_is_any_clusters(void **state)
+{
+    (void)state;
+    CLEANUP(helper_repo_close) struct helper_repo helper;
+    struct error err;
+    helper_repo_open(&helper, 1, 0);
+    helper.policy->cluster = "first";
+    assert_int_equal(helper_repo_reopen(&helper, true, HELPER_REPO_SYSTEM, &err), 0);
+    assert_null(helper.repo->document.writer);
+}
+
 static void an_object_is_never_overwritten(void **state)
 {
     (void)state;
@@ -581,6 +611,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_was_put_is_fetched_by_another_process),
         cmocka_unit_test(opening_twice_makes_no_second_key),
+        cmocka_unit_test(a_repository_has_one_writing_cluster),
+        cmocka_unit_test(a_repository_from_outside_kubernetes_is_any_clusters),
         cmocka_unit_test(an_object_is_never_overwritten),
         cmocka_unit_test(a_damaged_object_comes_from_the_next_region),
         cmocka_unit_test(a_missing_object_is_named_with_its_region),
