@@ -132,6 +132,17 @@ static char *load_text(int content, const char *name, size_t limit)
     return text.size > 0 ? buf_string(&text) : NULL;
 }
 
+/* What is not there any more stays: a job that outlives its policy still has to tell its end, and
+ * to hear that nobody wants it. */
+static void refresh_text(char **text, int content, const char *name, size_t limit)
+{
+    char *loaded = load_text(content, name, limit);
+    if (!loaded)
+        return;
+    own_freep(text);
+    *text = loaded;
+}
+
 char *configuration_policy_path(const struct configuration *configuration)
 {
     return own_format("%s/policy.yaml", configuration->directory);
@@ -155,10 +166,8 @@ bool configuration_refresh(struct configuration *configuration)
     if (seen == configuration->seen)
         return false;
     configuration->seen = seen;
-    own_freep(&configuration->endpoint);
-    own_freep(&configuration->ca);
-    configuration->endpoint = load_text(content, "endpoint", ENDPOINT_BYTES_MAX);
-    configuration->ca = load_text(content, "ca.crt", CA_BYTES_MAX);
+    refresh_text(&configuration->endpoint, content, "endpoint", ENDPOINT_BYTES_MAX);
+    refresh_text(&configuration->ca, content, "ca.crt", CA_BYTES_MAX);
     load_policy(configuration, content);
     report(configuration);
     return true;

@@ -2,8 +2,8 @@
 /*
  * What the operator keeps in the ConfigMap lifeboat-<policy>, as it is mounted: policy.yaml,
  * endpoint and ca.crt. Any of it may be missing, wrong, or change at any time; the last policy that
- * was right stays until a better one comes. Kubernetes replaces all files of a mount at once, by a
- * symbolic link "..data", through which they are read.
+ * was right stays until a better one comes, and so do endpoint and certificate. Kubernetes replaces
+ * all files of a mount at once, by a symbolic link "..data", through which they are read.
  */
 #pragma once
 

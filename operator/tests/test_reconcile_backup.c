@@ -364,6 +364,22 @@ static void a_run_whose_policy_is_deleted_is_canceled(void **state)
     expect_said("uid-brief-1", "cancel", id);
 }
 
+static void a_sidecar_that_was_away_when_its_run_was_given_up_is_told_when_it_is_back(void **state)
+{
+    (void)state;
+    make_members("away", "away-0", "away-1");
+    CLEANUP(own_freep) char *id = start("unheard", "away", "uid-away-1");
+    agents_leave(api_reconcile(api)->agents, "uid-away-1", 1);
+    api_delete(api, &kube_policies, "away");
+    api_list(api);
+    look_and_expect("unheard", "False", "PolicyDeleted");
+    api_pass_time(5 * MINUTE);
+    api_join(api, "away-1", "uid-away-1", 1);
+    hear_running("uid-away-1", id, "copying", 1);
+    assert_null(look("whichever")); /* a Backup that is gone: who still makes one is looked for */
+    expect_said("uid-away-1", "cancel", id);
+}
+
 static void a_pod_that_is_gone_is_told_from_one_that_is_silent(void **state)
 {
     (void)state;
@@ -600,6 +616,7 @@ int main(void)
         cmocka_unit_test(the_backups_of_a_policy_run_one_after_the_other),
         cmocka_unit_test(a_run_whose_backup_is_deleted_is_canceled),
         cmocka_unit_test(a_run_whose_policy_is_deleted_is_canceled),
+        cmocka_unit_test(a_sidecar_that_was_away_when_its_run_was_given_up_is_told_when_it_is_back),
         cmocka_unit_test(a_pod_that_is_gone_is_told_from_one_that_is_silent),
         cmocka_unit_test(a_backup_without_a_member_says_so_and_ends),
         cmocka_unit_test(without_fallback_and_without_a_standby_there_is_no_backup),

@@ -111,6 +111,23 @@ static void the_last_good_policy_stays_while_a_wrong_one_is_there(void **state)
     assert_int_equal(configuration.problem.kind, ERROR_NONE);
 }
 
+static void what_is_taken_away_stays_known(void **state)
+{
+    (void)state;
+    helper_pod_add_secret(&pod);
+    configure(3);
+    assert_true(configuration_refresh(&configuration));
+    helper_pod_configure(&pod, NULL, NULL, NULL); /* the policy was deleted */
+    assert_true(configuration_refresh(&configuration));
+    assert_false(configuration.usable);
+    assert_string_equal(configuration.endpoint, "operator:8443");
+    assert_string_equal(configuration.ca, "PEM");
+    helper_pod_configure(&pod, NULL, "elsewhere:1", "OTHER");
+    assert_true(configuration_refresh(&configuration));
+    assert_string_equal(configuration.endpoint, "elsewhere:1");
+    assert_string_equal(configuration.ca, "OTHER");
+}
+
 static void nonsense_is_told_and_harms_nothing(void **state)
 {
     (void)state;
@@ -149,6 +166,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_swap_is_seen_whole, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_last_good_policy_stays_while_a_wrong_one_is_there,
                                         set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_is_taken_away_stays_known, set_up, tear_down),
         cmocka_unit_test_setup_teardown(nonsense_is_told_and_harms_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(files_that_a_person_made_are_read_too, set_up, tear_down),
     };
