@@ -296,24 +296,51 @@ static int read_token(struct attempt *attempt, struct error *err)
     return 0;
 }
 
-static int start(struct attempt *attempt, struct ssl_ctx_st *tls, struct error *err)
+/* Each context of libwebsockets that prepares OpenSSL takes indexes of it for good, which would be
+ * memory for each attempt: one does, and goes. */
+static int prepare_tls(struct error *err)
 {
     const struct lws_context_creation_info info = {
         .port = CONTEXT_PORT_NO_LISTEN,
-        .protocols = protocols,
+        .options = LWS_SERVER_OPTION_EXPLICIT_VHOSTS | LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT,
+        .fd_limit_per_thread = DESCRIPTORS_MAX,
+    };
+    struct lws_context *lws = lws_create_context(&info);
+    if (!lws)
+        return error_set(err, ERROR_PERMANENT, "libwebsockets does not start");
+    lws_context_destroy(lws);
+    return 0;
+}
+
+static struct lws_vhost *create_context(struct attempt *attempt, struct ssl_ctx_st *tls)
+{
+    const struct lws_context_creation_info context = {
+        .port = CONTEXT_PORT_NO_LISTEN,
         .user = attempt,
-        .options = LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT | LWS_SERVER_OPTION_VALIDATE_UTF8,
-        .provided_client_ssl_ctx = tls,
+        .options = LWS_SERVER_OPTION_EXPLICIT_VHOSTS | LWS_SERVER_OPTION_VALIDATE_UTF8,
         .fd_limit_per_thread = DESCRIPTORS_MAX,
         .pt_serv_buf_size = TOKEN_MAX + 4096,
         .timeout_secs = OPENING_SECONDS,
+    };
+    const struct lws_context_creation_info vhost = {
+        .port = CONTEXT_PORT_NO_LISTEN,
+        .protocols = protocols,
+        .options = LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT | LWS_SERVER_OPTION_VALIDATE_UTF8,
+        .provided_client_ssl_ctx = tls,
         .connect_timeout_secs = OPENING_SECONDS,
     };
-    attempt->lws = lws_create_context(&info);
-    if (!attempt->lws)
+    attempt->lws = lws_create_context(&context);
+    return attempt->lws ? lws_create_vhost(attempt->lws, &vhost) : NULL;
+}
+
+static int start(struct attempt *attempt, struct ssl_ctx_st *tls, struct error *err)
+{
+    struct lws_vhost *vhost = create_context(attempt, tls);
+    if (!vhost)
         return error_set(err, ERROR_PERMANENT, "libwebsockets does not start");
     const struct lws_client_connect_info connect = {
         .context = attempt->lws,
+        .vhost = vhost,
         .address = attempt->address,
         .port = attempt->addresses->port,
         .ssl_connection = LCCSCF_USE_SSL,
@@ -543,7 +570,7 @@ int channel_client_new(struct channel_client **ret_client,
     client->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (client->wake < 0)
         return error_errno(err, errno, "create eventfd");
-    if (channel_box_new(&client->box, err) < 0)
+    if (channel_box_new(&client->box, err) < 0 || prepare_tls(err) < 0)
         return -1;
     *ret_client = TAKE(client);
     return 0;

@@ -250,3 +250,8 @@ void peer_fingerprint(const struct peer *peer, char ret_hex[65])
     X509_free(certificate);
     text_hex(digest, sizeof(digest), ret_hex);
 }
+
+int peer_take_index(void)
+{
+    return SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, NULL);
+}

@@ -39,3 +39,5 @@ char *peer_receive(struct peer *peer, int timeout_ms);
 void peer_fingerprint(const struct peer *peer, char ret_hex[65]);
 /* Whether TLS of at most that version (0x0302 is 1.1) works. */
 bool peer_offers(unsigned port, int max_version);
+/* The next index that OpenSSL gives to users of its contexts; it is used up. */
+int peer_take_index(void);

@@ -306,6 +306,20 @@ static int set_up_all(void **state)
     return replica_set_up_all(state);
 }
 
+/* OpenSSL never takes an index back: one for each attempt would be memory that only grows. */
+static void who_tries_for_ever_takes_nothing_for_good(void **state)
+{
+    struct replica *replica = *state;
+    struct sidecar sidecar;
+    start_sidecar(&sidecar, "expired", 1);
+    int before = peer_take_index();
+    unsigned reviews = replica->reviews;
+    target(&sidecar, replica, "localhost", replica_authority.certificate);
+    WAIT_FOR(replica->reviews >= reviews + 10);
+    stop_sidecar(&sidecar);
+    assert_int_equal(peer_take_index(), before + 1);
+}
+
 #define WITH_REPLICA(test) cmocka_unit_test_setup_teardown(test, replica_set_up, replica_tear_down)
 
 int main(void)
@@ -318,6 +332,7 @@ int main(void)
         WITH_REPLICA(a_new_certificate_is_shown_and_no_connection_lost),
         WITH_REPLICA(a_client_trusts_only_its_ca_and_the_name),
         WITH_REPLICA(the_token_is_read_anew_for_each_connection),
+        WITH_REPLICA(who_tries_for_ever_takes_nothing_for_good),
     };
     return cmocka_run_group_tests(tests, set_up_all, replica_tear_down_all);
 }
