@@ -6,6 +6,7 @@
 #include "common/clock.h"
 #include "common/fields.h"
 #include "common/own.h"
+#include "common/text.h"
 
 /* Bounds of docs/protocol.md, in bytes of text. */
 enum {
@@ -34,18 +35,10 @@ static const char *bounded(struct fields *fields, const char *name, size_t max)
     return text;
 }
 
-/* A name that may stand in a path, an argument or a log line and be taken for nothing else. */
-static bool is_word(const char *text)
-{
-    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-    static const char all[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
-    return strspn(text, letters) > 0 && text[strspn(text, all)] == '\0';
-}
-
 static const char *word(struct fields *fields, const char *name, size_t max)
 {
     const char *text = bounded(fields, name, max);
-    if (!text || is_word(text))
+    if (!text || text_is_word(text))
         return text;
     fields_refuse(fields, name, "letters, digits, '.', '_' and '-', a letter or digit first");
     return NULL;
@@ -60,7 +53,7 @@ static const char *required_word(struct fields *fields, const char *name, size_t
 static const char *element_word(struct fields *fields, const char *name, size_t index)
 {
     const char *text = fields_array_string(fields, name, index);
-    if (text && strlen(text) <= WORD_MAX && is_word(text))
+    if (text && strlen(text) <= WORD_MAX && text_is_word(text))
         return text;
     fields_fail(fields, name, "expected names of letters, digits, '.', '_' and '-'");
     return NULL;

@@ -80,6 +80,13 @@ bool text_starts_with(const char *text, const char *prefix)
     return strncmp(text, prefix, strlen(prefix)) == 0;
 }
 
+bool text_is_word(const char *text)
+{
+    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+    static const char all[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+    return strspn(text, letters) > 0 && text[strspn(text, all)] == '\0';
+}
+
 void text_duration(int64_t ms, char ret_text[24])
 {
     uint64_t tenths = ms > 0 ? ((uint64_t)ms + 50) / 100 : 0;

@@ -25,6 +25,9 @@ char *text_percent(const char *text, bool keep_slash);
 void text_size(uint64_t bytes, char ret_text[16]);
 void text_duration(int64_t ms, char ret_text[24]);
 
+/* A name that may stand in a path, an argument or a log line and be taken for nothing else:
+ * letters, digits, '.', '_' and '-', a letter or digit first. */
+bool text_is_word(const char *text);
 bool text_starts_with(const char *text, const char *prefix);
 
 /* The same text, for a terminal or JSON, with \xNN for each byte that belongs to no character of

@@ -21,8 +21,6 @@ static const struct {
     {"changeSource", "changeSource", 32},
     {"startLSN", "startLSN", 17},
     {"stopLSN", "stopLSN", 17},
-    {"started", "started", 40},
-    {"finished", "finished", 40},
     {"systemIdentifier", "systemIdentifier", 20},
     {"sha256", "manifestSHA256", 64},
     {"fallback", "fallback", RUN_MESSAGE_BYTES * 4}, /* cut when it is put */
@@ -53,12 +51,22 @@ static void put_regions(json_t *status, const json_t *summary, const char *name)
     json_decref(regions);
 }
 
-static void put_duration(json_t *status, const json_t *summary)
+/* In our own form, which the schema takes and whose texts compare as times do. */
+static bool put_time(json_t *status, const json_t *summary, const char *name, int64_t *ret_ms)
+{
+    const char *text = text_of(summary, name);
+    bool there = text && clock_parse(text, ret_ms);
+    if (there)
+        run_status_set_time(status, name, *ret_ms);
+    return there;
+}
+
+static void put_times(json_t *status, const json_t *summary)
 {
     int64_t started_ms, finished_ms;
-    const char *started = text_of(summary, "started"), *finished = text_of(summary, "finished");
-    if (started && finished && clock_parse(started, &started_ms) &&
-        clock_parse(finished, &finished_ms))
+    bool started = put_time(status, summary, "started", &started_ms);
+    bool finished = put_time(status, summary, "finished", &finished_ms);
+    if (started && finished)
         run_status_set_duration(status, "duration", finished_ms - started_ms);
 }
 
@@ -93,7 +101,7 @@ void backup_result_put(json_t *status, const json_t *summary)
     backup_result_names(json_object_get(status, "regions"), names);
     run_status_set_text(status, "regionNames", names);
     put_regions(status, summary, "missingRegions");
-    put_duration(status, summary);
+    put_times(status, summary);
     json_int_t stored = json_integer_value(json_object_get(summary, "bytesStored"));
     run_status_set_size(status, "size", stored > 0 ? (uint64_t)stored : 0);
 }

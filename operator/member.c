@@ -91,6 +91,23 @@ static bool has_ended(const json_t *status)
     return phase && (strcmp(phase, "Succeeded") == 0 || strcmp(phase, "Failed") == 0);
 }
 
+/* What is no name of a region is no region: a sidecar would not even take the message. */
+static void read_region(const char *region, struct member *member)
+{
+    char text[4 * MEMBER_NOTE_BYTES];
+    if (!region)
+        return;
+    if (text_is_word(region) && strlen(region) < sizeof(member->region)) {
+        snprintf(member->region, sizeof(member->region), "%s", region);
+        return;
+    }
+    snprintf(text, sizeof(text),
+             "annotation lifeboat.dev/region: expected at most %zu letters, digits, '.', '_' and "
+             "'-', not '%s'",
+             sizeof(member->region) - 1, region);
+    text_fit(text, member->region_error, sizeof(member->region_error));
+}
+
 int member_read(struct member *ret_member, const json_t *pod, struct error *err)
 {
     const json_t *metadata = json_object_get(pod, "metadata");
@@ -103,8 +120,8 @@ int member_read(struct member *ret_member, const json_t *pod, struct error *err)
     if (!member.namespace || !member.name || !member.uid)
         return error_set(err, ERROR_PERMANENT, "a pod without namespace, name or uid");
     member.terminating = json_object_get(metadata, "deletionTimestamp") || has_ended(status);
-    const char *region = string_at(json_object_get(metadata, "annotations"), "lifeboat.dev/region");
-    snprintf(member.region, sizeof(member.region), "%s", region ? region : "");
+    read_region(string_at(json_object_get(metadata, "annotations"), "lifeboat.dev/region"),
+                &member);
     const json_t *sidecar = container(spec, "initContainers", "containers");
     member.has_sidecar = sidecar != NULL;
     member.config_map = find_config_map(spec, sidecar);
@@ -123,7 +140,7 @@ static int compare(const void *a, const void *b)
 void member_find_region(struct member *member, struct nodes *nodes)
 {
     struct error err;
-    if (!*member->region && member->node &&
+    if (!*member->region && !*member->region_error && member->node &&
         nodes_region(nodes, member->node, member->region, &err) < 0)
         text_fit(err.text, member->region_error, sizeof(member->region_error));
 }

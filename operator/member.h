@@ -23,7 +23,7 @@ struct member {
     const char *namespace, *name, *uid;
     const char *node;                     /* NULL: not scheduled yet */
     char region[NODES_REGION_BYTES];      /* "": not known */
-    char region_error[MEMBER_NOTE_BYTES]; /* why its node's could not be asked; else "" */
+    char region_error[MEMBER_NOTE_BYTES]; /* why it is not known; else "" */
     bool terminating;                     /* is being deleted, or has ended */
     bool ready;                           /* condition Ready: its database serves */
     bool has_sidecar;                     /* a container named lifeboat */

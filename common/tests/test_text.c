@@ -167,6 +167,9 @@ static void durations_show_their_two_largest_units(void **state)
 static void a_prefix_is_found_only_at_the_start(void **state)
 {
     (void)state;
+    assert_true(text_is_word("eu-west_1.a") && text_is_word("7"));
+    assert_false(text_is_word("") || text_is_word("-a") || text_is_word("a b") ||
+                 text_is_word("a/b") || text_is_word("\xc3\xa4"));
     assert_true(text_starts_with("packs/1", "packs/"));
     assert_true(text_starts_with("packs/1", ""));
     assert_false(text_starts_with("pack", "packs/"));

@@ -3,9 +3,11 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <cmocka.h>
 
+#include "common/own.h"
 #include "operator/member.h"
 
 static json_t *load(const char *text)
@@ -48,6 +50,26 @@ static void a_pod_with_a_native_sidecar_is_read(void **state)
     assert_false(member.terminating);
     assert_string_equal(member.config_map, "lifeboat-shop");
     assert_string_equal(member.sidecar_note, "");
+}
+
+static void an_annotation_that_names_no_region_is_told(void **state)
+{
+    static const char *const annotations[] = {
+        "EU West", "", "-eu", "a/b",
+        "a234567890123456789012345678901234567890123456789012345678901234"};
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(annotations); i++) {
+        json_auto_t *pod = load(native_pod);
+        struct member member;
+        struct error err;
+        json_t *metadata = json_object_get(pod, "metadata");
+        json_object_set_new(json_object_get(metadata, "annotations"), "lifeboat.dev/region",
+                            json_string(annotations[i]));
+        assert_int_equal(member_read(&member, pod, &err), 0);
+        assert_string_equal(member.region, "");
+        assert_non_null(strstr(member.region_error, "annotation lifeboat.dev/region: expected"));
+        member_find_region(&member, NULL); /* and its node's is no way out */
+    }
 }
 
 static void a_sidecar_that_cannot_start_says_why(void **state)
@@ -123,6 +145,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_pod_with_a_native_sidecar_is_read),
+        cmocka_unit_test(an_annotation_that_names_no_region_is_told),
         cmocka_unit_test(a_sidecar_that_cannot_start_says_why),
         cmocka_unit_test(a_sidecar_that_ended_names_the_image_that_should_follow),
         cmocka_unit_test(a_pod_that_goes_or_ended_is_terminating),

@@ -209,7 +209,7 @@ static void a_backup_is_written_down_sent_once_followed_and_told_whole(void **st
     char *done = own_format(
         "\"ok\": true, \"backup\": {\"id\": \"%s\", \"type\": \"full\", \"timeline\": 1, "
         "\"startLSN\": \"0/3000028\", \"stopLSN\": \"0/3000100\", "
-        "\"started\": \"2026-11-21T08:21:18Z\", \"finished\": \"2026-11-21T08:25:30Z\", "
+        "\"started\": \"2026-11-21T08:21:18Z\", \"finished\": \"2026-11-21T10:25:30.5+02:00\", "
         "\"bytesTotal\": 9, \"bytesRead\": 8, \"bytesStored\": 1200000000, \"files\": 3, "
         "\"fallback\": \"there is no parent\", \"regions\": [\"eu\", \"eu\"], "
         "\"missingRegions\": [], \"systemIdentifier\": \"7351234567890123456\", "
@@ -224,6 +224,7 @@ static void a_backup_is_written_down_sent_once_followed_and_told_whole(void **st
     api_expect_text(ended, "status/regions/1", "");
     api_expect_text(ended, "status/regionNames", "eu");
     api_expect_text(ended, "status/size", "1.2 GB");
+    api_expect_text(ended, "status/finished", "2026-11-21T08:25:30Z");
     api_expect_text(ended, "status/duration", "4m12s");
     api_expect_text(ended, "status/fallback", "there is no parent");
     api_expect_text(ended, "status/manifestSHA256", "ab");
