@@ -120,10 +120,9 @@ class ApiServer:
         return host.run([*self.kubectl_command, *arguments], **options).stdout
 
     def define_resources(self) -> None:
-        """Those of crds/. Returns when they can be watched, too, which the API server prepares on the first request."""
+        """Those of crds/. Returns when they can be watched, which the API server prepares on the first request."""
         for path in sorted((host.CHECKOUT / "crds").glob("*.yaml")):
             self.kubectl("create", "--filename=-", stdin=path.read_text())
-            self.kubectl("wait", "--for=condition=Established", "--filename=-", stdin=path.read_text())
             group, plural = path.stem.split("_")
             host.wait_until(lambda: self._can_watch(f"/apis/{group}/v1alpha1/{plural}"), f"{plural} can be watched")
 
