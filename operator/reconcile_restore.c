@@ -65,6 +65,8 @@ static void begin(const struct restore_scene *scene, json_t *status)
     restore_object_next_id(job_of(scene), id);
     const struct run_attempt attempt = {.id = id, .started_ms = scene->facts.now_ms};
     run_status_add_attempt(status, "id", &attempt);
+    if (strcmp(job_of(scene)->backup, "Latest") != 0) /* which that is comes to light later */
+        run_status_set_text(status, "backup", job_of(scene)->backup);
     run_status_set_text(status, "claim", job_of(scene)->claim.name);
     run_status_set_text(status, "claimUID", scene->facts.claim.uid);
     if (!json_object_get(status, "started"))

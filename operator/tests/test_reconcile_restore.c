@@ -136,7 +136,11 @@ static void a_restore_makes_claim_and_pod_and_lets_go_of_the_claim(void **state)
     make_policy("db");
     api_add_member(api, "db", "db-0", "eu");
     make_job("copy", "db", ", \"excludeRegions\": []", ", \"ttlSecondsAfterFinished\": 60");
+    make_job("named", "db", ", \"backup\": \"20261121T082118Z-full-3fa2\"", "");
     api_list(api);
+    CLEANUP(own_freep) char *named = look_until_pod("named", "named-1");
+    json_auto_t *told = look("named");
+    api_expect_text(told, "status/backup", "20261121T082118Z-full-3fa2");
     CLEANUP(own_freep) char *uid = look_until_pod("copy", "copy-1");
 
     json_auto_t *job = look("copy");
@@ -144,6 +148,7 @@ static void a_restore_makes_claim_and_pod_and_lets_go_of_the_claim(void **state)
     api_expect_text(job, "status/attempts/0/id", "copy-1");
     api_expect_text(job, "status/attempts/0/podUID", uid);
     api_expect_text(job, "status/claim", "copy");
+    api_expect_text(job, "status/backup", "");
     json_auto_t *claim = api_get(api, &kube_claims, "copy");
     api_expect_text(claim, "metadata/labels/team", "blue");
     api_expect_text(claim, "metadata/ownerReferences/0/uid", api_text(job, "metadata/uid"));
