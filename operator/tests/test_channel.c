@@ -228,7 +228,7 @@ enum { CONNECTION_KIB_MAX = 35 };
 #endif
 
 /* Of this process, in KiB; freed memory is given back first. */
-static size_t resident_kib(void)
+static double resident_kib(void)
 {
     CLEANUP(buf_done) struct buf statm = BUF(4096);
     struct error err;
@@ -236,7 +236,7 @@ static size_t resident_kib(void)
     assert_int_equal(buf_read_file(&statm, AT_FDCWD, "/proc/self/statm", &err), 0);
     CLEANUP(own_freep) char *text = buf_string(&statm);
     const char *resident = strchr(text, ' ');
-    return (size_t)strtoull(resident, NULL, 10) * (size_t)sysconf(_SC_PAGESIZE) / 1024;
+    return (double)strtoull(resident, NULL, 10) * (double)sysconf(_SC_PAGESIZE) / 1024;
 }
 
 /* What each of them costs: sidecars that are there, and strangers that come no further than TLS. */
@@ -248,7 +248,7 @@ static void idle_connections_cost_little_memory(void **state)
     replica_start(replica, &(struct channel_options){
                                .limits = {.opening_ms = 600000, .hang_up_seconds = 600}});
     unsigned port = channel_port(replica->channel);
-    size_t before_kib = resident_kib();
+    double before_kib = resident_kib();
     for (unsigned i = 0; i < AGENTS; i++) {
         CLEANUP(own_freep) char *name = own_format("crowd-%u", i);
         CLEANUP(own_freep) char *uid = own_format("c%u", i);
@@ -258,13 +258,13 @@ static void idle_connections_cost_little_memory(void **state)
             WAIT_FOR(agents_connected(replica->agents) == i + 1);
         }
     }
-    size_t agents_kib = resident_kib();
+    double agents_kib = resident_kib();
     crowd_grow(crowd, port, STRANGERS, CROWD_TLS);
-    size_t strangers_kib = resident_kib();
+    double strangers_kib = resident_kib();
     crowd_leave(crowd);
     WAIT_FOR(agents_connected(replica->agents) == 0);
-    double agent_kib = (double)(agents_kib - before_kib) / AGENTS;
-    double stranger_kib = (double)(strangers_kib - agents_kib) / STRANGERS;
+    double agent_kib = (agents_kib - before_kib) / AGENTS;
+    double stranger_kib = (strangers_kib - agents_kib) / STRANGERS;
     printf("memory of an idle connection: of a sidecar %.1f KiB, of a stranger %.1f KiB\n",
            agent_kib, stranger_kib);
     assert_true(agent_kib < CONNECTION_KIB_MAX && stranger_kib < CONNECTION_KIB_MAX);

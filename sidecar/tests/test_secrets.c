@@ -185,7 +185,7 @@ static void a_name_that_is_no_key_is_never_opened(void **state)
 
 static void without_a_directory_the_option_is_named(void **state)
 {
-    (void)state;
+    const struct fixture *fixture = *state;
     CLEANUP(secrets_closep) struct secrets *secrets = NULL;
     CLEANUP(buf_done) struct buf value = BUF_SECRET(SECRETS_VALUE_MAX);
     struct error err;
@@ -196,9 +196,14 @@ static void without_a_directory_the_option_is_named(void **state)
                         "--secrets DIR with a file 'k1' in DIR");
     assert_int_equal(err.kind, ERROR_PERMANENT);
 
-    assert_int_equal(secrets_open(&secrets, "/nonexistent/secrets", &err), -1);
-    assert_string_equal(err.text, "open secrets directory '/nonexistent/secrets' (--secrets): "
-                                  "No such file or directory");
+    CLEANUP(own_freep) char *missing = own_format("%s/missing", fixture->directory);
+    CLEANUP(own_freep)
+    char *expected = own_format("open secrets directory '%s' (--secrets): No such file or "
+                                "directory",
+                                missing);
+    struct secrets *none;
+    assert_int_equal(secrets_open(&none, missing, &err), -1);
+    assert_string_equal(err.text, expected);
 }
 
 static void s3_credentials_are_three_files(void **state)
@@ -277,7 +282,7 @@ int main(void)
         WITH_DIRECTORY(a_missing_key_is_named_with_its_remedy),
         WITH_DIRECTORY(values_that_cannot_be_used_are_named),
         WITH_DIRECTORY(a_name_that_is_no_key_is_never_opened),
-        cmocka_unit_test(without_a_directory_the_option_is_named),
+        WITH_DIRECTORY(without_a_directory_the_option_is_named),
         WITH_DIRECTORY(s3_credentials_are_three_files),
         WITH_DIRECTORY(bad_s3_credentials_are_named_by_region_and_file),
         WITH_DIRECTORY(a_ca_is_given_as_a_path),
