@@ -80,8 +80,6 @@ class Installation:
                          + self.namespace.kubectl("logs", name, "--tail=60", check=False))
         return "\n".join(parts)
 
-    # Faults
-
     def scale(self, replicas: int) -> None:
         """Returns when so many run, and one of them leads."""
         self.namespace.kubectl("scale", f"deployment/{NAME}", f"--replicas={replicas}")
@@ -90,8 +88,3 @@ class Installation:
         else:
             host.wait_until(lambda: not self.namespace.list("Pod", SELECTOR),
                             "no operator is left", 60)
-
-    def remove_pods(self) -> None:
-        """All replicas at once; others take their place."""
-        self.namespace.kubectl("delete", "pods", f"--selector={SELECTOR}", "--force",
-                               "--grace-period=0")

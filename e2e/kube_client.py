@@ -4,8 +4,10 @@
 import functools
 import json
 import re
+import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import kubernetes
@@ -87,6 +89,20 @@ class Namespace:
         """Returns when it is gone."""
         self.kubectl("delete", kind, name, "--timeout=180s", "--ignore-not-found")
 
+    def delete_and_watch(self, pod: str, timeout_s: int = 180) -> dict:
+        """Deletes a pod. Returns it as it was when it went, with how its containers ended."""
+        pods = self.client.resource("Pod")
+        found = pods.get(namespace=self.name, field_selector=f"metadata.name={pod}")
+        [last] = [item.to_dict() for item in found.items]
+        self.kubectl("delete", "pod", pod, "--wait=false")
+        for event in pods.watch(namespace=self.name, name=pod, resource_version=found.metadata.resourceVersion,
+                                timeout=timeout_s):
+            if event["object"].metadata.uid == last["metadata"]["uid"]:
+                last = event["object"].to_dict()
+                if event["type"] == "DELETED":
+                    return last
+        raise AssertionError(f"pod '{pod}' is still there after {timeout_s} s:\n{yaml.safe_dump(last['status'])}")
+
     # Waiting
 
     def wait_for(self, kind: str, name: str, condition: Callable[[dict], bool], what: str,
@@ -139,6 +155,14 @@ class Namespace:
         stdin = ["--stdin"] if options.get("stdin") is not None else []
         return self.kubectl("exec", *stdin, pod, f"--container={container}", "--", *command, **options)
 
+    @contextmanager
+    def exec_in_background(self, pod: str, *command: str, container: str = "postgresql") -> Iterator[subprocess.Popen]:
+        """The command runs while the block does, and may go on behind it."""
+        argv = [kube.program("kubectl"), f"--kubeconfig={self.client.kubeconfig}", f"--namespace={self.name}", "exec",
+                pod, f"--container={container}", "--", *command]
+        with host.running(argv, privileged=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
+            yield process
+
     def sql(self, pod: str, statements: str, database: str = "postgres") -> str:
         """The rows, columns separated by |, without a final newline."""
         return self.exec(pod, "psql", "--no-psqlrc", "--no-align", "--tuples-only", "--quiet", "--set=ON_ERROR_STOP=1",
@@ -147,8 +171,7 @@ class Namespace:
 
     def dump(self, pod: str) -> str:
         """All databases and roles as SQL; the same for two servers with the same content."""
-        lines = self.exec(pod, "pg_dumpall", "--username=postgres").splitlines()
-        return "\n".join(line for line in lines if not line.startswith(("--", "\\restrict", "\\unrestrict")))
+        return sql_of_dump(self.exec(pod, "pg_dumpall", "--username=postgres"))
 
     def logs(self, pod: str, container: str, *options: str) -> str:
         return self.kubectl("logs", pod, f"--container={container}", *options)
@@ -170,6 +193,12 @@ class Namespace:
                              + self.kubectl("logs", name, f"--container={container['name']}", "--tail=100",
                                             check=False))
         return "\n".join(parts)
+
+
+def sql_of_dump(text: str) -> str:
+    """A dump without what differs between two dumps of the same."""
+    return "\n".join(line for line in text.splitlines()
+                     if line and not line.startswith(("--", "\\restrict", "\\unrestrict")))
 
 
 def condition_of(found: dict, type: str) -> dict:

@@ -10,12 +10,14 @@ from pathlib import Path
 
 import host
 from installation import Installation
-from kube_client import condition_of
+from kube_client import condition_of, sql_of_dump
 from lifeboat import Lifeboat, documents
+from postgres import Postgres, assert_sound, assert_verified
 from s3 import REGION, S3Store
 from shop import Shop
 
 POLICY = "shop"
+IMAGE_MAJOR = 15  # of the example's image
 
 # About 60 MB that cost the highest level of compression its time: a backup can be met in the middle.
 BALLAST = """CREATE TABLE ballast AS
@@ -92,6 +94,11 @@ class Protection:
             assert time.monotonic() < deadline, f"no pack of Backup '{name}' after {timeout_s} s: {found.get('status')}"
             time.sleep(0.2)
 
+    def wait_for_manifest(self, backup_id: str, timeout_s: float = 120) -> None:
+        """Until it is committed in all regions, whatever the operator knows."""
+        host.wait_until(lambda: len(self.objects(f"manifests/{backup_id}")) == len(self.stores),
+                        f"'{backup_id}' is committed", timeout_s)
+
     def wait_until_ended(self, name: str, timeout_s: float = 240) -> dict:
         return self.namespace.wait_for("Backup", name, condition_is_final, "has ended", timeout_s)
 
@@ -102,12 +109,12 @@ class Protection:
 
     # Restores
 
-    def restore(self, name: str, backup: str = "Latest", **source) -> dict:
+    def restore(self, name: str, backup: str = "Latest", spec: Mapping = {}, **source) -> dict:
         """Asks for a RestoreJob into a new claim of the same name; the rest is of its spec.source. Returns the job."""
         return self.namespace.create({
             "apiVersion": "lifeboat.dev/v1alpha1", "kind": "RestoreJob", "metadata": {"name": name},
             "spec": {"source": {"policyRef": {"name": POLICY}, "backup": backup, **source},
-                     "destination": {"newVolumeClaim": {"name": name, "size": "10Gi"}}}})
+                     "destination": {"newVolumeClaim": {"name": name, "size": "10Gi"}}, **spec}})
 
     def wait_until_restored(self, name: str, timeout_s: float = 180) -> dict:
         ended = self.namespace.wait_for("RestoreJob", name, condition_is_final, "has ended", timeout_s)
@@ -155,6 +162,20 @@ class Protection:
             findings = documents(verified)[0]["findings"]["first"]
             assert not [found for found in findings if found["backup"] in (None, manifest["id"])], verified
         return manifest
+
+    def check_restore(self, program: Path, name: str, pod: str) -> None:
+        """What the command line restores of this Backup is sound, and holds what that pod's database holds now."""
+        backup = self.namespace.get("Backup", name)["status"]["backupID"]
+        with self.command_line(program) as lifeboat:
+            copy = Postgres(IMAGE_MAJOR, lifeboat.home / "copy")
+            lifeboat.restore(copy.data, "--backup", backup)
+            assert_verified(copy.major, copy.data)
+            try:
+                copy.start()
+                assert sql_of_dump(copy.tool("pg_dumpall").stdout) == self.namespace.dump(pod)
+                assert_sound(copy)
+            finally:
+                copy.end()
 
     def committed(self, lifeboat: Lifeboat, name: str) -> list[dict]:
         """The manifests that some attempt of this Backup has put into a bucket."""

@@ -20,6 +20,7 @@ import kube_cluster
 from installation import Installation
 from kube_client import KubeClient, Namespace
 from kube_cluster import Cluster
+from protection import Protection
 from s3 import S3Store
 from shop import Shop
 
@@ -112,6 +113,23 @@ def shared_namespace(site) -> Iterator[Namespace]:
     """For the tests of a module that share a database; see `explained`."""
     with _namespace(site) as made:
         yield made
+
+
+@pytest.fixture(scope="module")
+def other_namespace(site) -> Iterator[Namespace]:
+    with _namespace(site) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def protection(site, installation, shared_namespace) -> Protection:
+    """The example's databases under a policy that both sidecars have loaded."""
+    shop = Shop(shared_namespace)
+    shop.make_lifeboat_secret(site.stores)
+    made = Protection(shop.start(), site.stores, site.buckets, site.endpoints)
+    made.apply_policy()
+    made.wait_until_ready()
+    return made
 
 
 @pytest.fixture
