@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -20,7 +21,7 @@
 #include "sidecar/postmaster_file.h"
 #include "sidecar/secrets.h"
 
-enum { LOOK_MS = 1000, ASK_MS = 10 * 1000, CONNECT_TIMEOUT_SECONDS = 5 };
+enum { LOOK_MS = 1000, ASK_MS = 10 * 1000, ANSWER_MS = 15 * 1000, CONNECT_TIMEOUT_SECONDS = 5 };
 
 /* How to log in, a copy of its own; zeroed: not known. */
 struct login {
@@ -49,6 +50,7 @@ struct database_watch {
     struct database_status status;
     struct probe *probe; /* NULL: none runs */
     int64_t ask_at_ms;   /* monotonic */
+    int64_t answer_by_ms;
     atomic_bool ask_now; /* there is a new login */
 };
 
@@ -254,16 +256,31 @@ static int start_probe(struct database_watch *watch, struct error *err)
     return result;
 }
 
+/* A server that takes connections and then says nothing is none that can be used. The question
+ * stands: another session would only wait beside it. */
+static void tell_silence(struct database_watch *watch)
+{
+    char text[64];
+    struct database_status status = watch->status;
+    snprintf(text, sizeof(text), "PostgreSQL has not answered for %d seconds",
+             watch->options.answer_ms / 1000);
+    fail_status(&status, text);
+    set_status(watch, &status);
+}
+
 static void ask_when_due(struct database_watch *watch)
 {
     struct error err;
     const int64_t now_ms = clock_monotonic_ms();
     if (watch->probe && atomic_load(&watch->probe->over))
         take_answer(watch);
+    if (watch->probe && now_ms >= watch->answer_by_ms)
+        tell_silence(watch);
     if (watch->probe || (now_ms < watch->ask_at_ms && !atomic_load(&watch->ask_now)))
         return;
     atomic_store(&watch->ask_now, false);
     watch->ask_at_ms = now_ms + watch->options.ask_ms;
+    watch->answer_by_ms = now_ms + watch->options.answer_ms;
     if (start_probe(watch, &err) == 0)
         return;
     struct database_status status = watch->status;
@@ -345,6 +362,8 @@ int database_watch_new(struct database_watch **ret_watch,
         watch->options.look_ms = LOOK_MS;
     if (watch->options.ask_ms == 0)
         watch->options.ask_ms = ASK_MS;
+    if (watch->options.answer_ms == 0)
+        watch->options.answer_ms = ANSWER_MS;
     watch->pgdata = own_strdup(options->pgdata);
     fail_status(&watch->status, "not asked yet");
     pthread_mutex_init(&watch->lock, NULL);

@@ -22,7 +22,7 @@ struct database_watch_options { /* all lent */
     const char *pgdata;  /* NULL: what the server says, as soon as it does */
     const char *secrets; /* directory */
     const struct cancel *cancel;
-    int look_ms, ask_ms; /* 0: 1 s and 10 s */
+    int look_ms, ask_ms, answer_ms; /* 0: 1 s, 10 s and 15 s */
 };
 
 enum database_phase {

@@ -29,7 +29,7 @@
 #include "common/tests/helper_directory.h"
 #include "sidecar/tests/helper_postgres.h"
 
-enum { PATIENCE_MS = 60000, LOOK_MS = 100, ASK_MS = 300 };
+enum { PATIENCE_MS = 60000, LOOK_MS = 100, ASK_MS = 300, ANSWER_MS = 2000 };
 
 static struct helper_postgres *server;
 
@@ -52,6 +52,7 @@ static void watching_start(struct watching *watching, const struct helper_postgr
         .cancel = &watching->cancel,
         .look_ms = LOOK_MS,
         .ask_ms = ASK_MS,
+        .answer_ms = ANSWER_MS,
     };
     assert_int_equal(database_watch_new(&watching->watch, &options, &err), 0);
     watching->crew = crew_new(&watching->cancel);
@@ -262,6 +263,31 @@ static void a_wrong_login_is_told_and_tried_again(void **state)
     await(&watching, is_reachable);
 }
 
+static bool is_silent(const struct database_status *status)
+{
+    return !status->reachable && strstr(status->error.text, "has not answered for 2 seconds");
+}
+
+static void *block_functions(void *unused)
+{
+    helper_postgres_do(server, "BEGIN; LOCK TABLE pg_catalog.pg_proc; SELECT pg_sleep(6); COMMIT");
+    return unused;
+}
+
+static void a_server_that_says_nothing_any_more_is_not_reachable(void **state)
+{
+    (void)state;
+    CLEANUP(watching_stop) struct watching watching = {0};
+    pthread_t blocker;
+    watching_start(&watching, server, server->data);
+    log_in(&watching, server);
+    await(&watching, is_reachable);
+    assert_int_equal(pthread_create(&blocker, NULL, block_functions, NULL), 0);
+    await(&watching, is_silent);
+    assert_int_equal(pthread_join(blocker, NULL), 0);
+    await(&watching, is_reachable);
+}
+
 static void postmaster_files_read_as_far_as_they_are_written(void **state)
 {
     (void)state;
@@ -320,6 +346,7 @@ int main(void)
         cmocka_unit_test(a_smart_shutdown_is_seen_and_the_next_start_too),
         cmocka_unit_test(shutdowns_do_not_wait_for_us),
         cmocka_unit_test(a_wrong_login_is_told_and_tried_again),
+        cmocka_unit_test(a_server_that_says_nothing_any_more_is_not_reachable),
         cmocka_unit_test(a_standby_says_so_until_it_is_promoted),
     };
     return cmocka_run_group_tests(tests, start_server, stop_server);
