@@ -206,7 +206,7 @@ static void take_run(struct server *server, const struct message_run *run)
     if (strcmp(running, run->id) == 0 || results_find(&server->results, run->id))
         return;
     if (work_is_busy(&server->work)) {
-        error_set(&err, ERROR_CONFLICT, "busy with '%s'", running);
+        error_set(&err, ERROR_TRANSIENT, "busy with '%s'", running);
         return refuse_run(server, run, &err);
     }
     server->look_at_ms = 0;

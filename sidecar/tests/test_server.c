@@ -335,7 +335,7 @@ static void the_same_run_again_is_answered_and_not_started(void **state)
     assert_int_equal(json_array_size(part(after, "finished")), 1);
 }
 
-static void another_run_meanwhile_is_a_conflict(void **state)
+static void another_run_meanwhile_has_to_wait(void **state)
 {
     (void)state;
     CLEANUP(own_freep) char *id = helper_pod_backup_id("full", 0x3333);
@@ -344,7 +344,7 @@ static void another_run_meanwhile_is_a_conflict(void **state)
     run_backup(id, 1);
     run_backup(other, 1);
     json_auto_t *refused = must_finish(other);
-    expect_error(refused, "conflict", id);
+    expect_error(refused, "transient", id);
     cancel_run(id);
     json_auto_t *done = must_finish(id);
     expect_error(done, "canceled", "the Backup was deleted");
@@ -760,7 +760,7 @@ int main(void)
         SERVER_TEST(a_run_ends_in_a_backup_that_the_buckets_know),
         SERVER_TEST(regions_are_told_after_a_backup),
         SERVER_TEST(the_same_run_again_is_answered_and_not_started),
-        SERVER_TEST(another_run_meanwhile_is_a_conflict),
+        SERVER_TEST(another_run_meanwhile_has_to_wait),
         SERVER_TEST(a_cancel_leaves_nothing_in_the_database),
         SERVER_TEST(a_backup_that_is_killed_is_looked_for_and_told),
         SERVER_TEST(a_backup_that_passes_its_deadline_ends_by_itself),
