@@ -64,7 +64,8 @@ class Shop:
         """In the cluster only: other values of keys, or None instead of a key."""
         data = {key: value if value is None else base64.b64encode(value.encode()).decode()
                 for key, value in changes.items()}
-        self.namespace.kubectl("patch", "secret", "lifeboat-shop", "--type=merge", f"--patch={json.dumps({'data': data})}")
+        patch = json.dumps({"data": data})
+        self.namespace.kubectl("patch", "secret", "lifeboat-shop", "--type=merge", f"--patch={patch}")
 
     def restore_lifeboat_secret(self) -> None:
         """As it was made; also if it was deleted."""

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Everything that a person can get wrong with a policy, its Secret, its pods, its runs. Each mistake is refused at once or
-becomes a condition that names field, value and remedy; and when it is put right, all goes on, without another push."""
+"""Everything that a person can get wrong with a policy, its Secret, its pods, its runs. Each mistake is refused at once
+or becomes a condition that names field, value and remedy; and when it is put right, all goes on, without another
+push."""
 
 import re
 
@@ -35,8 +36,8 @@ def protection(site, installation, shared_namespace) -> Protection:
 
 @pytest.fixture(autouse=True)
 def all_is_well_again(request, protection):
-    """However a test went wrong for its user: behind it the policy is ready, and what was in the buckets is there. For a
-    test that failed, what it did not come to is done."""
+    """However a test went wrong for its user: behind it the policy is ready, and what was in the buckets is there. For
+    a test that failed, what it did not come to is done."""
     working, before = dict(protection.spec), protection.objects("manifests/")
     failures = request.session.testsfailed
     yield
@@ -82,7 +83,8 @@ def daily(cron: str = "0 3 * * *", **rest) -> dict:
 REFUSED = {
     "a minute": (daily("61 3 * * *"), ["spec.schedules[0].cron", "61 3 * * *", "0 to 59"]),
     "a cron in words": (daily("every morning"), ["spec.schedules[0].cron", "every morning", "five cron fields"]),
-    "a time zone": (daily(timeZone="Zurich, Europe"), ["spec.schedules[0].timeZone", "Zurich, Europe", "Europe/Berlin"]),
+    "a time zone": (daily(timeZone="Zurich, Europe"),
+                    ["spec.schedules[0].timeZone", "Zurich, Europe", "Europe/Berlin"]),
     "a region": ({"source": {"region": "asia"}}, ["spec.source.region", "'asia' is none of spec.regions"]),
     "a quorum": ({"quorum": 3}, ["spec.quorum", "3 is more than the 2 regions", "lower it, or add regions"]),
 }
