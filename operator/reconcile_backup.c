@@ -51,6 +51,12 @@ static json_t *status_new(const struct backup_scene *scene, const struct backup_
     return status;
 }
 
+/* Whoever may make Backups can name any policy; metrics have only those that are there. */
+static const char *counted_policy(const struct backup_scene *scene)
+{
+    return scene->facts.policy_found ? scene->backup.policy : "";
+}
+
 static void tell_end(const struct reconcile *reconcile, const struct backup_scene *scene,
                      const struct backup_plan *plan)
 {
@@ -61,7 +67,7 @@ static void tell_end(const struct reconcile *reconcile, const struct backup_scen
     const char *word = backup_object_type_word(scene->backup.type);
     const struct runs_end end = {
         .namespace = run->namespace,
-        .policy = scene->backup.policy,
+        .policy = counted_policy(scene),
         .type = backup_object_type_name(word),
         .reason = plan->verdict.reason,
         .ok = plan->verdict.outcome == RUN_SUCCEEDED,
@@ -73,13 +79,13 @@ static void tell_end(const struct reconcile *reconcile, const struct backup_scen
     runs_count_end(reconcile->runs, &end);
     if (end.ok) {
         log_info("Ended backup", S("namespace", run->namespace), S("name", run->name),
-                 S("policy", end.policy), S("reason", end.reason),
+                 S("policy", scene->backup.policy), S("reason", end.reason),
                  S("detail", plan->verdict.message));
         return;
     }
     error_set(&err, ERROR_PERMANENT, "%s", plan->verdict.message);
     log_error(&err, "Failed backup", S("namespace", run->namespace), S("name", run->name),
-              S("policy", end.policy), S("reason", end.reason));
+              S("policy", scene->backup.policy), S("reason", end.reason));
 }
 
 static void tell_attempt(const struct reconcile *reconcile, const struct backup_scene *scene,
@@ -89,7 +95,7 @@ static void tell_attempt(const struct reconcile *reconcile, const struct backup_
     const struct run_attempt *attempt = run_current(run);
     if (!plan->attempt_ends || !plan->attempt_reason)
         return;
-    runs_count_failed_attempt(reconcile->runs, RUNS_BACKUP, run->namespace, scene->backup.policy);
+    runs_count_failed_attempt(reconcile->runs, RUNS_BACKUP, run->namespace, counted_policy(scene));
     if (plan->verdict.outcome == RUN_OPEN)
         log_warn("Failed an attempt of a backup", S("namespace", run->namespace),
                  S("name", run->name), S("policy", scene->backup.policy), S("pod", attempt->pod),
@@ -190,7 +196,8 @@ static void look_around(const struct reconcile *reconcile, const struct backup_s
     const char *namespace = scene->backup.run.namespace;
     json_auto_t *backups = cache_list(reconcile->backups, namespace, scene->backup.policy);
     struct backup_queue queue = backup_queue_read(backups);
-    runs_count_running(reconcile->runs, namespace, scene->backup.policy, queue.running);
+    if (scene->facts.policy_found)
+        runs_count_running(reconcile->runs, namespace, scene->backup.policy, queue.running);
     if (!ended || !queue.first)
         return;
     struct work_key key = work_key(WORK_BACKUP, namespace, queue.first);

@@ -209,15 +209,22 @@ static void put_plan(const struct restore_scene *scene, const struct restore_pla
         put_end(scene, status);
 }
 
+/* Whoever may make RestoreJobs can name any policy; metrics have only those that are there. */
+static const char *counted_policy(const struct restore_scene *scene)
+{
+    return scene->facts.policy_found ? job_of(scene)->policy : "";
+}
+
 static void tell_end(const struct reconcile *reconcile, const struct restore_scene *scene,
                      const struct restore_plan *plan)
 {
     const struct restore_object *restore = job_of(scene);
     const struct run *run = &restore->run;
+    const char *policy = restore->policy ? restore->policy : "";
     int64_t begun_ms = run->attempt_count > 0 ? run->attempts[0].started_ms : -1;
     const struct runs_end end = {
         .namespace = run->namespace,
-        .policy = restore->policy ? restore->policy : "",
+        .policy = counted_policy(scene),
         .reason = plan->verdict.reason,
         .ok = plan->verdict.outcome == RUN_SUCCEEDED,
         .seconds = begun_ms < 0 ? -1 : (double)(scene->facts.now_ms - begun_ms) / 1000,
@@ -227,13 +234,12 @@ static void tell_end(const struct reconcile *reconcile, const struct restore_sce
     runs_count_end(reconcile->runs, &end);
     if (end.ok) {
         log_info("Ended restore", S("namespace", run->namespace), S("name", run->name),
-                 S("policy", end.policy), S("reason", end.reason),
-                 S("detail", plan->verdict.message));
+                 S("policy", policy), S("reason", end.reason), S("detail", plan->verdict.message));
         return;
     }
     error_set(&err, ERROR_PERMANENT, "%s", plan->verdict.message);
     log_error(&err, "Failed restore", S("namespace", run->namespace), S("name", run->name),
-              S("policy", end.policy), S("reason", end.reason));
+              S("policy", policy), S("reason", end.reason));
 }
 
 static void tell_attempt(const struct reconcile *reconcile, const struct restore_scene *scene,
@@ -243,7 +249,7 @@ static void tell_attempt(const struct reconcile *reconcile, const struct restore
     const char *policy = job_of(scene)->policy ? job_of(scene)->policy : "";
     if (!plan->attempt_ends || !plan->attempt_reason)
         return;
-    runs_count_failed_attempt(reconcile->runs, RUNS_RESTORE, run->namespace, policy);
+    runs_count_failed_attempt(reconcile->runs, RUNS_RESTORE, run->namespace, counted_policy(scene));
     if (plan->verdict.outcome == RUN_OPEN)
         log_warn("Failed an attempt of a restore", S("namespace", run->namespace),
                  S("name", run->name), S("policy", policy), S("pod", run_current(run)->id),

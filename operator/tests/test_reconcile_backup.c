@@ -156,6 +156,8 @@ static void a_backup_without_a_policy_waits_a_minute_and_fails_for_good(void **s
     api_pass_time(2 * MINUTE);
     json_auto_t *failed = look("early");
     expect(failed, "False", "PolicyNotFound");
+    api_expect_metric(api, "lifeboat_backups_total{namespace=\"$\",policy=\"\","
+                           "type=\"Incremental\",result=\"failure\"} 1");
     make_policy("nowhere");
     api_list(api);
     json_auto_t *later = look("early");
