@@ -324,6 +324,22 @@ def test_a_diverged_history_needs_a_full(cluster, lifeboat, same_again, newest):
     same_again(standby, fell_back(lifeboat, standby, "left timeline 1"))
 
 
+def test_a_copy_that_takes_the_place_of_its_source_leaves_the_history_behind(cluster, lifeboat, bring_back, same_again,
+                                                                             newest):
+    """It goes on with the same timeline. Once it has come further than a backup that was made behind the one that it
+    was restored from, nothing but the content tells that its pages are of another history."""
+    source = filled(cluster, newest)
+    full = lifeboat.backup(source)
+    source.sql("UPDATE large SET data = 'lost' WHERE id <= 1000")
+    left = incremental(lifeboat, source, full)
+    copy = bring_back(source, full)
+    for turn in range(6):
+        copy.sql(f"CREATE TABLE other{turn} AS TABLE large; CHECKPOINT; SELECT pg_switch_wal()")
+    manifest = lifeboat.backup(copy, "--type", "incremental")
+    assert manifest["parent"] == left["id"]
+    same_again(copy, manifest)
+
+
 def test_parents_that_are_damaged_gone_or_retired_are_passed_over(cluster, lifeboat, same_again, newest):
     server = filled(cluster, newest)
     full = lifeboat.backup(server)

@@ -101,7 +101,9 @@ static int check_pages(struct position *at, uint8_t *pages, size_t size, struct 
     return 0;
 }
 
-/* LSNs say nothing of what became of a file that was made since, or elsewhere. */
+/* Neither LSNs nor WAL summaries say what became of a file that was made since, or elsewhere: a
+ * copy that was restored goes on with the timeline and the LSNs of a history that it left, and the
+ * parent may be of that one. */
 static bool is_same_file(const struct capture *capture)
 {
     return capture->file.birth_ns != 0 && capture->file.birth_ns == capture->prior.birth_ns &&
@@ -114,10 +116,11 @@ static enum evidence evidence_of(const struct capture *capture)
         return EVIDENCE_NONE;
     if (capture->source->class != SOURCE_RELATION)
         return EVIDENCE_HASH;
+    if (!is_same_file(capture))
+        return EVIDENCE_HASH;
     if (capture->options->changes)
         return EVIDENCE_CHANGES;
-    bool by_lsn = capture->options->page_lsn;
-    return by_lsn && is_same_file(capture) ? EVIDENCE_LSN : EVIDENCE_HASH;
+    return capture->options->page_lsn ? EVIDENCE_LSN : EVIDENCE_HASH;
 }
 
 /* What changed must be read, as must what the parent does not have whole. */

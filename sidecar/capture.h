@@ -5,9 +5,9 @@
  * meanwhile: replay of the WAL since the backup's start makes the copy whole. Page checksums are
  * verified on the way. What the parent of the backup holds already is not stored again.
  *
- * How a page is known to be the parent's: by a change set (changes.h), without reading it; by its
- * LSN, which must be below the parent's start, in a file that is the same as then; or by its hash,
- * for all other files and forks. The time of a file's modification is never evidence.
+ * How a page is known to be the parent's: in a file that is the same as then, by a change set
+ * (changes.h), without reading it, or by its LSN, which must be below the parent's start; by its
+ * hash in all others, and in other forks. The time of a file's modification is never evidence.
  */
 #pragma once
 
