@@ -39,7 +39,8 @@ enum {
     HISTORY_BYTES_MAX = 1 << 20,
     TICK_MS = 200,      /* how soon a stop or an answer that is due is noticed */
     STATUS_MS = 1000,   /* between reports that nobody asked for */
-    LINGER_MS = 1000,   /* for the rest of the last segment, which a primary fills at the stop */
+    QUIET_MS = 1000,    /* after which nobody sends the rest of the last segment */
+    LINGER_MS = 10000,  /* for that rest, which a primary fills at the stop */
     SILENCE_MS = 60000, /* of a server that ought to send what the backup needs */
     SLOT_RANDOM_BYTES = 8,
 };
@@ -279,8 +280,11 @@ static bool is_complete(const struct wal_receiver *receiver)
     uint64_t end = segment_bytes > PIECE_BYTES_MAX
                        ? receiver->stop /* such segments are put in parts anyway */
                        : segment_start(receiver, receiver->stop - 1) + segment_bytes;
-    return receiver->ended || receiver->received_lsn >= end ||
-           (receiver->reached_ms != 0 && clock_monotonic_ms() - receiver->reached_ms >= LINGER_MS);
+    if (receiver->ended || receiver->received_lsn >= end)
+        return true;
+    int64_t now_ms = clock_monotonic_ms();
+    return receiver->reached_ms != 0 && (now_ms - receiver->progress_ms >= QUIET_MS ||
+                                         now_ms - receiver->reached_ms >= LINGER_MS);
 }
 
 /* Hands over the last piece; closing the connection ends stream and slot. */
