@@ -112,7 +112,8 @@ def test_postgresql_runs_beside_a_sidecar_that_has_nothing(shop):
     for pod in (PRIMARY, STANDBY):
         sidecar = state_of(shop.namespace, pod, "lifeboat")
         assert "running" in sidecar["state"] and sidecar["restartCount"] == 0
-        assert "lifeboat" not in {found["name"] for found in shop.namespace.get("Pod", pod)["spec"]["containers"]}
+        [container] = shop.namespace.get("Pod", pod)["spec"]["initContainers"]
+        assert not {"startupProbe", "readinessProbe", "livenessProbe"} & container.keys()
         assert ready_since(shop.namespace, pod)[0] == "True"
 
 
