@@ -140,6 +140,7 @@ static void a_restore_makes_claim_and_pod_and_lets_go_of_the_claim(void **state)
     api_list(api);
     CLEANUP(own_freep) char *named = look_until_pod("named", "named-1");
     json_auto_t *told = look("named");
+    api_expect_text(told, "status/attempts/0/podUID", named);
     api_expect_text(told, "status/backup", "20261121T082118Z-full-3fa2");
     CLEANUP(own_freep) char *uid = look_until_pod("copy", "copy-1");
 
