@@ -255,6 +255,19 @@ static void begin_slowly(void)
     await_ready();
 }
 
+/* So that it does not end before the test lets it go; its process. */
+static pid_t hold_backup(void)
+{
+    const pid_t job = helper_pod_find_job("backup");
+    assert_return_code(kill(job, SIGSTOP), errno);
+    return job;
+}
+
+static void let_go(pid_t job)
+{
+    assert_return_code(kill(job, SIGCONT), errno);
+}
+
 static void pause_for(int64_t ns)
 {
     nanosleep(&(struct timespec){.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000}, NULL);
@@ -325,8 +338,10 @@ static void the_same_run_again_is_answered_and_not_started(void **state)
     begin();
     run_backup(id, 1);
     await("state", is_busy);
+    const pid_t job = hold_backup();
     run_backup(id, 1);
     await("state", is_busy);
+    let_go(job);
     json_auto_t *done = must_finish(id);
     assert_true(json_is_true(part(done, "ok")));
     run_backup(id, 1);
@@ -452,8 +467,9 @@ static void results_come_back_after_a_reconnect_and_a_restart(void **state)
     begin();
     run_backup(id, 1);
     await("state", is_busy);
+    const pid_t job = hold_backup();
     helper_operator_disconnect();
-    pid_t job = helper_pod_find_job("backup");
+    let_go(job);
     while (kill(job, 0) == 0)
         pause_for(TICK_NS);
     helper_operator_forget();
@@ -567,10 +583,12 @@ static void what_becomes_of_the_policy_leaves_its_backup_alone(void **state)
     await_ready();
     run_backup(id, 1);
     await("progress", is_copying);
+    const pid_t job = hold_backup();
     configure_as(&(struct helper_pod_policy){.generation = 2, .second_region = "us"});
     await("state", is_second);
     helper_pod_configure(&pod, NULL, NULL, NULL); /* the policy is deleted */
     await("state", has_problem);
+    let_go(job);
     json_auto_t *done = must_finish(id);
     assert_true(json_is_true(part(done, "ok")));
     assert_int_equal(json_array_size(part(part(done, "backup"), "regions")), 1);
@@ -702,7 +720,7 @@ static int64_t shut_down_during_backup(const char *id, const char *mode, bool st
     run_backup(id, 1);
     await("progress", is_copying);
     if (stopped_job)
-        assert_return_code(kill(helper_pod_find_job("backup"), SIGSTOP), errno);
+        hold_backup();
     const int64_t started_ms = clock_monotonic_ms();
     helper_postgres_shut_down(database, mode);
     const int64_t took_ms = clock_monotonic_ms() - started_ms;
