@@ -168,13 +168,6 @@ class Postgres:
         lsn = primary.sql("SELECT pg_current_wal_flush_lsn()")
         host.wait_until(lambda: self.sql(f"SELECT pg_last_wal_replay_lsn() >= '{lsn}'") == "t", f"{lsn} is replayed")
 
-    def make_restart_point(self, primary: "Postgres") -> None:
-        """Until a backup that ends now ends after all that `primary` wrote so far: one from a standby ends at the
-        minRecoveryPoint, which a restart point moves to the primary's last checkpoint."""
-        primary.sql("CHECKPOINT")
-        self.wait_for_replay(primary)
-        self.sql("CHECKPOINT")
-
 
 def assert_same_data(one: Postgres, other: Postgres) -> None:
     """Compares globals and every database as pg_dump writes them; unlogged tables have lost their rows in a restore."""

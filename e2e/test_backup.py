@@ -94,7 +94,9 @@ def test_a_standby_comes_back_as_it_was_when_the_load_stopped(source, standby, l
     def load_goes_on_and_stops():
         source.wait_for_writes(4 << 20)
         load.close()
-        standby.make_restart_point(source)
+        source.sql("SELECT pg_switch_wal()")
+        source.sql("CREATE TABLE last_words AS SELECT 'in a segment of its own, on no disk yet'")
+        standby.wait_for_replay(source)
 
     lifeboat.use_s3(s3, s3.make_bucket(f"standby{major}"), virtual_host=True)
     with ExitStack() as load:

@@ -205,8 +205,8 @@ static int start_once(struct job *job, struct error *err)
     return 0;
 }
 
-/* The stop of a backup from a standby is the minRecoveryPoint, which an idle one may keep behind
- * what it has replayed until it is asked for a restart point that it has made already
+/* A backup from a standby is consistent from its minRecoveryPoint on, which an idle one may keep
+ * behind what it has replayed until it is asked for a restart point that it has made already
  * (CreateRestartPoint in access/transam/xlog.c): then it is asked a second time. */
 static int start_backup(struct job *job, struct error *err)
 {
@@ -385,8 +385,8 @@ static int copy_files(struct job *job, struct error *err)
     return scan_wait(job->scan, err);
 }
 
-/* pg_control after all other files and before the stop: on a standby its minRecoveryPoint is the
- * end of the backup. */
+/* pg_control after all other files and before the stop: on a standby its minRecoveryPoint is where
+ * the copy becomes consistent. The log goes on from there to what the standby shows by now. */
 static int stop_backup(struct job *job, struct error *err)
 {
     struct pg_control control;
@@ -394,7 +394,7 @@ static int stop_backup(struct job *job, struct error *err)
         return -1;
     if (pg_backup_stop(job->pg, &job->end, err) < 0)
         return -1;
-    if (job->prior && job->end.stop_lsn < job->prior->manifest.stop_lsn)
+    if (job->prior && job->end.consistent_lsn < job->prior->manifest.stop_lsn)
         return error_set(err, ERROR_TRANSIENT,
                          "the backup stops before its parent '%s': run it again",
                          job->manifest.parent);

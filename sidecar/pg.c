@@ -80,8 +80,10 @@ static const char sql_standing[] =
 static const char sql_start[] =
     "SELECT pg_catalog.pg_backup_start(label => $1, fast => true), pg_catalog.pg_is_in_recovery()";
 
-static const char sql_stop[] = "SELECT b.lsn, b.labelfile, b.spcmapfile"
-                               " FROM pg_catalog.pg_backup_stop(wait_for_archive => false) AS b";
+/* greatest() takes no notice of NULL, which a primary says. */
+static const char sql_stop[] =
+    "SELECT b.lsn, greatest(b.lsn, pg_catalog.pg_last_wal_replay_lsn()), b.labelfile, b.spcmapfile"
+    " FROM pg_catalog.pg_backup_stop(wait_for_archive => false) AS b";
 
 static const char sql_in_recovery[] = "SELECT pg_catalog.pg_is_in_recovery()";
 
@@ -343,17 +345,18 @@ void pg_backup_end_done(struct pg_backup_end *end)
 int pg_backup_stop(struct pg *pg, struct pg_backup_end *ret_end, struct error *err)
 {
     CLEANUP(pg_result_clearp) PGresult *result = NULL;
-    if (run(pg, sql_stop, 3, &result, err) < 0)
+    if (run(pg, sql_stop, 4, &result, err) < 0)
         return fail_stop(pg, err);
     struct pg_row row = {.result = result};
-    uint64_t stop_lsn = pg_row_lsn(&row);
+    uint64_t consistent_lsn = pg_row_lsn(&row), stop_lsn = pg_row_lsn(&row);
     const char *label = pg_row_text(&row), *map = pg_row_text(&row);
     if (pg_row_end(&row, "end the backup", err) < 0)
         return -1;
-    if (stop_lsn <= pg->start_lsn)
+    if (consistent_lsn <= pg->start_lsn)
         return error_set(err, ERROR_PERMANENT,
                          "end the backup: the server says that it stopped before it started");
     *ret_end = (struct pg_backup_end){
+        .consistent_lsn = consistent_lsn,
         .stop_lsn = stop_lsn,
         .backup_label = own_strdup(label),
         .tablespace_map = own_strdup(map),

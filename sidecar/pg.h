@@ -74,9 +74,10 @@ MUST_CHECK int pg_backup_start(struct pg *pg, const char *label, uint64_t *ret_s
                                struct error *err);
 
 struct pg_backup_end {
-    uint64_t stop_lsn;
-    char *backup_label;   /* the caller's (own_freep) */
-    char *tablespace_map; /* "" if there is none */
+    uint64_t consistent_lsn; /* what pg_backup_stop says: on a standby its minRecoveryPoint */
+    uint64_t stop_lsn;       /* on a standby what it has replayed: often minutes of WAL further */
+    char *backup_label;      /* the caller's (own_freep) */
+    char *tablespace_map;    /* "" if there is none */
 };
 /* pg_backup_stop(wait_for_archive => false). PERMANENT when the standby was promoted meanwhile. */
 MUST_CHECK int pg_backup_stop(struct pg *pg, struct pg_backup_end *ret_end, struct error *err);
