@@ -144,6 +144,7 @@ tell_policy() {
     echo "$prompt kubectl create secret generic lifeboat-shop --from-file=password --from-file=k1 \\"
     echo '    --from-file=eu.access-key-id --from-file=eu.secret-access-key --from-file=eu.ca.crt …'
     "$checkout/e2e/cluster" credentials "$demo"
+    # shellcheck disable=SC2016 # the demo's shell expands it
     in_demo 'kubectl create secret generic lifeboat-shop $(for f in password k1 eu.* us.*; do echo --from-file=$f; done)'
     say 'A policy: every minute, from the standby, into both regions, and no success before both have it'
     write_policy
