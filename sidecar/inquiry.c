@@ -11,6 +11,7 @@
 enum {
     DEADLINE_MS = 3 * 60 * 1000, /* of a child: stores try for about two minutes */
     OVERVIEW_MS = 5 * 60 * 1000,
+    TROUBLED_MS = 60 * 1000, /* while a region cannot be reached: so that its return is soon seen */
 };
 
 static void answer_clear(struct inquiry_answer *answer)
@@ -87,11 +88,27 @@ static void take_lookup(struct inquiry_answer *answer, struct job *job)
         answer->error = (struct error){0};
 }
 
+static bool all_reachable(const json_t *regions)
+{
+    size_t i;
+    json_t *region;
+    json_array_foreach(regions, i, region)
+    {
+        if (!json_is_true(json_object_get(region, "reachable")))
+            return false;
+    }
+    return true;
+}
+
 static bool take_overview(struct inquiry *inquiry, struct job *job)
 {
     json_auto_t *printed = NULL;
     struct error err;
-    if (job_result(job, &printed, &err) < 0) {
+    const int64_t soon_ms = clock_monotonic_ms() + TROUBLED_MS;
+    bool troubled = job_result(job, &printed, &err) < 0 || !all_reachable(printed);
+    if (troubled && inquiry->overview_at_ms > soon_ms)
+        inquiry->overview_at_ms = soon_ms;
+    if (!printed) {
         log_error(&err, "Could not ask the regions");
         return false;
     }
