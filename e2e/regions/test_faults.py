@@ -146,7 +146,8 @@ def test_a_restart_of_the_api_server_costs_no_run(machinery, installation, prote
     protection.check(program, "api-server-restarted")
 
 
-def test_a_backup_outlives_the_connection_between_the_regions(machinery, protection, sidecar, program):
+def test_a_backup_outlives_the_connection_between_the_regions(machinery, installation, protection, sidecar, program):
+    installation.spread()
     with in_the_middle(protection, sidecar, "cut-off") as attempt:
         machinery.cut()
         try:
