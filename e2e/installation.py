@@ -80,15 +80,6 @@ class Installation:
                          + self.namespace.kubectl("logs", name, "--tail=60", check=False))
         return "\n".join(parts)
 
-    def spread(self) -> None:
-        """Until the replicas are on different nodes, which the chart asks for and the scheduler need not obey."""
-        def nodes() -> set[str]:
-            return {pod["spec"]["nodeName"] for pod in self.pods()}
-
-        while len(nodes()) < len(self.pods()):
-            self.namespace.kubectl("delete", "pod", self.followers()[0])
-            self.wait_until_ready()
-
     def scale(self, replicas: int) -> None:
         """Returns when so many run, and one of them leads."""
         self.namespace.kubectl("scale", f"deployment/{NAME}", f"--replicas={replicas}")

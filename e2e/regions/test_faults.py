@@ -146,22 +146,6 @@ def test_a_restart_of_the_api_server_costs_no_run(machinery, installation, prote
     protection.check(program, "api-server-restarted")
 
 
-def test_a_backup_outlives_the_connection_between_the_regions(machinery, installation, protection, sidecar, program):
-    installation.spread()
-    with in_the_middle(protection, sidecar, "cut-off") as attempt:
-        machinery.cut()
-        try:
-            host.wait_until(lambda: not protection.pod_status(STANDBY).get("connected"), "the standby is missed", 120)
-            assert condition_of(protection.policy(), "Ready")["reason"] != "Ready"
-        finally:
-            machinery.mend()
-        protection.wait_until_ready()
-        assert is_still_under_way(protection, "cut-off", attempt)
-    protection.wait_until_succeeded("cut-off")
-    assert reasons(protection, "cut-off") == [""]
-    protection.check(program, "cut-off")
-
-
 def test_schedules_that_nobody_kept_for_an_hour_are_caught_up_by_one_backup(installation, protection, program):
     now = datetime.now(timezone.utc)
     newest = now.replace(second=0, microsecond=0) - timedelta(minutes=5)
