@@ -7,6 +7,7 @@
 
 #include "common/clock.h"
 #include "common/own.h"
+#include "operator/lookup.h"
 
 enum { OUTBOX_MAX = 32, OUTBOX_BYTES_MAX = 256 * 1024 };
 
@@ -111,19 +112,6 @@ static void wake(struct agents *agents)
 /* What a sidecar said, merged into what it said before. Each gives new JSON and shares the members
  * that stay. */
 
-static bool has_id(const json_t *array, const char *member, const char *id)
-{
-    size_t index;
-    json_t *element;
-    json_array_foreach(array, index, element)
-    {
-        const char *text = json_string_value(json_object_get(element, member));
-        if (text && strcmp(text, id) == 0)
-            return true;
-    }
-    return false;
-}
-
 /* The answers of this state, then those of before that it does not repeat. */
 static json_t *merge_lookup(const struct agent *agent, const json_t *root)
 {
@@ -133,7 +121,7 @@ static json_t *merge_lookup(const struct agent *agent, const json_t *root)
     json_array_foreach(json_object_get(agent->state.root, "lookup"), index, answer)
     {
         const char *id = json_string_value(json_object_get(answer, "backupID"));
-        if (json_array_size(lookup) < MESSAGE_LOOKUP_MAX && !has_id(lookup, "backupID", id))
+        if (json_array_size(lookup) < MESSAGE_LOOKUP_MAX && !lookup_element(lookup, "backupID", id))
             json_array_append(lookup, answer);
     }
     return lookup;
@@ -154,7 +142,7 @@ static json_t *merge_finished(const struct agent *agent, const json_t *root)
     size_t index;
     json_array_foreach(json_object_get(agent->state.root, "finished"), index, result)
     {
-        if (!has_id(now, "id", json_string_value(json_object_get(result, "id"))))
+        if (!lookup_element(now, "id", json_string_value(json_object_get(result, "id"))))
             json_array_append(finished, result);
     }
     json_array_extend(finished, now);

@@ -7,6 +7,7 @@
 #include "common/clock.h"
 #include "common/own.h"
 #include "operator/backup_object.h"
+#include "operator/lookup.h"
 #include "operator/run_status.h"
 
 enum { REGION_MAX = 63 };
@@ -25,11 +26,6 @@ static const struct {
     {"sha256", "manifestSHA256", 64},
     {"fallback", "fallback", RUN_MESSAGE_BYTES * 4}, /* cut when it is put */
 };
-
-static const char *text_of(const json_t *summary, const char *name)
-{
-    return json_string_value(json_object_get(summary, name));
-}
 
 /* A list of the schema's type "set": each once. */
 static void put_regions(json_t *status, const json_t *summary, const char *name)
@@ -54,7 +50,7 @@ static void put_regions(json_t *status, const json_t *summary, const char *name)
 /* In our own form, which the schema takes and whose texts compare as times do. */
 static bool put_time(json_t *status, const json_t *summary, const char *name, int64_t *ret_ms)
 {
-    const char *text = text_of(summary, name);
+    const char *text = lookup_text(summary, name);
     bool there = text && clock_parse(text, ret_ms);
     if (there)
         run_status_set_time(status, name, *ret_ms);
@@ -90,11 +86,11 @@ void backup_result_put(json_t *status, const json_t *summary)
                                           "bytesStored", "bytesReused", "files",
                                           "pageErrors",  "versionNum",  NULL};
     for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
-        const char *text = text_of(summary, texts[i].from);
+        const char *text = lookup_text(summary, texts[i].from);
         if (text && strlen(text) <= texts[i].max)
             run_status_set_text(status, texts[i].to, text);
     }
-    run_status_set_text(status, "type", backup_object_type_name(text_of(summary, "type")));
+    run_status_set_text(status, "type", backup_object_type_name(lookup_text(summary, "type")));
     run_status_take_over(status, summary, numbers);
     char names[BACKUP_RESULT_NAMES_BYTES];
     put_regions(status, summary, "regions");

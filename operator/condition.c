@@ -7,21 +7,9 @@
 
 #include "common/clock.h"
 #include "common/text.h"
+#include "operator/lookup.h"
 
 static const char *const status_names[] = {"False", "True", "Unknown"};
-
-static const json_t *find(const json_t *conditions, const char *type)
-{
-    size_t index;
-    json_t *condition;
-    json_array_foreach(conditions, index, condition)
-    {
-        const char *found = json_string_value(json_object_get(condition, "type"));
-        if (found && strcmp(found, type) == 0)
-            return condition;
-    }
-    return NULL;
-}
 
 static json_t *format_one(const struct condition *condition, const json_t *before,
                           int64_t generation, int64_t now_ms)
@@ -53,7 +41,8 @@ void condition_set(struct condition *condition, enum condition_status status, co
 
 const json_t *condition_find(const json_t *object, const char *type)
 {
-    return find(json_object_get(json_object_get(object, "status"), "conditions"), type);
+    const json_t *status = json_object_get(object, "status");
+    return lookup_element(json_object_get(status, "conditions"), "type", type);
 }
 
 bool condition_is_true(const json_t *object, const char *type)
@@ -67,7 +56,7 @@ json_t *conditions_format(const struct condition *conditions, size_t count, cons
 {
     json_t *formatted = json_array();
     for (size_t i = 0; i < count; i++) {
-        const json_t *old = find(before, conditions[i].type);
+        const json_t *old = lookup_element(before, "type", conditions[i].type);
         json_array_append_new(formatted, format_one(&conditions[i], old, generation, now_ms));
     }
     return formatted;

@@ -9,32 +9,14 @@
 #include "common/own.h"
 #include "common/text.h"
 #include "operator/cache.h"
+#include "operator/lookup.h"
 
 static const char sidecar_name[] = "lifeboat";
 
-static const char *string_at(const json_t *object, const char *name)
-{
-    return json_string_value(json_object_get(object, name));
-}
-
-/* The element of a list whose member "name" is name. */
-static const json_t *named(const json_t *list, const char *name)
-{
-    size_t index;
-    const json_t *element;
-    json_array_foreach(list, index, element)
-    {
-        const char *found = string_at(element, "name");
-        if (found && strcmp(found, name) == 0)
-            return element;
-    }
-    return NULL;
-}
-
 static const json_t *container(const json_t *object, const char *native, const char *plain)
 {
-    const json_t *found = named(json_object_get(object, native), sidecar_name);
-    return found ? found : named(json_object_get(object, plain), sidecar_name);
+    const json_t *found = lookup_element(json_object_get(object, native), "name", sidecar_name);
+    return found ? found : lookup_element(json_object_get(object, plain), "name", sidecar_name);
 }
 
 /* Of the ConfigMaps that the sidecar mounts, the one whose name is ours. */
@@ -45,9 +27,10 @@ static const char *find_config_map(const json_t *spec, const json_t *sidecar)
     size_t index;
     json_array_foreach(mounts, index, mount)
     {
-        const char *volume = string_at(mount, "name");
-        const json_t *source = volume ? json_object_get(named(volumes, volume), "configMap") : NULL;
-        const char *name = string_at(source, "name");
+        const char *volume = lookup_text(mount, "name");
+        const json_t *source =
+            volume ? json_object_get(lookup_element(volumes, "name", volume), "configMap") : NULL;
+        const char *name = lookup_text(source, "name");
         if (name && text_starts_with(name, "lifeboat-"))
             return name;
     }
@@ -60,8 +43,8 @@ static void read_container_state(const json_t *state, const char *image, struct 
 {
     const json_t *waiting = json_object_get(state, "waiting");
     const json_t *ended = json_object_get(state, "terminated");
-    const char *reason = string_at(waiting ? waiting : ended, "reason");
-    const char *message = string_at(waiting, "message");
+    const char *reason = lookup_text(waiting ? waiting : ended, "reason");
+    const char *message = lookup_text(waiting, "message");
     member->sidecar_runs = json_object_get(state, "running") != NULL;
     if (waiting)
         snprintf(member->sidecar_note, sizeof(member->sidecar_note), "%s%s%s",
@@ -74,20 +57,14 @@ static void read_container_state(const json_t *state, const char *image, struct 
 
 static bool is_ready(const json_t *status)
 {
-    const json_t *conditions = json_object_get(status, "conditions"), *condition;
-    size_t index;
-    json_array_foreach(conditions, index, condition)
-    {
-        const char *type = string_at(condition, "type"), *value = string_at(condition, "status");
-        if (type && value && strcmp(type, "Ready") == 0)
-            return strcmp(value, "True") == 0;
-    }
-    return false;
+    const json_t *ready = lookup_element(json_object_get(status, "conditions"), "type", "Ready");
+    const char *value = lookup_text(ready, "status");
+    return value && strcmp(value, "True") == 0;
 }
 
 static bool has_ended(const json_t *status)
 {
-    const char *phase = string_at(status, "phase");
+    const char *phase = lookup_text(status, "phase");
     return phase && (strcmp(phase, "Succeeded") == 0 || strcmp(phase, "Failed") == 0);
 }
 
@@ -112,21 +89,21 @@ int member_read(struct member *ret_member, const json_t *pod, struct error *err)
 {
     const json_t *metadata = json_object_get(pod, "metadata");
     const json_t *spec = json_object_get(pod, "spec"), *status = json_object_get(pod, "status");
-    struct member member = {.namespace = string_at(metadata, "namespace"),
-                            .name = string_at(metadata, "name"),
-                            .uid = string_at(metadata, "uid"),
-                            .node = string_at(spec, "nodeName"),
+    struct member member = {.namespace = lookup_text(metadata, "namespace"),
+                            .name = lookup_text(metadata, "name"),
+                            .uid = lookup_text(metadata, "uid"),
+                            .node = lookup_text(spec, "nodeName"),
                             .ready = is_ready(status)};
     if (!member.namespace || !member.name || !member.uid)
         return error_set(err, ERROR_PERMANENT, "a pod without namespace, name or uid");
     member.terminating = json_object_get(metadata, "deletionTimestamp") || has_ended(status);
-    read_region(string_at(json_object_get(metadata, "annotations"), "lifeboat.dev/region"),
+    read_region(lookup_text(json_object_get(metadata, "annotations"), "lifeboat.dev/region"),
                 &member);
     const json_t *sidecar = container(spec, "initContainers", "containers");
     member.has_sidecar = sidecar != NULL;
     member.config_map = find_config_map(spec, sidecar);
     const json_t *state = container(status, "initContainerStatuses", "containerStatuses");
-    read_container_state(json_object_get(state, "state"), string_at(sidecar, "image"), &member);
+    read_container_state(json_object_get(state, "state"), lookup_text(sidecar, "image"), &member);
     *ret_member = member;
     return 0;
 }

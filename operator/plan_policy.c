@@ -5,6 +5,7 @@
 
 #include "common/clock.h"
 #include "common/own.h"
+#include "operator/lookup.h"
 #include "operator/policy_status.h"
 #include "operator/policy_view.h"
 #include "operator/schedule.h"
@@ -72,7 +73,7 @@ static void plan_one_schedule(const struct policy_facts *facts, size_t index, js
 {
     const struct policy_spec_schedule *schedule = &facts->spec->schedules[index];
     const json_t *before =
-        policy_status_find(json_object_get(former_status(facts), "schedules"), schedule->name);
+        lookup_element(json_object_get(former_status(facts), "schedules"), "name", schedule->name);
     struct schedule_plan slots = plan_slots(facts, index, before);
     if (facts->schedules[index].refused)
         keep_owed(&slots, before);

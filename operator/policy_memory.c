@@ -8,6 +8,7 @@
 #include "common/metrics.h"
 #include "common/own.h"
 #include "operator/condition.h"
+#include "operator/lookup.h"
 
 struct told {
     char *pod_uid, *namespace, *policy, *region;
@@ -169,23 +170,11 @@ void policy_memory_lag(struct policy_memory *memory, const char *namespace, cons
         metric_set(memory->lag, labels, (double)seconds);
 }
 
-static const char *string_at(const json_t *object, const char *name)
-{
-    return json_string_value(json_object_get(object, name));
-}
-
 /* Whether list has an element of that name which has that member. */
 static bool has_named(const json_t *list, const char *name, const char *member)
 {
-    size_t index;
-    const json_t *element;
-    json_array_foreach(list, index, element)
-    {
-        const char *found = string_at(element, "name");
-        if (found && strcmp(found, name) == 0)
-            return !member || json_object_get(element, member);
-    }
-    return false;
+    const json_t *element = lookup_element(list, "name", name);
+    return element && (!member || json_object_get(element, member));
 }
 
 struct show {
@@ -201,7 +190,7 @@ static void forget_gone(struct metric_family *family, const struct show *show, c
     const json_t *element;
     json_array_foreach(json_object_get(show->before, list), index, element)
     {
-        const char *name = string_at(element, "name");
+        const char *name = lookup_text(element, "name");
         const char *const labels[] = {show->namespace, show->policy, name};
         if (name && !has_named(json_object_get(show->status, list), name, member))
             metric_forget(family, labels, ARRAY_SIZE(labels));
@@ -228,9 +217,9 @@ static void show_last_backups(const struct policy_memory *memory, const struct s
     json_array_foreach(backups, index, backup)
     {
         const json_t *status = json_object_get(backup, "status");
-        const char *time = string_at(status, "finished");
-        type = string_at(status, "type");
-        const char *other = type ? string_at(newest, type) : NULL;
+        const char *time = lookup_text(status, "finished");
+        type = lookup_text(status, "type");
+        const char *other = type ? lookup_text(newest, type) : NULL;
         if (type && time && (!other || strcmp(time, other) > 0) &&
             condition_is_true(backup, "Succeeded"))
             json_object_set(newest, type, json_object_get(status, "finished"));
@@ -240,15 +229,15 @@ static void show_last_backups(const struct policy_memory *memory, const struct s
         set_time(memory->last, show, type, json_string_value(finished));
     }
     const json_t *last = json_object_get(show->status, "lastBackup"); /* its Backup may be gone */
-    set_time(memory->last, show, string_at(last, "type"), string_at(last, "finished"));
+    set_time(memory->last, show, lookup_text(last, "type"), lookup_text(last, "finished"));
 }
 
 void policy_memory_show(struct policy_memory *memory, const json_t *policy, const json_t *status,
                         const json_t *backups)
 {
     const json_t *metadata = json_object_get(policy, "metadata");
-    const struct show show = {.namespace = string_at(metadata, "namespace"),
-                              .policy = string_at(metadata, "name"),
+    const struct show show = {.namespace = lookup_text(metadata, "namespace"),
+                              .policy = lookup_text(metadata, "name"),
                               .before = json_object_get(policy, "status"),
                               .status = status};
     const char *const labels[] = {show.namespace, show.policy};
@@ -258,10 +247,10 @@ void policy_memory_show(struct policy_memory *memory, const json_t *policy, cons
     size_t index;
     const json_t *element;
     json_array_foreach(json_object_get(status, "schedules"), index, element)
-        set_time(memory->next, &show, string_at(element, "name"), string_at(element, "next"));
+        set_time(memory->next, &show, lookup_text(element, "name"), lookup_text(element, "next"));
     json_array_foreach(json_object_get(status, "regions"), index, element)
     {
-        const char *const names[] = {show.namespace, show.policy, string_at(element, "name")};
+        const char *const names[] = {show.namespace, show.policy, lookup_text(element, "name")};
         const json_t *reachable = json_object_get(element, "reachable");
         if (reachable)
             metric_set(memory->reachable, names, json_is_true(reachable));

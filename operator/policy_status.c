@@ -7,16 +7,12 @@
 #include "common/own.h"
 #include "common/text.h"
 #include "operator/condition.h"
+#include "operator/lookup.h"
 #include "operator/member.h"
 #include "operator/policy_view.h"
 
 /* The bounds of the schema: what a sidecar says must never make a status that is refused. */
 enum { PODS_MAX = 32, BACKUP_ID_MAX = 32, LAG_FIRST_SECONDS = 60 };
-
-static const char *string_at(const json_t *object, const char *name)
-{
-    return json_string_value(json_object_get(object, name));
-}
 
 static json_t *integer(uint64_t value)
 {
@@ -83,19 +79,6 @@ json_t *policy_status_members(const struct policy_view *view)
     return json_string(members);
 }
 
-const json_t *policy_status_find(const json_t *list, const char *name)
-{
-    size_t index;
-    const json_t *element;
-    json_array_foreach(list, index, element)
-    {
-        const char *found = string_at(element, "name");
-        if (found && strcmp(found, name) == 0)
-            return element;
-    }
-    return NULL;
-}
-
 /* What was counted there last; a region that cannot be listed still has it, as far as we know. */
 static void take_over(json_t *region, const json_t *before)
 {
@@ -131,7 +114,7 @@ json_t *policy_status_regions(const struct policy_view *view, const json_t *befo
     for (size_t i = 0; i < view->spec->region_count; i++) {
         const struct policy_view_region *region = &view->regions[i];
         json_array_append_new(
-            regions, format_region(region, policy_status_find(before, region->region->name)));
+            regions, format_region(region, lookup_element(before, "name", region->region->name)));
     }
     return regions;
 }
@@ -139,7 +122,7 @@ json_t *policy_status_regions(const struct policy_view *view, const json_t *befo
 /* RFC 3339 in UTC without fractions, as we write it: text compares as time does. */
 static const char *finished(const json_t *backup)
 {
-    const char *time = string_at(json_object_get(backup, "status"), "finished");
+    const char *time = lookup_text(json_object_get(backup, "status"), "finished");
     return time && condition_is_true(backup, "Succeeded") ? time : NULL;
 }
 
@@ -150,7 +133,7 @@ const json_t *policy_status_newest(const json_t *backups, const char *schedule)
     json_array_foreach(backups, index, backup)
     {
         const json_t *labels = json_object_get(json_object_get(backup, "metadata"), "labels");
-        const char *of = string_at(labels, "lifeboat.dev/schedule");
+        const char *of = lookup_text(labels, "lifeboat.dev/schedule");
         bool wanted = !schedule || (of && strcmp(of, schedule) == 0);
         if (wanted && finished(backup) &&
             (!newest || strcmp(finished(backup), finished(newest)) > 0))
@@ -163,7 +146,7 @@ json_t *policy_status_last_backup(const json_t *newest, const json_t *before)
 {
     static const char *const copied[] = {"backupID", "type",           "finished",
                                          "size",     "manifestSHA256", "bytesStored"};
-    const char *former = string_at(before, "finished");
+    const char *former = lookup_text(before, "finished");
     if (!newest || (former && strcmp(former, finished(newest)) > 0))
         return json_deep_copy(before);
     const json_t *status = json_object_get(newest, "status");

@@ -20,5 +20,3 @@ json_t *policy_status_members(const struct policy_view *view); /* "2/3" */
 const json_t *policy_status_newest(const json_t *backups, const char *schedule);
 /* lastBackup from that Backup (NULL: none), or from the status before if that is newer; or NULL. */
 json_t *policy_status_last_backup(const json_t *newest, const json_t *before);
-/* The element of a list of the status with that name, lent; or NULL. */
-const json_t *policy_status_find(const json_t *list, const char *name);

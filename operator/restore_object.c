@@ -5,11 +5,7 @@
 #include <string.h>
 
 #include "common/own.h"
-
-static const char *text(const json_t *object, const char *name)
-{
-    return json_string_value(json_object_get(object, name));
-}
+#include "operator/lookup.h"
 
 static bool is_set(const json_t *value)
 {
@@ -66,10 +62,10 @@ static void find_unsupported(struct restore_object *restore, const json_t *spec)
 static void read_source(struct restore_object *restore, const json_t *source)
 {
     const json_t *excluded = json_object_get(source, "excludeRegions");
-    const char *backup = text(source, "backup");
-    restore->policy = text(json_object_get(source, "policyRef"), "name");
+    const char *backup = lookup_text(source, "backup");
+    restore->policy = lookup_text(json_object_get(source, "policyRef"), "name");
     restore->backup = backup ? backup : "Latest";
-    restore->region = text(source, "region");
+    restore->region = lookup_text(source, "region");
     for (size_t i = 0; i < json_array_size(excluded) && i < RESTORE_OBJECT_REGIONS_MAX; i++) {
         const char *region = json_string_value(json_array_get(excluded, i));
         if (region)
@@ -79,11 +75,11 @@ static void read_source(struct restore_object *restore, const json_t *source)
 
 static void read_claim(struct restore_object *restore, const json_t *claim)
 {
-    const char *name = text(claim, "name");
+    const char *name = lookup_text(claim, "name");
     restore->claim.name = name ? name : restore->run.name;
-    restore->claim.storage_class = text(claim, "storageClassName");
-    restore->claim.size = text(claim, "size");
-    restore->claim.volume_name = text(claim, "volumeName");
+    restore->claim.storage_class = lookup_text(claim, "storageClassName");
+    restore->claim.size = lookup_text(claim, "size");
+    restore->claim.volume_name = lookup_text(claim, "volumeName");
     restore->claim.access_modes = json_object_get(claim, "accessModes");
     restore->claim.labels = json_object_get(claim, "labels");
     restore->claim.annotations = json_object_get(claim, "annotations");
@@ -97,7 +93,7 @@ static int64_t integer(const json_t *object, const char *name, int64_t fallback)
 
 static void read_status(struct restore_object *restore, const json_t *status)
 {
-    restore->claim_uid = text(status, "claimUID");
+    restore->claim_uid = lookup_text(status, "claimUID");
     restore->began = json_object_get(status, "progress");
 }
 

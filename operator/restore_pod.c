@@ -4,16 +4,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "operator/lookup.h"
 #include "operator/restore_object.h"
 
 static json_t *at(const json_t *object, const char *first, const char *second)
 {
     return json_object_get(json_object_get(object, first), second);
-}
-
-static const char *text(const json_t *object, const char *name)
-{
-    return json_string_value(json_object_get(object, name));
 }
 
 static const json_t *find_container(const json_t *containers, const char *name)
@@ -22,7 +18,7 @@ static const json_t *find_container(const json_t *containers, const char *name)
     json_t *container;
     json_array_foreach(containers, index, container)
     {
-        const char *found = text(container, "name");
+        const char *found = lookup_text(container, "name");
         if (found && (!name || strcmp(found, name) == 0))
             return container;
     }
@@ -38,7 +34,7 @@ static const json_t *find_sidecar(const json_t *pod)
 
 static const json_t *find_database(const json_t *pod)
 {
-    const char *name = text(at(pod, "metadata", "annotations"), "lifeboat.dev/container");
+    const char *name = lookup_text(at(pod, "metadata", "annotations"), "lifeboat.dev/container");
     return find_container(at(pod, "spec", "containers"), name);
 }
 
@@ -69,13 +65,13 @@ static const json_t *find_identity(const json_t *members, const char *name)
 
 static const char *find_image(const struct restore_pod_facts *facts)
 {
-    const char *image = text(at(facts->policy, "spec", "sidecar"), "image");
+    const char *image = lookup_text(at(facts->policy, "spec", "sidecar"), "image");
     size_t index;
     json_t *pod;
     json_array_foreach(facts->members, index, pod)
     {
         if (!image)
-            image = text(find_sidecar(pod), "image");
+            image = lookup_text(find_sidecar(pod), "image");
     }
     return image ? image : facts->default_image;
 }

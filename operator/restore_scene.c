@@ -9,17 +9,13 @@
 #include "operator/cache.h"
 #include "operator/kube.h"
 #include "operator/kube_status.h"
+#include "operator/lookup.h"
 #include "operator/member.h"
 #include "operator/reconcile.h"
 
 static json_t *at(const json_t *object, const char *first, const char *second)
 {
     return json_object_get(json_object_get(object, first), second);
-}
-
-static const char *text(const json_t *object, const char *name)
-{
-    return json_string_value(json_object_get(object, name));
 }
 
 static bool is_same(const char *a, const char *b)
@@ -125,7 +121,7 @@ static bool is_ours(const struct restore_scene *scene, const json_t *pod)
     json_t *owner;
     json_array_foreach(at(pod, "metadata", "ownerReferences"), index, owner)
     {
-        if (is_same(text(owner, "uid"), scene->restore.run.uid))
+        if (is_same(lookup_text(owner, "uid"), scene->restore.run.uid))
             return true;
     }
     return false;
@@ -139,8 +135,9 @@ static bool is_leftover(const struct restore_scene *scene, const json_t *object)
     json_t *owner;
     json_array_foreach(at(object, "metadata", "ownerReferences"), index, owner)
     {
-        if (is_same(text(owner, "kind"), kube_restore_jobs.kind) &&
-            is_same(text(owner, "name"), run->name) && !is_same(text(owner, "uid"), run->uid))
+        if (is_same(lookup_text(owner, "kind"), kube_restore_jobs.kind) &&
+            is_same(lookup_text(owner, "name"), run->name) &&
+            !is_same(lookup_text(owner, "uid"), run->uid))
             return true;
     }
     return false;
@@ -153,9 +150,9 @@ static const char *unscheduled(const json_t *pod)
     json_t *condition;
     json_array_foreach(at(pod, "status", "conditions"), index, condition)
     {
-        if (is_same(text(condition, "type"), "PodScheduled") &&
-            is_same(text(condition, "status"), "False"))
-            return text(condition, "message");
+        if (is_same(lookup_text(condition, "type"), "PodScheduled") &&
+            is_same(lookup_text(condition, "status"), "False"))
+            return lookup_text(condition, "message");
     }
     return NULL;
 }
@@ -171,7 +168,7 @@ static bool lacks_image(const struct member *member)
 static void note_image(struct restore_scene *scene, const json_t *pod, const struct member *member)
 {
     const json_t *container = json_array_get(at(pod, "spec", "containers"), 0);
-    const char *image = text(container, "image");
+    const char *image = lookup_text(container, "image");
     snprintf(scene->pod_note, RESTORE_SCENE_NOTE_BYTES,
              "image '%.120s' cannot be pulled: correct spec.sidecar.image of the policy, or the "
              "registry: %s",
@@ -184,7 +181,7 @@ static void note_image(struct restore_scene *scene, const json_t *pod, const str
 static void note_pod(struct restore_scene *scene, const json_t *pod, const struct member *member)
 {
     const json_t *status = json_object_get(pod, "status");
-    const char *reason = text(status, "reason"), *message = text(status, "message");
+    const char *reason = lookup_text(status, "reason"), *message = lookup_text(status, "message");
     const char *waits = unscheduled(pod);
     char *note = scene->pod_note;
     if (waits)
@@ -213,10 +210,10 @@ static void read_pod(struct restore_scene *scene, const json_t *pod, struct node
     struct error err;
     struct member member = {0};
     const json_t *metadata = json_object_get(pod, "metadata");
-    const char *phase = text(json_object_get(pod, "status"), "phase");
+    const char *phase = lookup_text(json_object_get(pod, "status"), "phase");
     struct restore_facts *facts = &scene->facts;
     facts->pod.owner = is_ours(scene, pod) ? RESTORE_OURS : RESTORE_FOREIGN;
-    facts->pod.uid = text(metadata, "uid");
+    facts->pod.uid = lookup_text(metadata, "uid");
     facts->pod.deleted = json_object_get(metadata, "deletionTimestamp");
     facts->pod.leftover = is_leftover(scene, pod);
     facts->pod.ended = is_same(phase, "Succeeded") || is_same(phase, "Failed");
@@ -267,7 +264,7 @@ static void gather_old_pods(struct restore_scene *scene, const struct reconcile 
     json_array_foreach(scene->pods, index, pod)
     {
         const json_t *metadata = json_object_get(pod, "metadata");
-        const char *name = text(metadata, "name");
+        const char *name = lookup_text(metadata, "name");
         if (!is_ours(scene, pod) || (attempt && is_same(name, attempt->id)))
             continue;
         scene->facts.old_pod = name;
@@ -280,13 +277,13 @@ static void read_claim(struct restore_scene *scene, const json_t *claim)
     const json_t *metadata = json_object_get(claim, "metadata");
     const json_t *annotations = json_object_get(metadata, "annotations");
     struct restore_facts *facts = &scene->facts;
-    bool ours = is_same(text(annotations, RESTORE_POD_OWNER), scene->restore.run.uid);
+    bool ours = is_same(lookup_text(annotations, RESTORE_POD_OWNER), scene->restore.run.uid);
     facts->claim.owner = ours ? RESTORE_OURS : RESTORE_FOREIGN;
-    facts->claim.uid = text(metadata, "uid");
-    facts->claim.attempt = text(annotations, RESTORE_POD_ATTEMPT);
+    facts->claim.uid = lookup_text(metadata, "uid");
+    facts->claim.attempt = lookup_text(annotations, RESTORE_POD_ATTEMPT);
     facts->claim.deleted = json_object_get(metadata, "deletionTimestamp");
     facts->claim.leftover = is_leftover(scene, claim);
-    if (!is_same(text(json_object_get(claim, "status"), "phase"), "Bound"))
+    if (!is_same(lookup_text(json_object_get(claim, "status"), "phase"), "Bound"))
         facts->claim.note = "its claim is not bound to a volume yet";
 }
 

@@ -14,6 +14,7 @@
 #include "common/text.h"
 #include "operator/cache.h"
 #include "operator/kube.h"
+#include "operator/lookup.h"
 
 enum { WORKERS = 4, WAITING_MAX = 64, DEADLINE_MS = 5000 };
 
@@ -46,11 +47,6 @@ static void question_freep(struct question **question)
 }
 
 /* Readings of JSON that the API server sent: what is missing is NULL. */
-
-static const char *text_at(const json_t *object, const char *name)
-{
-    return json_string_value(json_object_get(object, name));
-}
 
 static bool contains(const json_t *array, const char *text)
 {
@@ -86,7 +82,7 @@ static bool read_identity(const json_t *status, struct agent_identity *ret_who)
     const json_t *extra = json_object_get(user, "extra");
     const json_t *pod = json_object_get(extra, "authentication.kubernetes.io/pod-name");
     const json_t *uid = json_object_get(extra, "authentication.kubernetes.io/pod-uid");
-    const char *name = text_at(user, "username");
+    const char *name = lookup_text(user, "username");
     if (!name || !text_starts_with(name, prefix) || !strchr(name + sizeof(prefix) - 1, ':'))
         return false;
     CLEANUP(own_freep) char *namespace = own_strdup(name + sizeof(prefix) - 1);
@@ -99,7 +95,7 @@ static bool read_identity(const json_t *status, struct agent_identity *ret_who)
 
 static bool is_same_pod(const json_t *pod, const struct agent_identity *who)
 {
-    return equals(text_at(json_object_get(pod, "metadata"), "uid"), who->uid);
+    return equals(lookup_text(json_object_get(pod, "metadata"), "uid"), who->uid);
 }
 
 static bool belongs_to_restore_job(const json_t *pod)
@@ -109,9 +105,9 @@ static bool belongs_to_restore_job(const json_t *pod)
     json_t *owner;
     json_array_foreach(owners, index, owner)
     {
-        const char *version = text_at(owner, "apiVersion");
+        const char *version = lookup_text(owner, "apiVersion");
         if (json_is_true(json_object_get(owner, "controller")) &&
-            equals(text_at(owner, "kind"), "RestoreJob") && version &&
+            equals(lookup_text(owner, "kind"), "RestoreJob") && version &&
             text_starts_with(version, "lifeboat.dev/"))
             return true;
     }

@@ -6,23 +6,19 @@
 #include "common/clock.h"
 #include "common/own.h"
 #include "operator/condition.h"
-
-static const char *text(const json_t *object, const char *name)
-{
-    return json_string_value(json_object_get(object, name));
-}
+#include "operator/lookup.h"
 
 static int64_t moment(const json_t *object, const char *name)
 {
     int64_t ms;
-    const char *written = text(object, name);
+    const char *written = lookup_text(object, name);
     return written && clock_parse(written, &ms) ? ms : 0;
 }
 
 static void read_outcome(struct run *run)
 {
     const json_t *succeeded = condition_find(run->object, "Succeeded");
-    const char *status = text(succeeded, "status");
+    const char *status = lookup_text(succeeded, "status");
     run->seen = status;
     if (!run_has_ended(run->object))
         return;
@@ -40,14 +36,14 @@ static void read_attempts(struct run *run, const char *id_member)
         if (run->attempt_count == RUN_ATTEMPTS_READ_MAX)
             return;
         run->attempts[run->attempt_count++] = (struct run_attempt){
-            .id = text(attempt, id_member),
-            .pod = text(attempt, "pod"),
-            .pod_uid = text(attempt, "podUID"),
-            .region = text(attempt, "region"),
+            .id = lookup_text(attempt, id_member),
+            .pod = lookup_text(attempt, "pod"),
+            .pod_uid = lookup_text(attempt, "podUID"),
+            .region = lookup_text(attempt, "region"),
             .started_ms = moment(attempt, "started"),
             .finished_ms = moment(attempt, "finished"),
-            .reason = text(attempt, "reason"),
-            .error = text(attempt, "error"),
+            .reason = lookup_text(attempt, "reason"),
+            .error = lookup_text(attempt, "error"),
         };
     }
 }
@@ -76,7 +72,7 @@ int64_t run_retry_ms(const struct run *run)
 
 bool run_has_ended(const json_t *object)
 {
-    const char *status = text(condition_find(object, "Succeeded"), "status");
+    const char *status = lookup_text(condition_find(object, "Succeeded"), "status");
     return status && strcmp(status, "Unknown") != 0;
 }
 
@@ -85,12 +81,12 @@ int run_read(struct run *ret_run, json_t *object, const char *id_member, struct 
     const json_t *metadata = json_object_get(object, "metadata");
     struct run run = {
         .object = object,
-        .namespace = text(metadata, "namespace"),
-        .name = text(metadata, "name"),
-        .uid = text(metadata, "uid"),
+        .namespace = lookup_text(metadata, "namespace"),
+        .name = lookup_text(metadata, "name"),
+        .uid = lookup_text(metadata, "uid"),
         .generation = json_integer_value(json_object_get(metadata, "generation")),
         .created_ms = moment(metadata, "creationTimestamp"),
-        .deleted = text(metadata, "deletionTimestamp"),
+        .deleted = lookup_text(metadata, "deletionTimestamp"),
     };
     if (!run.namespace || !run.name || !run.uid)
         return error_set(err, ERROR_PERMANENT, "an object without namespace, name or uid");

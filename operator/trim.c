@@ -5,12 +5,8 @@
 #include <string.h>
 
 #include "common/text.h"
+#include "operator/lookup.h"
 #include "operator/run.h"
-
-static const char *text(const json_t *object, const char *name)
-{
-    return json_string_value(json_object_get(object, name));
-}
 
 static bool is_among(const char *word, const char *const *words)
 {
@@ -44,7 +40,7 @@ static void keep_where(json_t *array, const char *member, const char *value)
 {
     for (size_t i = json_array_size(array); i-- > 0;) {
         const json_t *element = json_array_get(array, i);
-        const char *found = text(element, member);
+        const char *found = lookup_text(element, member);
         if (value ? !found || strcmp(found, value) != 0 : !json_object_get(element, member))
             json_array_remove(array, i);
     }
@@ -71,7 +67,7 @@ static void trim_containers(json_t *containers)
     json_t *container;
     json_array_foreach(containers, index, container)
     {
-        const char *name = text(container, "name");
+        const char *name = lookup_text(container, "name");
         keep(container, name && strcmp(name, "lifeboat") == 0 ? ours : others);
         keep_in_each(json_object_get(container, "volumeMounts"), mount);
     }
