@@ -29,29 +29,16 @@ static int64_t deadline_ms(const struct backup_facts *facts)
     return from + facts->deadline_seconds * 1000;
 }
 
-static void end_attempt(const struct backup_facts *facts, struct backup_plan *plan,
-                        const char *reason, const char *error)
-{
-    if (!current(facts))
-        return;
-    plan->attempt_ends = true;
-    plan->attempt_reason = reason;
-    snprintf(plan->attempt_error, sizeof(plan->attempt_error), "%s", error);
-}
-
 static void fail(const struct backup_facts *facts, struct backup_plan *plan, const char *reason,
                  const char *format, ...) __attribute__((format(printf, 4, 5)));
 
 static void fail(const struct backup_facts *facts, struct backup_plan *plan, const char *reason,
                  const char *format, ...)
 {
-    char message[RUN_MESSAGE_BYTES];
     va_list args;
     va_start(args, format);
-    vsnprintf(message, sizeof(message), format, args);
+    verdict_fail_args(&plan->verdict, &facts->backup->run, reason, format, args);
     va_end(args);
-    verdict_set(&plan->verdict, RUN_FAILED, reason, "%s", message);
-    end_attempt(facts, plan, reason, message);
     plan->again_ms = 0;
 }
 
@@ -62,10 +49,8 @@ static void wait(struct backup_plan *plan, int64_t again_ms, const char *format,
 {
     va_list args;
     va_start(args, format);
-    vsnprintf(plan->verdict.message, sizeof(plan->verdict.message), format, args);
+    verdict_set_args(&plan->verdict, RUN_OPEN, "Pending", format, args);
     va_end(args);
-    plan->verdict.outcome = RUN_OPEN;
-    plan->verdict.reason = "Pending";
     plan->again_ms = again_ms;
 }
 
@@ -76,10 +61,8 @@ static void go_on(struct backup_plan *plan, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    vsnprintf(plan->verdict.message, sizeof(plan->verdict.message), format, args);
+    verdict_set_args(&plan->verdict, RUN_OPEN, "Running", format, args);
     va_end(args);
-    plan->verdict.outcome = RUN_OPEN;
-    plan->verdict.reason = "Running";
     plan->again_ms = LOOK_MS;
 }
 
@@ -103,7 +86,7 @@ static void try_again(const struct backup_facts *facts, struct backup_plan *plan
                     RUN_ATTEMPTS_MAX, pod, error);
     wait(plan, 1000, "attempt %zu of %d on pod '%s' ended: %.*s; another one follows",
          run->attempt_count, RUN_ATTEMPTS_MAX, pod, ERROR_SHOWN_BYTES, error);
-    end_attempt(facts, plan, reason, error);
+    verdict_end_attempt(&plan->verdict, run, reason, error);
 }
 
 static void succeed(const struct backup_facts *facts, struct backup_plan *plan, json_t *backup)
@@ -125,7 +108,7 @@ static void succeed(const struct backup_facts *facts, struct backup_plan *plan, 
                     regions, missing);
     else
         verdict_set(&plan->verdict, RUN_SUCCEEDED, "Committed", "'%s' is in %s", id, regions);
-    plan->attempt_ends = true;
+    plan->verdict.attempt_ends = true;
     plan->committed = backup;
 }
 

@@ -42,9 +42,6 @@ struct backup_plan {
     enum backup_step step;
     const char *uid; /* of the pod to ask, or to tell */
     struct verdict verdict;
-    bool attempt_ends;          /* the attempt under way is over: */
-    const char *attempt_reason; /* … why; NULL: it succeeded */
-    char attempt_error[RUN_MESSAGE_BYTES];
     json_t *committed;                       /* the summary of its manifest, if it succeeded */
     const struct message_progress *progress; /* while it runs */
     int64_t again_ms; /* look again after so long; 0: when something changes */

@@ -3,7 +3,6 @@
 
 #include <inttypes.h>
 #include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 enum {
@@ -29,29 +28,16 @@ static bool is_over(const struct restore_facts *facts)
     return facts->now_ms >= run_of(facts)->created_ms + facts->restore->deadline_seconds * 1000;
 }
 
-static void end_attempt(const struct restore_facts *facts, struct restore_plan *plan,
-                        const char *reason, const char *error)
-{
-    if (!current(facts))
-        return;
-    plan->attempt_ends = true;
-    plan->attempt_reason = reason;
-    snprintf(plan->attempt_error, sizeof(plan->attempt_error), "%s", error);
-}
-
 static void fail(const struct restore_facts *facts, struct restore_plan *plan, const char *reason,
                  const char *format, ...) __attribute__((format(printf, 4, 5)));
 
 static void fail(const struct restore_facts *facts, struct restore_plan *plan, const char *reason,
                  const char *format, ...)
 {
-    char message[RUN_MESSAGE_BYTES];
     va_list args;
     va_start(args, format);
-    vsnprintf(message, sizeof(message), format, args);
+    verdict_fail_args(&plan->verdict, run_of(facts), reason, format, args);
     va_end(args);
-    verdict_set(&plan->verdict, RUN_FAILED, reason, "%s", message);
-    end_attempt(facts, plan, reason, message);
     plan->again_ms = LOOK_MS; /* to clean up */
 }
 
@@ -62,10 +48,8 @@ static void go_on(struct restore_plan *plan, const char *reason, const char *for
 {
     va_list args;
     va_start(args, format);
-    vsnprintf(plan->verdict.message, sizeof(plan->verdict.message), format, args);
+    verdict_set_args(&plan->verdict, RUN_OPEN, reason, format, args);
     va_end(args);
-    plan->verdict.outcome = RUN_OPEN;
-    plan->verdict.reason = reason;
     plan->again_ms = LOOK_MS;
 }
 
@@ -85,7 +69,7 @@ static void try_again(const struct restore_facts *facts, struct restore_plan *pl
         return fail(facts, plan, reason, "attempt %zu of %d: %s", count, RUN_ATTEMPTS_MAX, error);
     go_on(plan, "Pending", "attempt %zu of %d ended: %.*s; another one follows", count,
           RUN_ATTEMPTS_MAX, ERROR_SHOWN_BYTES, error);
-    end_attempt(facts, plan, reason, error);
+    verdict_end_attempt(&plan->verdict, run_of(facts), reason, error);
     plan->again_ms = 1000;
 }
 
@@ -116,7 +100,7 @@ void restore_plan_refused(const struct restore_facts *facts, struct restore_plan
 {
     bool restored = plan->step == RESTORE_STEP_KEEP_CLAIM;
     plan->restored = NULL;
-    plan->attempt_ends = false;
+    plan->verdict.attempt_ends = false;
     if (is_over(facts))
         return time_out(facts, plan, error);
     go_on(plan, "Waiting", "%s%s",
@@ -136,7 +120,7 @@ static void plan_done(const struct restore_facts *facts, struct restore_plan *pl
         verdict_set(&plan->verdict, RUN_SUCCEEDED, "Restored",
                     "the data is in the directory 'pgdata' of claim '%s'",
                     facts->restore->claim.name);
-        plan->attempt_ends = true;
+        plan->verdict.attempt_ends = true;
         plan->again_ms = LOOK_MS; /* to clean up */
     } else if (strcmp(kind, "transient") == 0 || strcmp(kind, "canceled") == 0) {
         try_again(facts, plan, "Failed", done->error);

@@ -65,9 +65,6 @@ enum restore_step {
 struct restore_plan {
     enum restore_step step;
     struct verdict verdict;
-    bool attempt_ends;
-    const char *attempt_reason; /* NULL: it succeeded */
-    char attempt_error[RUN_MESSAGE_BYTES];
     json_t *restored;                        /* the sidecar's summary, if it succeeded */
     const struct message_progress *progress; /* while it runs */
     int64_t again_ms; /* look again after so long; 0: when something changes */

@@ -40,13 +40,14 @@ static json_t *status_new(const struct backup_scene *scene, const struct backup_
     if (!json_object_get(status, "type")) /* until it became something */
         run_status_set_text(status, "type",
                             backup_object_type_name(backup_object_type_word(scene->backup.type)));
-    if (plan->attempt_ends)
-        run_status_end_attempt(status, plan->attempt_reason, plan->attempt_error, now_ms);
+    if (plan->verdict.attempt_ends)
+        run_status_end_attempt(status, plan->verdict.attempt_reason, plan->verdict.attempt_error,
+                               now_ms);
     else if (plan->progress)
         run_status_set_progress(status, plan->progress, now_ms);
     if (plan->committed)
         backup_result_put(status, plan->committed);
-    else if (plan->verdict.outcome == RUN_FAILED && !plan->attempt_ends)
+    else if (plan->verdict.outcome == RUN_FAILED && !plan->verdict.attempt_ends)
         run_status_set_text(status, "error", plan->verdict.message);
     return status;
 }
@@ -93,14 +94,14 @@ static void tell_attempt(const struct reconcile *reconcile, const struct backup_
 {
     const struct run *run = &scene->backup.run;
     const struct run_attempt *attempt = run_current(run);
-    if (!plan->attempt_ends || !plan->attempt_reason)
+    if (!plan->verdict.attempt_ends || !plan->verdict.attempt_reason)
         return;
     runs_count_failed_attempt(reconcile->runs, RUNS_BACKUP, run->namespace, counted_policy(scene));
     if (plan->verdict.outcome == RUN_OPEN)
         log_warn("Failed an attempt of a backup", S("namespace", run->namespace),
                  S("name", run->name), S("policy", scene->backup.policy), S("pod", attempt->pod),
-                 S("backup", attempt->id), S("reason", plan->attempt_reason),
-                 S("detail", plan->attempt_error));
+                 S("backup", attempt->id), S("reason", plan->verdict.attempt_reason),
+                 S("detail", plan->verdict.attempt_error));
 }
 
 /* What is sent may not arrive; the state that comes back, or does not, tells. */

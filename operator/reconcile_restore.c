@@ -197,8 +197,9 @@ static void put_plan(const struct restore_scene *scene, const struct restore_pla
 {
     int64_t now_ms = scene->facts.now_ms;
     run_status_set_verdict(status, &job_of(scene)->run, &plan->verdict, now_ms);
-    if (plan->attempt_ends)
-        run_status_end_attempt(status, plan->attempt_reason, plan->attempt_error, now_ms);
+    if (plan->verdict.attempt_ends)
+        run_status_end_attempt(status, plan->verdict.attempt_reason, plan->verdict.attempt_error,
+                               now_ms);
     else if (plan->progress)
         run_status_set_progress(status, plan->progress, now_ms);
     else if (plan->verdict.outcome == RUN_FAILED)
@@ -247,13 +248,14 @@ static void tell_attempt(const struct reconcile *reconcile, const struct restore
 {
     const struct run *run = &job_of(scene)->run;
     const char *policy = job_of(scene)->policy ? job_of(scene)->policy : "";
-    if (!plan->attempt_ends || !plan->attempt_reason)
+    if (!plan->verdict.attempt_ends || !plan->verdict.attempt_reason)
         return;
     runs_count_failed_attempt(reconcile->runs, RUNS_RESTORE, run->namespace, counted_policy(scene));
     if (plan->verdict.outcome == RUN_OPEN)
         log_warn("Failed an attempt of a restore", S("namespace", run->namespace),
                  S("name", run->name), S("policy", policy), S("pod", run_current(run)->id),
-                 S("reason", plan->attempt_reason), S("detail", plan->attempt_error));
+                 S("reason", plan->verdict.attempt_reason),
+                 S("detail", plan->verdict.attempt_error));
 }
 
 /* Turns what the API server will not have into an end or a wait; -1: neither, look again. */

@@ -14,7 +14,6 @@ struct cache;
 struct kube_resource;
 struct reconcile;
 struct run;
-struct verdict;
 
 struct run_target {
     const struct kube_resource *resource;

@@ -92,8 +92,8 @@ static void says(const struct scene *scene, const char *part)
 
 static void ends_attempt(const struct scene *scene, const char *reason)
 {
-    assert_true(scene->plan.attempt_ends);
-    assert_string_equal(scene->plan.attempt_reason, reason);
+    assert_true(scene->plan.verdict.attempt_ends);
+    assert_string_equal(scene->plan.verdict.attempt_reason, reason);
 }
 
 /* Before it begins. */
@@ -115,7 +115,7 @@ static void a_run_that_ended_is_never_touched_again(void **state)
     backup_plan(&scene->facts, &scene->plan);
     assert_int_equal(scene->plan.step, BACKUP_STEP_REST);
     assert_int_equal(scene->plan.again_ms, 0);
-    assert_false(scene->plan.attempt_ends);
+    assert_false(scene->plan.verdict.attempt_ends);
     assert_null(scene->plan.verdict.reason);
 }
 
@@ -139,7 +139,7 @@ static void a_policy_may_come_after_its_backup_but_not_much_later(void **state)
     scene->backup.run.created_ms = NOW - RUN_POLICY_GRACE_MS;
     expect(scene, BACKUP_STEP_REST, RUN_FAILED, "PolicyNotFound");
     says(scene, "spec.policyRef.name: there is no BackupPolicy 'shop'");
-    assert_false(scene->plan.attempt_ends);
+    assert_false(scene->plan.verdict.attempt_ends);
 }
 
 static void a_policy_that_cannot_be_obeyed_fails_the_backup(void **state)
@@ -203,7 +203,7 @@ static void a_run_goes_on_while_its_sidecar_says_so(void **state)
     struct scene *scene = scene_standing(STANDING_RUNNING);
     expect(scene, BACKUP_STEP_REST, RUN_OPEN, "Running");
     assert_ptr_equal(scene->plan.progress, &scene->facts.standing.progress);
-    assert_false(scene->plan.attempt_ends);
+    assert_false(scene->plan.verdict.attempt_ends);
 }
 
 static void a_sidecar_may_take_a_moment_to_say_that_it_began(void **state)
@@ -212,7 +212,7 @@ static void a_sidecar_may_take_a_moment_to_say_that_it_began(void **state)
     struct scene *scene = scene_standing(STANDING_UNTOLD);
     scene->backup.run.attempts[0].started_ms = NOW - SECOND;
     expect(scene, BACKUP_STEP_REST, RUN_OPEN, "Running");
-    assert_false(scene->plan.attempt_ends);
+    assert_false(scene->plan.verdict.attempt_ends);
 }
 
 static void a_sidecar_that_does_not_tell_is_asked_and_not_too_often(void **state)
@@ -270,7 +270,7 @@ static void errors_that_may_pass_lead_to_another_attempt(void **state)
     struct scene *scene = scene_failed(1, "transient");
     expect(scene, BACKUP_STEP_REST, RUN_OPEN, "Pending");
     ends_attempt(scene, "Failed");
-    assert_string_equal(scene->plan.attempt_error, "put: 503");
+    assert_string_equal(scene->plan.verdict.attempt_error, "put: 503");
     expect(scene_failed(2, "canceled"), BACKUP_STEP_REST, RUN_OPEN, "Pending");
     expect(scene_failed(3, "transient"), BACKUP_STEP_REST, RUN_FAILED, "Failed");
     expect(scene_failed(3, "canceled"), BACKUP_STEP_REST, RUN_FAILED, "Canceled");
@@ -321,7 +321,7 @@ static void a_run_beyond_its_deadline_is_canceled_and_then_given_up(void **state
     scene->facts.now_ms = NOW - MINUTE + HOUR;
     expect(scene, BACKUP_STEP_CANCEL, RUN_OPEN, "Running");
     assert_string_equal(scene->plan.uid, "u1");
-    assert_false(scene->plan.attempt_ends);
+    assert_false(scene->plan.verdict.attempt_ends);
     scene->facts.now_ms += RUN_CANCEL_GRACE_MS;
     expect(scene, BACKUP_STEP_CANCEL, RUN_FAILED, "DeadlineExceeded");
     ends_attempt(scene, "DeadlineExceeded");
@@ -373,8 +373,8 @@ static void success_says_where_the_backup_is(void **state)
     expect(scene, BACKUP_STEP_REST, RUN_SUCCEEDED, "Committed");
     says(scene, "' is in eu, us");
     assert_ptr_equal(scene->plan.committed, backup);
-    assert_true(scene->plan.attempt_ends);
-    assert_null(scene->plan.attempt_reason);
+    assert_true(scene->plan.verdict.attempt_ends);
+    assert_null(scene->plan.verdict.attempt_reason);
     json_object_set_new(backup, "missingRegions", json_pack("[s]", "ap"));
     expect(scene, BACKUP_STEP_REST, RUN_SUCCEEDED, "PartlyCommitted");
     says(scene, "is in eu, us, but not in ap: ");
@@ -407,7 +407,7 @@ static void a_silent_sidecar_is_waited_for_as_it_may_well_be_running(void **stat
     scene->facts.standing.silent_ms = RUN_LOST_MS - SECOND;
     expect(scene, BACKUP_STEP_REST, RUN_OPEN, "Running");
     says(scene, "ran on pod 'db-1' when its sidecar was heard last");
-    assert_false(scene->plan.attempt_ends);
+    assert_false(scene->plan.verdict.attempt_ends);
 }
 
 static void a_sidecar_that_stays_silent_is_given_up_after_another_was_asked(void **state)

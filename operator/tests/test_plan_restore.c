@@ -101,8 +101,8 @@ static void says(const struct scene *scene, const char *part)
 
 static void ends_attempt(const struct scene *scene, const char *reason)
 {
-    assert_true(scene->plan.attempt_ends);
-    assert_string_equal(scene->plan.attempt_reason, reason);
+    assert_true(scene->plan.verdict.attempt_ends);
+    assert_string_equal(scene->plan.verdict.attempt_reason, reason);
 }
 
 /* Before anything is made. */
@@ -286,7 +286,7 @@ static void success_lets_go_of_the_claim_first(void **state)
     struct scene *scene = scene_done(1, NULL);
     expect(scene, RESTORE_STEP_KEEP_CLAIM, RUN_SUCCEEDED, "Restored");
     says(scene, "'pgdata' of claim 'data'");
-    assert_null(scene->plan.attempt_reason);
+    assert_null(scene->plan.verdict.attempt_reason);
     scene->facts.now_ms = NOW + HOUR; /* the deadline does not make it undone */
     expect(scene, RESTORE_STEP_KEEP_CLAIM, RUN_SUCCEEDED, "Restored");
 }
@@ -300,7 +300,7 @@ static void a_claim_that_cannot_be_set_free_is_no_success_yet(void **state)
     assert_int_equal(scene->plan.verdict.outcome, RUN_OPEN);
     assert_string_equal(scene->plan.verdict.reason, "Waiting");
     says(scene, "the data is restored, but the claim is not free: keep claim 'data': 403");
-    assert_false(scene->plan.attempt_ends);
+    assert_false(scene->plan.verdict.attempt_ends);
     assert_null(scene->plan.restored);
     assert_true(scene->plan.again_ms > 0);
     scene->facts.now_ms = NOW + HOUR;
