@@ -38,6 +38,7 @@ struct http {
     const struct cancel *cancel;
     char *ca_file;
     const char *ca_pem, *certificate_pem, *key_pem;
+    bool direct;
     int connect_timeout_ms, stall_timeout_ms;
     pthread_mutex_t lock;
     struct session *idle; /* the last one used first: its connections are most likely alive */
@@ -258,6 +259,8 @@ static void set_options(CURL *easy, struct transfer *transfer, struct curl_slist
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     set_identities(easy, http);
+    if (http->direct)
+        curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)transfer->request->timeout_ms);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)http->connect_timeout_ms);
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
@@ -381,6 +384,7 @@ int http_new(struct http **ret_http, const struct http_options *options, struct 
     http->ca_pem = options->ca_pem;
     http->certificate_pem = options->certificate_pem;
     http->key_pem = options->key_pem;
+    http->direct = options->direct;
     http->connect_timeout_ms =
         options->connect_timeout_ms ? options->connect_timeout_ms : CONNECT_TIMEOUT_MS;
     http->stall_timeout_ms =

@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,6 +23,7 @@ struct http_options {
     const char *ca_pem;          /* instead of ca_file: the PEM itself; lent as cancel is */
     const char *certificate_pem; /* who we are: a chain and its key, both PEM and lent; NULL: */
     const char *key_pem;         /* nobody */
+    bool direct;                 /* past the proxies of the environment */
     int connect_timeout_ms;      /* 0: 10 s */
     int stall_timeout_ms;        /* no byte of a body either way for so long: TRANSIENT; 0: 30 s */
 };

@@ -87,28 +87,17 @@ static int read_source(struct fields *fields, struct policy_spec *spec)
     return fields_end(&source);
 }
 
-static int read_s3(struct fields *region, struct policy_spec_region *spec_region,
-                   struct policy_spec *spec, const char *path)
+static int read_s3(struct fields *region, struct policy_spec_region *spec_region)
 {
-    static const char *const skipped[] = {
-        "bucket",    "prefix",       "endpoint",   "region",
-        "pathStyle", "storageClass", "objectLock", "serverSideEncryption"};
+    static const char *const skipped[] = {"bucket",       "prefix",     "endpoint",
+                                          "region",       "pathStyle",  "auth",
+                                          "storageClass", "objectLock", "serverSideEncryption"};
     struct fields s3;
-    char field[FIELDS_PATH_MAX];
     fields_object(region, "s3", &s3);
     for (size_t i = 0; i < ARRAY_SIZE(skipped); i++)
         fields_skip(&s3, skipped[i]);
     spec_region->credentials = fields_string(&s3, "credentials", NULL);
     spec_region->ca_key = fields_string(&s3, "caKey", NULL);
-    const char *auth = fields_string(&s3, "auth", "Static");
-    snprintf(field, sizeof(field), "%s.s3.auth", path);
-    if (strcmp(auth, "Static") != 0)
-        add_gap(spec, true, field, "this version has static keys only: use Static");
-    snprintf(field, sizeof(field), "%s.s3.objectLock", path);
-    if (fields_has(&s3, "objectLock"))
-        add_gap(spec, true, field,
-                "this version sets no retention on objects: remove it and give the bucket a "
-                "default retention");
     return fields_end(&s3);
 }
 
@@ -136,7 +125,7 @@ static int read_region(struct fields *fields, struct policy_spec *spec, size_t i
     snprintf(field, sizeof(field), "%s.azure", path);
     if (azure)
         add_gap(spec, true, field, "this version has no Azure Blob storage: use s3 or file");
-    if (read_s3(&child, region, spec, path) < 0)
+    if (read_s3(&child, region) < 0)
         return -1;
     return fields_end(&child);
 }

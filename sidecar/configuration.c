@@ -76,8 +76,11 @@ static int check_secrets(const struct policy *policy, const char *directory, str
         const struct policy_region *region = &policy->regions[i];
         CLEANUP(secrets_s3_done) struct secrets_s3 keys = {0};
         CLEANUP(own_freep) char *ca = NULL;
-        if (region->store == POLICY_STORE_S3 && (secrets_get_s3(secrets, region, &keys, err) < 0 ||
-                                                 secrets_ca_path(secrets, region, &ca, err) < 0))
+        if (region->store != POLICY_STORE_S3)
+            continue;
+        if (region->s3.auth == POLICY_S3_STATIC && secrets_get_s3(secrets, region, &keys, err) < 0)
+            return -1;
+        if (secrets_ca_path(secrets, region, &ca, err) < 0)
             return -1;
     }
     const char *password = policy->connection.password_key;

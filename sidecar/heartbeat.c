@@ -38,7 +38,7 @@ static int put_heartbeat(struct heartbeat *heartbeat, struct error *err)
     char *text = own_format("{\"format\": 1, \"parent\": %s%s%s, \"time\": \"%s\"}\n", quote,
                             quote[0] != '\0' ? heartbeat->parent : "null", quote, now);
     CLEANUP(own_freep) char *name = object_name(heartbeat, heartbeat->written);
-    struct store_bytes bytes = {.data = text, .size = strlen(text)};
+    struct store_bytes bytes = {.data = text, .size = strlen(text), .passing = true};
     digest_sha256(bytes.data, bytes.size, bytes.sha256);
     if (repo_put(heartbeat->repo, name, &bytes, PUT_NEW, err) < 0)
         return -1;

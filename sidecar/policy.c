@@ -20,7 +20,7 @@ static const char *const server_metadata[] = {
     "selfLink",
 };
 
-enum { LABELS_MAX = 64, ANNOTATIONS_MAX = 256, CLUSTER_MAX = 63 };
+enum { LABELS_MAX = 64, ANNOTATIONS_MAX = 256, CLUSTER_MAX = 63, LOCK_DAYS_MAX = 36500 };
 
 /* A field that would change what the engine does and that it cannot obey: never ignored. */
 static void refuse_unsupported(struct fields *fields, const char *name, const char *remedy)
@@ -105,9 +105,37 @@ static void check_storage_class(struct fields *fields, const char *class)
                     class);
 }
 
-static int read_s3(struct policy_s3 *s3, struct fields *region)
+/* Who the requests come from. */
+static void read_auth(struct policy_s3 *s3, struct fields *fields)
 {
     static const char *const auths[] = {"Static", "WebIdentity", "Instance", NULL};
+    s3->auth = (enum policy_s3_auth)fields_choice(fields, "auth", auths, POLICY_S3_STATIC);
+    if (s3->auth == POLICY_S3_STATIC)
+        fields_require(fields, "credentials");
+    s3->credentials = syntax_string(fields, "credentials", NULL, syntax_secret_prefix);
+    if (s3->auth != POLICY_S3_STATIC && s3->credentials)
+        fields_fail(fields, "credentials",
+                    "'%s' would not be used with auth: %s: remove it, or set auth: Static",
+                    s3->credentials, auths[s3->auth]);
+}
+
+static int read_lock(struct policy_s3 *s3, struct fields *region)
+{
+    static const char *const modes[] = {"Governance", "Compliance", NULL};
+    static const char *const headers[] = {"GOVERNANCE", "COMPLIANCE"};
+    struct fields lock;
+    bool wanted = fields_has(region, "objectLock");
+    fields_object(region, "objectLock", &lock);
+    if (!wanted)
+        return 0;
+    fields_require(&lock, "days");
+    s3->lock_mode = headers[fields_choice(&lock, "mode", modes, 0)];
+    s3->lock_days = read_count(&lock, "days", LOCK_DAYS_MAX, 1);
+    return fields_end(&lock);
+}
+
+static int read_s3(struct policy_s3 *s3, struct fields *region)
+{
     static const char *const encryptions[] = {"AES256", "aws:kms", "aws:kms:dsse", NULL};
     struct fields fields;
     fields_object(region, "s3", &fields);
@@ -117,13 +145,7 @@ static int read_s3(struct policy_s3 *s3, struct fields *region)
     s3->endpoint = syntax_string(&fields, "endpoint", NULL, syntax_endpoint);
     s3->region = syntax_string(&fields, "region", "us-east-1", syntax_s3_region);
     s3->path_style = fields_bool(&fields, "pathStyle", false);
-    int auth = fields_choice(&fields, "auth", auths, 0);
-    if (auth != 0)
-        fields_fail(&fields, "auth",
-                    "%s is not supported by this version: use Static and name the credentials",
-                    auths[auth]);
-    fields_require(&fields, "credentials");
-    s3->credentials = syntax_string(&fields, "credentials", NULL, syntax_secret_prefix);
+    read_auth(s3, &fields);
     s3->ca_key = syntax_string(&fields, "caKey", NULL, syntax_secret_key);
     s3->storage_class = syntax_string(&fields, "storageClass", NULL, syntax_storage_class);
     check_storage_class(&fields, s3->storage_class);
@@ -132,8 +154,8 @@ static int read_s3(struct policy_s3 *s3, struct fields *region)
             encryptions[fields_choice(&fields, "serverSideEncryption", encryptions, 0)];
     else
         fields_skip(&fields, "serverSideEncryption");
-    refuse_unsupported(&fields, "objectLock",
-                       "leave it out, and set a default retention on the bucket if you need one");
+    if (read_lock(s3, &fields) < 0)
+        return -1;
     return fields_end(&fields);
 }
 

@@ -29,15 +29,21 @@ struct policy_connection {
 
 enum policy_store { POLICY_STORE_S3, POLICY_STORE_FILE };
 
+enum policy_s3_auth { POLICY_S3_STATIC, POLICY_S3_WEB_IDENTITY, POLICY_S3_INSTANCE };
+
 struct policy_s3 {
     const char *bucket;
     const char *prefix;   /* "" or parts between single slashes, none at either end */
     const char *endpoint; /* "https://host[:port]"; missing: AWS in the region */
     const char *region;
     bool path_style;
-    const char *credentials; /* start of the keys in the Secret: see secrets_get_s3 */
+    enum policy_s3_auth auth;
+    const char *credentials; /* start of the keys in the Secret: see secrets_get_s3; NULL unless
+                                auth is Static */
     const char *ca_key;      /* PEM in the Secret; may be missing */
     const char *storage_class, *server_side_encryption; /* header values; may be missing */
+    const char *lock_mode;                              /* a header value, of Object Lock … */
+    unsigned lock_days; /* … after which retention ends; 0: the bucket's own rule */
 };
 
 struct policy_region {

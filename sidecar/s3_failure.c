@@ -20,6 +20,11 @@ static const char privileges[] =
     "give the user of s3.credentials the right to get, put, list and delete objects there";
 static const char token[] = "renew the session token that s3.credentials names";
 
+static const char role_key[] =
+    "look at the role that s3.auth stands for, and whether this service knows its keys";
+static const char role_privileges[] =
+    "give the role that s3.auth stands for the right to get, put, list and delete objects there";
+
 static const struct rule rules[] = {
     {"NoSuchBucket", 0, ERROR_PERMANENT, "create the bucket, or correct s3.bucket and s3.region"},
     {"NoSuchKey", 0, ERROR_NOT_FOUND, NULL},
@@ -72,6 +77,16 @@ static const struct rule *find_rule(int status, const char *code)
     return rule;
 }
 
+/* The same for keys that are lent. */
+static const char *remedy_of(const struct rule *rule, const struct s3_target *target)
+{
+    if (!target->by_role)
+        return rule->remedy;
+    return rule->remedy == credentials || rule->remedy == token ? role_key
+           : rule->remedy == privileges                         ? role_privileges
+                                                                : rule->remedy;
+}
+
 /* Where the bucket really is, if the answer tells that this is the matter; else NULL. */
 static const char *other_region(const struct s3_target *target, const struct s3_answer *answer,
                                 const struct s3_xml_error *error)
@@ -92,6 +107,17 @@ bool s3_failure_is_none(const struct s3_answer *answer)
              s3_xml_parse_error(&error, answer->body, answer->size));
 }
 
+bool s3_failure_is_refusal(const struct s3_answer *answer)
+{
+    struct s3_xml_error error = {0};
+    if (answer->size > 0)
+        s3_xml_parse_error(&error, answer->body, answer->size);
+    if (answer->status == 400)
+        return !error.code[0] || find_rule(answer->status, error.code)->remedy == token;
+    return (answer->status == 401 || answer->status == 403) &&
+           !is_code(&error, "RequestTimeTooSkewed");
+}
+
 int s3_failure_set(struct error *err, const struct s3_target *target,
                    const struct s3_answer *answer)
 {
@@ -99,7 +125,7 @@ int s3_failure_set(struct error *err, const struct s3_target *target,
     if (answer->size > 0)
         s3_xml_parse_error(&error, answer->body, answer->size);
     const struct rule *rule = find_rule(answer->status, error.code);
-    const char *region = other_region(target, answer, &error);
+    const char *region = other_region(target, answer, &error), *remedy = remedy_of(rule, target);
     if (region)
         return error_set(err, ERROR_PERMANENT,
                          "bucket '%s' is in region '%s', not in '%s'; correct s3.region",
@@ -115,6 +141,6 @@ int s3_failure_set(struct error *err, const struct s3_target *target,
         return error_set(err, rule->kind, "the object exists already");
     return error_set(err, rule->kind, "bucket '%s' at '%s': S3 %d%s%s%s%s%s%s", target->bucket,
                      target->host, answer->status, error.code[0] ? " " : "", error.code,
-                     error.message[0] ? ": " : "", error.message, rule->remedy ? "; " : "",
-                     rule->remedy ? rule->remedy : "");
+                     error.message[0] ? ": " : "", error.message, remedy ? "; " : "",
+                     remedy ? remedy : "");
 }

@@ -11,9 +11,10 @@
 
 #include "common/error.h"
 
-/* Where the request went; lent. */
+/* Where the request went, lent, and who signed it. */
 struct s3_target {
     const char *host, *bucket, *region;
+    bool by_role; /* with a key that was lent, not with one of the Secret */
 };
 
 struct s3_answer {
@@ -27,6 +28,9 @@ struct s3_answer {
 /* Whether this is an answer of success: a status 2xx and, S3 being what it is, no error document
  * in it. */
 bool s3_failure_is_none(const struct s3_answer *answer);
+/* Whether the key was refused, or may have been, so that another one may help: of an answer that is
+ * none of success. HEAD tells no reason. */
+bool s3_failure_is_refusal(const struct s3_answer *answer);
 /* Sets err, for an answer that is none of success; gives -1. NOT_FOUND: no such object; CONFLICT:
  * it exists already; TRANSIENT; PERMANENT. */
 int s3_failure_set(struct error *err, const struct s3_target *target,

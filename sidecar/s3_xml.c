@@ -11,6 +11,7 @@
 #include "common/clock.h"
 #include "common/own.h"
 #include "common/text.h"
+#include "sidecar/s3_key.h"
 
 enum {
     DEPTH_MAX = 16,
@@ -19,15 +20,16 @@ enum {
     FIRST_OBJECTS = 64,
 };
 
-/* Reads elements of depth 2 and 3; the root has depth 1. */
+/* Reads elements of depth 2 to 4; the root has depth 1. */
 struct document {
     XML_Parser parser;
-    const char *root;
-    const char *problem; /* NULL while all is well */
+    const char *root, *other_root; /* what it may be; NULL: nothing else */
+    const char *problem;           /* NULL while all is well */
     unsigned depth;
     char section[NAME_BYTES]; /* the element of depth 2 that is open */
     struct buf text;          /* since the last tag, NUL-terminated at its end */
-    /* An element ended: one of a section, or the section itself (name equals section). */
+    /* An element ended: one of a section or of its parts, or the section itself (name equals
+     * section). */
     void (*element)(struct document *document, const char *name, const char *text);
 };
 
@@ -43,6 +45,16 @@ struct listing_reader {
 struct error_reader {
     struct document document;
     struct s3_xml_error *error;
+};
+
+struct lock_reader {
+    struct document document;
+    bool enabled;
+};
+
+struct key_reader {
+    struct document document;
+    struct s3_key *key;
 };
 
 static void refuse(struct document *document, const char *problem)
@@ -74,7 +86,8 @@ static void on_start(void *arg, const XML_Char *name, const XML_Char **attribute
     document->depth++;
     if (document->depth > DEPTH_MAX)
         refuse(document, "its elements are nested too deeply");
-    if (document->depth == 1 && strcmp(name, document->root) != 0)
+    if (document->depth == 1 && strcmp(name, document->root) != 0 &&
+        !(document->other_root && strcmp(name, document->other_root) == 0))
         refuse(document, "its root is another element");
     if (document->depth == 2)
         copy_cut(document->section, sizeof(document->section), name);
@@ -92,7 +105,7 @@ static void on_end(void *arg, const XML_Char *name)
 {
     struct document *document = arg;
     on_text(document, "", 1);
-    if (!document->problem && (document->depth == 2 || document->depth == 3))
+    if (!document->problem && document->depth >= 2 && document->depth <= 4)
         document->element(document, name, (const char *)document->text.data);
     buf_clear(&document->text);
     document->depth--;
@@ -103,7 +116,7 @@ static const char *read_document(struct document *document, const void *data, si
 {
     if (size > S3_XML_BYTES_MAX)
         return "it is too large";
-    document->text = BUF(TEXT_BYTES_MAX);
+    document->text = BUF_SECRET(TEXT_BYTES_MAX);
     document->parser = XML_ParserCreate(NULL);
     if (!document->parser)
         abort(); /* out of memory */
@@ -189,6 +202,8 @@ static void read_common_prefix(struct listing_reader *reader, const char *name, 
 static void read_listing(struct document *document, const char *name, const char *text)
 {
     struct listing_reader *reader = (struct listing_reader *)document;
+    if (document->depth > 3)
+        return;
     if (strcmp(document->section, "Contents") == 0)
         read_content(reader, name, text);
     else if (strcmp(document->section, "CommonPrefixes") == 0)
@@ -230,7 +245,8 @@ static int compare_objects(const void *a, const void *b)
 static void read_error(struct document *document, const char *name, const char *text)
 {
     struct s3_xml_error *error = ((struct error_reader *)document)->error;
-    if (document->depth != 2)
+    bool inside = strcmp(document->section, "Error") == 0; /* as STS wraps it */
+    if (document->depth != (inside ? 3 : 2))
         return;
     if (strcmp(name, "Code") == 0)
         copy_cut(error->code, sizeof(error->code), text);
@@ -238,6 +254,32 @@ static void read_error(struct document *document, const char *name, const char *
         copy_cut(error->message, sizeof(error->message), text);
     else if (strcmp(name, "Region") == 0)
         copy_cut(error->region, sizeof(error->region), text);
+}
+
+static void read_lock(struct document *document, const char *name, const char *text)
+{
+    if (document->depth == 2 && strcmp(name, "ObjectLockEnabled") == 0)
+        ((struct lock_reader *)document)->enabled = strcmp(text, "Enabled") == 0;
+}
+
+/* AssumeRoleWithWebIdentityResult, in it Credentials, in it these. */
+static void read_key(struct document *document, const char *name, const char *text)
+{
+    struct s3_key *key = ((struct key_reader *)document)->key;
+    struct error err = {0};
+    int result = 0;
+    if (document->depth != 4)
+        return;
+    if (strcmp(name, "AccessKeyId") == 0)
+        result = s3_key_set(&key->access_key_id, name, text, strlen(text), &err);
+    else if (strcmp(name, "SecretAccessKey") == 0)
+        result = s3_key_set(&key->secret_access_key, name, text, strlen(text), &err);
+    else if (strcmp(name, "SessionToken") == 0)
+        result = s3_key_set(&key->session_token, name, text, strlen(text), &err);
+    else if (strcmp(name, "Expiration") == 0 && !clock_parse(text, &key->expires_ms))
+        result = -1;
+    if (result < 0)
+        refuse(document, "a part of the key is malformed");
 }
 
 /* It becomes part of a message to people, on terminals too. */
@@ -264,8 +306,9 @@ void s3_xml_listing_done(struct s3_xml_listing *listing)
 bool s3_xml_parse_error(struct s3_xml_error *ret_error, const void *data, size_t size)
 {
     struct s3_xml_error error = {0};
-    struct error_reader reader = {.document = {.root = "Error", .element = read_error},
-                                  .error = &error};
+    struct error_reader reader = {
+        .document = {.root = "Error", .other_root = "ErrorResponse", .element = read_error},
+        .error = &error};
     if (read_document(&reader.document, data, size) || !error.code[0])
         return false;
     clean(error.code);
@@ -273,6 +316,33 @@ bool s3_xml_parse_error(struct s3_xml_error *ret_error, const void *data, size_t
     clean(error.region);
     *ret_error = error;
     return true;
+}
+
+int s3_xml_parse_lock(bool *ret_enabled, const void *data, size_t size, struct error *err)
+{
+    struct lock_reader reader = {
+        .document = {.root = "ObjectLockConfiguration", .element = read_lock}};
+    const char *problem = read_document(&reader.document, data, size);
+    if (problem)
+        return error_set(err, ERROR_CORRUPT, "Object Lock of the bucket: %s", problem);
+    *ret_enabled = reader.enabled;
+    return 0;
+}
+
+int s3_xml_parse_key(struct s3_key *ret_key, const void *data, size_t size, struct error *err)
+{
+    CLEANUP(s3_key_done) struct s3_key key = {0};
+    struct key_reader reader = {
+        .document = {.root = "AssumeRoleWithWebIdentityResponse", .element = read_key},
+        .key = &key};
+    const char *problem = read_document(&reader.document, data, size);
+    if (problem)
+        return error_set(err, ERROR_CORRUPT, "the key that was lent: %s", problem);
+    if (s3_key_check(&key, err) < 0)
+        return error_wrap(err, "the key that was lent");
+    *ret_key = key;
+    key = (struct s3_key){0};
+    return 0;
 }
 
 int s3_xml_parse_listing(struct s3_xml_listing *ret_listing, const void *data, size_t size,

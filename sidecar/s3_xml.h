@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The XML that S3 answers with: a page of a listing (ListBucketResult of ListObjectsV2) and errors.
- * Pure. The bytes are a stranger's: no document type, hence no entities, and bounds on everything.
- * Unknown elements are skipped. Reference: Amazon S3 API Reference, ListObjectsV2 and "Error
- * responses".
+ * The XML that S3 and the service that lends keys for it (STS) answer with: a page of a listing
+ * (ListBucketResult of ListObjectsV2), whether a bucket has Object Lock, a key, and errors. Pure.
+ * The bytes are a stranger's: no document type, hence no entities, and bounds on everything.
+ * Unknown elements are skipped. Reference: Amazon S3 API Reference, ListObjectsV2,
+ * GetObjectLockConfiguration and "Error responses"; AWS STS API Reference,
+ * AssumeRoleWithWebIdentity.
  */
 #pragma once
 
@@ -12,6 +14,8 @@
 #include <stdint.h>
 
 #include "common/error.h"
+
+struct s3_key;
 
 enum {
     S3_XML_BYTES_MAX = 8 << 20, /* of a document */
@@ -42,5 +46,12 @@ MUST_CHECK int s3_xml_parse_listing(struct s3_xml_listing *ret_listing, const vo
                                     size_t size, struct error *err);
 void s3_xml_listing_done(struct s3_xml_listing *listing);
 
-/* Whether data is an error document with a code. */
+/* Of GetObjectLockConfiguration: whether objects may be under retention. CORRUPT */
+MUST_CHECK int s3_xml_parse_lock(bool *ret_enabled, const void *data, size_t size,
+                                 struct error *err);
+/* Of AssumeRoleWithWebIdentity: the key that it lends. CORRUPT */
+MUST_CHECK int s3_xml_parse_key(struct s3_key *ret_key, const void *data, size_t size,
+                                struct error *err);
+
+/* Whether data is an error document with a code, of S3 or of STS. */
 bool s3_xml_parse_error(struct s3_xml_error *ret_error, const void *data, size_t size);

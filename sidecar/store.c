@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <ctype.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -217,6 +218,32 @@ int store_remove(struct store *store, const char *name, struct error *err)
             return -1;
     }
     return 0;
+}
+
+int store_locked_until(struct store *store, const char *name, int64_t *ret_until_ms,
+                       struct error *err)
+{
+    struct call call = call_init(store, "look at the retention of", name);
+    if (check_name(&call, err) < 0)
+        return -1;
+    *ret_until_ms = 0;
+    while (store->driver->locked_until &&
+           store->driver->locked_until(store, name, ret_until_ms, err) < 0) {
+        if (!call_again(&call, err))
+            return -1;
+    }
+    return 0;
+}
+
+void store_lock_text(int64_t until_ms, char ret_text[STORE_LOCK_TEXT_BYTES])
+{
+    char time[CLOCK_TEXT_BYTES];
+    if (until_ms == INT64_MAX) {
+        snprintf(ret_text, STORE_LOCK_TEXT_BYTES, "locked by a legal hold");
+        return;
+    }
+    clock_format(until_ms, time);
+    snprintf(ret_text, STORE_LOCK_TEXT_BYTES, "locked until %s", time);
 }
 
 int store_list(struct store *store, const char *prefix, enum store_depth depth, store_each each,

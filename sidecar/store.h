@@ -35,6 +35,8 @@ struct store_bytes {
     const void *data;
     size_t size;
     uint8_t sha256[DIGEST_BYTES];
+    bool passing; /* removed again soon, or at will (running/, retired/, holds/, tails of WAL): put
+                     without the retention that the policy says */
 };
 
 /* Called once per object, in bytewise order of names; -1 ends the listing with its error. */
@@ -67,8 +69,11 @@ struct store_driver {
      * May give objects whose names are none of ours. */
     int (*list)(struct store *store, struct store_query *query, store_each each, void *arg,
                 struct error *err);
-    /* 0 also if there is no such object. */
+    /* 0 also if there is no such object; CONFLICT "locked until …". */
     int (*remove)(struct store *store, const char *name, struct error *err);
+    /* See store_locked_until. NULL: nothing is ever locked. */
+    int (*locked_until)(struct store *store, const char *name, int64_t *ret_until_ms,
+                        struct error *err);
     void (*close)(struct store *store); /* frees the struct, after store_done */
 };
 
@@ -91,8 +96,9 @@ void store_init(struct store *store, const struct store_driver *driver, const ch
                 const struct cancel *cancel);
 void store_done(struct store *store);
 
-/* Opens the store of a region of the policy; secrets gives its credentials and CA. Reads nothing
- * from the bucket. PERMANENT: configuration. */
+/* Opens the store of a region of the policy; secrets gives its credentials, again and again, and
+ * its CA. region and secrets are lent for the life of the store. Reads nothing from the bucket.
+ * PERMANENT: configuration. */
 MUST_CHECK int store_open(struct store **ret_store, const struct policy_region *region,
                           const struct secrets *secrets, const struct cancel *cancel,
                           struct error *err);
@@ -115,5 +121,15 @@ MUST_CHECK int store_get_all(struct store *store, const char *name, struct buf *
 /* Objects whose names are none of ours are left out. */
 MUST_CHECK int store_list(struct store *store, const char *prefix, enum store_depth depth,
                           store_each each, void *arg, struct error *err);
-/* 0 also if there is no such object. */
+/* 0 also if there is no such object. CONFLICT "locked until 2026-12-21T08:21:18Z": the store keeps
+ * it until then; the next object may be another matter. Where a bucket keeps versions, an object
+ * that is locked may be hidden instead, with no space won: ask store_locked_until first. */
 MUST_CHECK int store_remove(struct store *store, const char *name, struct error *err);
+enum { STORE_LOCK_TEXT_BYTES = 64 };
+/* Until when retention (Object Lock) keeps the object: by the store's clock, later than now; 0: it
+ * may be removed, or there is none; INT64_MAX: until somebody lifts a legal hold. Costs a request,
+ * or, in a bucket without Object Lock, one in all. */
+MUST_CHECK int store_locked_until(struct store *store, const char *name, int64_t *ret_until_ms,
+                                  struct error *err);
+/* "locked until 2026-12-21T08:21:18Z", "locked by a legal hold" */
+void store_lock_text(int64_t until_ms, char ret_text[STORE_LOCK_TEXT_BYTES]);

@@ -15,7 +15,9 @@
 #include "common/own.h"
 #include "common/text.h"
 #include "sidecar/policy.h"
+#include "sidecar/s3_credentials.h"
 #include "sidecar/s3_failure.h"
+#include "sidecar/s3_key.h"
 #include "sidecar/s3_xml.h"
 #include "sidecar/secrets.h"
 #include "sidecar/sigv4.h"
@@ -23,13 +25,17 @@
 
 enum {
     ANSWER_BYTES = 64 * 1024, /* room for an error document, whatever was asked for */
-    HEADERS_MAX = 12,         /* of a request */
+    HEADERS_MAX = 14,         /* of a request */
+    DAY_MS = 24 * 60 * 60 * 1000,
     WISH_SECONDS_MAX = 24 * 60 * 60,
     HEX_BYTES = 2 * DIGEST_BYTES + 1,
 };
 
 /* Whether the service refuses a put of a name that exists (If-None-Match: *). */
 enum promise { PROMISE_UNKNOWN, PROMISE_TRYING, PROMISE_KEPT, PROMISE_BROKEN };
+
+/* Whether objects of the bucket may be under retention. */
+enum locks { LOCKS_UNKNOWN, LOCKS_NONE, LOCKS_POSSIBLE };
 
 struct store_s3 {
     struct store store;
@@ -39,7 +45,11 @@ struct store_s3 {
     char *base;   /* path before keys: "/" or "/bucket/" */
     char *prefix; /* before names: "" or "some/where/" */
     char *bucket, *region, *storage_class, *server_side_encryption;
-    struct secrets_s3 keys; /* each with a NUL at its end */
+    struct s3_credentials *credentials;
+    bool by_role;          /* they are no keys of the Secret */
+    const char *lock_mode; /* of what is put, lent; NULL: the bucket's */
+    unsigned lock_days;
+    _Atomic(enum locks) locks;
     _Atomic(enum promise) promise;
     atomic_bool needs_checksum; /* of what is put: buckets with Object Lock */
 };
@@ -53,6 +63,7 @@ struct ask {
     const char *if_none_match;
     const char *range;
     size_t answer_max;
+    const struct s3_key *key; /* set by perform */
 };
 
 /* Headers as they are signed and sent; owns its texts. */
@@ -89,9 +100,15 @@ static void swap_memory(struct buf *a, struct buf *b)
     b->limit = b_limit;
 }
 
-static const char *text_of(const struct buf *buf)
+/* The end of the retention that the policy says, by the store's clock. */
+static void add_lock(const struct store_s3 *s3, struct headers *headers)
 {
-    return (const char *)buf->data;
+    char until[CLOCK_TEXT_BYTES];
+    if (!s3->lock_mode)
+        return;
+    clock_format(clock_now_ms() + s3->store.clock_skew_ms + (int64_t)s3->lock_days * DAY_MS, until);
+    add_header(headers, "x-amz-object-lock-mode", s3->lock_mode);
+    add_header(headers, "x-amz-object-lock-retain-until-date", until);
 }
 
 /* All headers but the signature, which is made of them. */
@@ -101,7 +118,7 @@ static void make_headers(const struct store_s3 *s3, const struct ask *ask, const
     add_header(headers, "Host", s3->host);
     add_header(headers, "x-amz-date", time);
     add_header(headers, "x-amz-content-sha256", payload_hash);
-    add_header(headers, "x-amz-security-token", text_of(&s3->keys.session_token));
+    add_header(headers, "x-amz-security-token", s3_key_text(&ask->key->session_token));
     add_header(headers, "Range", ask->range);
     add_header(headers, "If-None-Match", ask->if_none_match);
     if (ask->bytes) {
@@ -109,6 +126,8 @@ static void make_headers(const struct store_s3 *s3, const struct ask *ask, const
         add_header(headers, "x-amz-checksum-sha256", s3->needs_checksum ? checksum : NULL);
         add_header(headers, "x-amz-storage-class", s3->storage_class);
         add_header(headers, "x-amz-server-side-encryption", s3->server_side_encryption);
+        if (!ask->bytes->passing)
+            add_lock(s3, headers);
     }
 }
 
@@ -116,8 +135,8 @@ static void sign(const struct store_s3 *s3, const struct ask *ask, const char *p
                  struct headers *headers)
 {
     const struct sigv4_signer signer = {
-        .access_key_id = text_of(&s3->keys.access_key_id),
-        .secret_access_key = text_of(&s3->keys.secret_access_key),
+        .access_key_id = s3_key_text(&ask->key->access_key_id),
+        .secret_access_key = s3_key_text(&ask->key->secret_access_key),
         .region = s3->region,
         .service = "s3",
     };
@@ -185,12 +204,13 @@ static void note_wish(struct store_s3 *s3, const struct http_response *response)
     s3->store.retry_at_ms = clock_monotonic_ms() + delay_ms;
 }
 
-/* 0 with an answer of success; else the error tells what S3 said. */
-static int perform(struct store_s3 *s3, const struct ask *ask, struct http_response *response,
-                   struct error *err)
+/* One request with one key; ret_refused tells, with an error, whether another key may help. */
+static int attempt(struct store_s3 *s3, const struct ask *ask, struct http_response *response,
+                   bool *ret_refused, struct error *err)
 {
     char bucket_region[64];
-    const struct s3_target target = {s3->host, s3->bucket, s3->region};
+    const struct s3_target target = {s3->host, s3->bucket, s3->region, s3->by_role};
+    *ret_refused = false;
     if (send_request(s3, ask, response, err) < 0)
         return error_wrap(err, "bucket '%s'", s3->bucket);
     note_clock(s3, response);
@@ -205,7 +225,25 @@ static int perform(struct store_s3 *s3, const struct ask *ask, struct http_respo
     if (s3_failure_is_none(&answer))
         return 0;
     note_wish(s3, response);
+    *ret_refused = s3_failure_is_refusal(&answer);
     return s3_failure_set(err, &target, &answer);
+}
+
+/* 0 with an answer of success; else the error tells what S3 said. What was refused is sent once
+ * more if there are other credentials by now. */
+static int perform(struct store_s3 *s3, const struct ask *ask, struct http_response *response,
+                   struct error *err)
+{
+    CLEANUP(s3_key_done) struct s3_key key = {0};
+    struct ask signed_ask = *ask;
+    bool refused;
+    signed_ask.key = &key;
+    if (s3_credentials_get(s3->credentials, &key, err) < 0)
+        return error_wrap(err, "credentials");
+    int result = attempt(s3, &signed_ask, response, &refused, err);
+    if (result < 0 && refused && s3_credentials_replace(s3->credentials, &key))
+        result = attempt(s3, &signed_ask, response, &refused, err);
+    return result;
 }
 
 /* 1, 0 or -1 */
@@ -365,13 +403,82 @@ static int s3_get(struct store *base, const char *name, uint64_t offset, uint64_
     return result < 0 ? -1 : buf_append(data, response.body.data, response.body.size, err);
 }
 
+/* Asks once whether the bucket has Object Lock. Where the answer is not a clear no, because the
+ * service does not know the question or not everybody may ask it, each object is looked at. */
+static int learn_locks(struct store_s3 *s3, struct error *err)
+{
+    CLEANUP(http_response_done) struct http_response response = {0};
+    const struct ask ask = {.method = "GET", .query = "object-lock"};
+    struct s3_xml_error error;
+    bool enabled;
+    if (s3->locks != LOCKS_UNKNOWN)
+        return 0;
+    if (perform(s3, &ask, &response, err) == 0)
+        enabled =
+            s3_xml_parse_lock(&enabled, response.body.data, response.body.size, err) < 0 || enabled;
+    else if (err->kind == ERROR_TRANSIENT || err->kind == ERROR_CANCELED || !response.status)
+        return -1;
+    else
+        enabled = !s3_xml_parse_error(&error, response.body.data, response.body.size) ||
+                  strcmp(error.code, "ObjectLockConfigurationNotFoundError") != 0;
+    s3->locks = enabled ? LOCKS_POSSIBLE : LOCKS_NONE;
+    return 0;
+}
+
+/* What the headers of an object say (HeadObject), compared with the store's clock. */
+static int64_t lock_of(const struct store_s3 *s3, const struct http_response *response)
+{
+    char text[64];
+    int64_t until_ms;
+    if (http_header(response, "x-amz-object-lock-legal-hold", text, sizeof(text)) &&
+        strcmp(text, "ON") == 0)
+        return INT64_MAX;
+    if (!http_header(response, "x-amz-object-lock-retain-until-date", text, sizeof(text)) ||
+        !clock_parse(text, &until_ms) || until_ms <= clock_now_ms() + s3->store.clock_skew_ms)
+        return 0;
+    return until_ms;
+}
+
+static int s3_locked_until(struct store *base, const char *name, int64_t *ret_until_ms,
+                           struct error *err)
+{
+    CLEANUP(http_response_done) struct http_response response = {0};
+    struct store_s3 *s3 = downcast(base);
+    const struct ask ask = {.method = "HEAD", .name = name};
+    if (learn_locks(s3, err) < 0)
+        return -1;
+    if (s3->locks == LOCKS_POSSIBLE && perform(s3, &ask, &response, err) == 0)
+        *ret_until_ms = lock_of(s3, &response);
+    else if (s3->locks == LOCKS_POSSIBLE && err->kind != ERROR_NOT_FOUND)
+        return -1;
+    return 0;
+}
+
+/* Whether retention is why the store refuses to remove an object: the codes that services have for
+ * it have other meanings as well. */
+static int explain_refusal(struct store_s3 *s3, const char *name,
+                           const struct http_response *response, struct error *err)
+{
+    char text[STORE_LOCK_TEXT_BYTES];
+    struct s3_xml_error error = {0};
+    struct error ignored;
+    int64_t until_ms = 0;
+    if (!s3_xml_parse_error(&error, response->body.data, response->body.size) ||
+        (strcmp(error.code, "AccessDenied") != 0 && strcmp(error.code, "InvalidRequest") != 0))
+        return -1;
+    if (s3_locked_until(&s3->store, name, &until_ms, &ignored) < 0 || !until_ms)
+        return -1;
+    store_lock_text(until_ms, text);
+    return error_set(err, ERROR_CONFLICT, "%s", text);
+}
+
 static int s3_remove(struct store *base, const char *name, struct error *err)
 {
     CLEANUP(http_response_done) struct http_response response = {0};
     const struct ask ask = {.method = "DELETE", .name = name};
     if (perform(downcast(base), &ask, &response, err) == 0 || err->kind == ERROR_NOT_FOUND)
         return 0;
-    return -1;
+    return explain_refusal(downcast(base), name, &response, err);
 }
 
 static char *list_query(const struct store_s3 *s3, const struct store_query *query)
@@ -435,7 +542,7 @@ static void s3_close(struct store *base)
 {
     struct store_s3 *s3 = downcast(base);
     http_freep(&s3->http);
-    secrets_s3_done(&s3->keys);
+    s3_credentials_closep(&s3->credentials);
     free(s3->scheme);
     free(s3->host);
     free(s3->base);
@@ -452,23 +559,6 @@ static void closep(struct store_s3 **s3)
 {
     if (*s3)
         s3_close(&(*s3)->store);
-}
-
-static void terminate(struct buf *key)
-{
-    key->limit++;
-    bytes_put8(key, '\0');
-}
-
-static int read_keys(struct store_s3 *s3, const struct policy_region *region,
-                     const struct secrets *secrets, struct error *err)
-{
-    if (secrets_get_s3(secrets, region, &s3->keys, err) < 0)
-        return -1;
-    terminate(&s3->keys.access_key_id);
-    terminate(&s3->keys.secret_access_key);
-    terminate(&s3->keys.session_token);
-    return 0;
 }
 
 /* The service's host, its scheme and the style of addressing. A bucket with dots fits no wildcard
@@ -494,6 +584,7 @@ int store_s3_open(struct store **ret_store, const struct policy_region *region,
         .get = s3_get,
         .list = s3_list,
         .remove = s3_remove,
+        .locked_until = s3_locked_until,
         .close = s3_close,
     };
     const struct policy_s3 *policy = &region->s3;
@@ -507,7 +598,11 @@ int store_s3_open(struct store **ret_store, const struct policy_region *region,
     s3->region = own_strdup(policy->region);
     s3->storage_class = own_strdup(policy->storage_class);
     s3->server_side_encryption = own_strdup(policy->server_side_encryption);
-    if (read_keys(s3, region, secrets, err) < 0 ||
+    s3->by_role = policy->auth != POLICY_S3_STATIC;
+    s3->lock_mode = policy->lock_mode;
+    s3->lock_days = policy->lock_days;
+    s3->needs_checksum = policy->lock_mode != NULL;
+    if (s3_credentials_open(&s3->credentials, region, secrets, cancel, err) < 0 ||
         secrets_ca_path(secrets, region, &ca_file, err) < 0)
         return -1;
     const struct http_options options = {.cancel = cancel, .ca_file = ca_file};

@@ -13,7 +13,8 @@ struct policy_region;
 struct secrets;
 struct store;
 
-/* Reads credentials and the path of the CA. PERMANENT, NOT_FOUND: configuration or secrets. */
+/* Reads the path of the CA, and credentials that lie in the Secret; lends and fails as store_open.
+ * PERMANENT, NOT_FOUND: configuration or secrets. */
 MUST_CHECK int store_s3_open(struct store **ret_store, const struct policy_region *region,
                              const struct secrets *secrets, const struct cancel *cancel,
                              struct error *err);

@@ -18,10 +18,13 @@ static void must(bool holds)
 static void check_region(const struct policy_region *region)
 {
     must(region->name && *region->name);
-    if (region->store == POLICY_STORE_FILE)
+    if (region->store == POLICY_STORE_FILE) {
         must(region->file_path && region->file_path[0] == '/');
-    else
-        must(region->s3.bucket && region->s3.prefix && region->s3.region && region->s3.credentials);
+        return;
+    }
+    must(region->s3.bucket && region->s3.prefix && region->s3.region);
+    must((region->s3.auth == POLICY_S3_STATIC) == (region->s3.credentials != NULL));
+    must((region->s3.lock_days > 0) == (region->s3.lock_mode != NULL));
 }
 
 static void check_policy(const struct policy *policy)

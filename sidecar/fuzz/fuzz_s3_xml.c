@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/* S3's answers, as a hostile or broken store may send them. */
+/* The answers of S3 and of STS, as a hostile or broken store may send them. */
 #include <assert.h>
 #include <string.h>
 
 #include "common/own.h"
+#include "sidecar/s3_key.h"
 #include "sidecar/s3_xml.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -32,8 +33,30 @@ static void check_error(const uint8_t *data, size_t size)
     assert(strlen(error.message) < sizeof(error.message));
 }
 
+static void check_lock(const uint8_t *data, size_t size)
+{
+    struct error err;
+    bool enabled;
+    if (s3_xml_parse_lock(&enabled, data, size, &err) < 0)
+        assert(err.kind == ERROR_CORRUPT);
+}
+
+static void check_key(const uint8_t *data, size_t size)
+{
+    struct error err;
+    CLEANUP(s3_key_done) struct s3_key key = {0};
+    if (s3_xml_parse_key(&key, data, size, &err) < 0) {
+        assert(err.kind == ERROR_CORRUPT);
+        return;
+    }
+    assert(key.access_key_id.size > 0 && key.secret_access_key.size > 0);
+    assert(!strpbrk(s3_key_text(&key.session_token), "\r\n "));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    check_lock(data, size);
+    check_key(data, size);
     check_listing(data, size);
     check_error(data, size);
     return 0;

@@ -99,7 +99,7 @@ void helper_store_open_s3(struct helper_store *helper, const struct policy_s3 *s
     start(helper);
     helper->region.store = POLICY_STORE_S3;
     helper->region.s3 = *s3;
-    helper->region.s3.credentials = "eu";
+    helper->region.s3.credentials = s3->auth == POLICY_S3_STATIC ? "eu" : NULL;
     snprintf(helper->prefix, sizeof(helper->prefix), "tests/%08x", backoff_random());
     if (!s3->prefix)
         helper->region.s3.prefix = helper->prefix;

@@ -115,6 +115,37 @@ static void a_policy_is_read_into_its_struct(void **state)
     assert_string_equal(policy->encryption.keys[0], "k1");
 }
 
+static void whose_key_signs_and_what_is_locked_is_read(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *s3;
+        enum policy_s3_auth auth;
+        const char *credentials, *lock_mode;
+        unsigned lock_days;
+    } table[] = {
+        {"credentials: eu", POLICY_S3_STATIC, "eu", NULL, 0},
+        {"auth: WebIdentity", POLICY_S3_WEB_IDENTITY, NULL, NULL, 0},
+        {"auth: Instance\n      objectLock: {days: 30}", POLICY_S3_INSTANCE, NULL, "GOVERNANCE",
+         30},
+        {"auth: Static\n      credentials: us\n      objectLock: {days: 36500, mode: Compliance}",
+         POLICY_S3_STATIC, "us", "COMPLIANCE", 36500},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
+        CLEANUP(own_freep) char *text = changed("credentials: eu", table[i].s3);
+        CLEANUP(policy_freep) struct policy *policy = parse(text);
+        const struct policy_s3 *s3 = &policy->regions[0].s3;
+        assert_int_equal(s3->auth, table[i].auth);
+        assert_int_equal(s3->lock_days, table[i].lock_days);
+        assert_int_equal(s3->credentials == NULL, table[i].credentials == NULL);
+        assert_int_equal(s3->lock_mode == NULL, table[i].lock_mode == NULL);
+        if (s3->credentials)
+            assert_string_equal(s3->credentials, table[i].credentials);
+        if (s3->lock_mode)
+            assert_string_equal(s3->lock_mode, table[i].lock_mode);
+    }
+}
+
 static void what_is_left_out_has_its_default(void **state)
 {
     (void)state;
@@ -427,15 +458,23 @@ static void bad_buckets_are_named(void **state)
         {"credentials: eu", "credentials: a/b",
          "p.yaml:17: spec.regions[0].s3.credentials: expected the start of keys of the policy's "
          "Secret (at most 230 of A-Z, a-z, 0-9, '.', '_' and '-'), not \"a/b\""},
-        {"credentials: eu", "auth: WebIdentity",
-         "p.yaml:17: spec.regions[0].s3.auth: WebIdentity is not supported by this version: use "
-         "Static and name the credentials"},
+        {"credentials: eu", "credentials: eu\n      auth: Instance",
+         "p.yaml:17: spec.regions[0].s3.credentials: 'eu' would not be used with auth: Instance: "
+         "remove it, or set auth: Static"},
         {"credentials: eu", "auth: None",
          "p.yaml:17: spec.regions[0].s3.auth: expected Static, WebIdentity or Instance, not "
          "\"None\""},
-        {"credentials: eu", "credentials: eu\n      objectLock: {days: 30}",
-         "p.yaml:18: spec.regions[0].s3.objectLock: not supported by this version: leave it out, "
-         "and set a default retention on the bucket if you need one"},
+        {"credentials: eu", "credentials: eu\n      objectLock: {mode: Governance}",
+         "p.yaml:18: spec.regions[0].s3.objectLock.days: required, but missing"},
+        {"credentials: eu", "credentials: eu\n      objectLock: {days: 0}",
+         "p.yaml:18: spec.regions[0].s3.objectLock.days: expected an integer from 1 to 36500, not "
+         "0"},
+        {"credentials: eu", "credentials: eu\n      objectLock: {days: 1, mode: GOVERNANCE}",
+         "p.yaml:18: spec.regions[0].s3.objectLock.mode: expected Governance or Compliance, not "
+         "\"GOVERNANCE\""},
+        {"credentials: eu", "credentials: eu\n      objectLock: {days: 1, until: never}",
+         "p.yaml:18: spec.regions[0].s3.objectLock.until: unknown field; known here: days and "
+         "mode"},
         {"credentials: eu", "credentials: eu\n      storageClass: GLACIER",
          "p.yaml:18: spec.regions[0].s3.storageClass: objects of class 'GLACIER' cannot be read at "
          "once: use GLACIER_IR or STANDARD_IA"},
@@ -589,6 +628,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_policy_is_read_into_its_struct),
+        cmocka_unit_test(whose_key_signs_and_what_is_locked_is_read),
         cmocka_unit_test(what_is_left_out_has_its_default),
         cmocka_unit_test(every_field_of_the_example_is_obeyed_or_checked),
         cmocka_unit_test(every_policy_in_the_reference_is_accepted),

@@ -11,7 +11,7 @@
 #include "common/own.h"
 #include "sidecar/s3_failure.h"
 
-static const struct s3_target target = {"s3.example.org", "backups", "us-east-1"};
+static const struct s3_target target = {"s3.example.org", "backups", "us-east-1", false};
 
 static struct error failure(int status, const char *body, const char *bucket_region)
 {
@@ -108,12 +108,69 @@ static void success_is_a_status_without_an_error_in_it(void **state)
     assert_true(s3_failure_is_none(&(struct s3_answer){206, bytes, strlen(bytes), NULL, 0}));
 }
 
+static void keys_of_a_role_have_other_remedies(void **state)
+{
+    (void)state;
+    struct s3_target role = target;
+    role.by_role = true;
+    static const struct {
+        const char *code, *text;
+    } table[] = {
+        {"InvalidAccessKeyId", "look at the role that s3.auth stands for"},
+        {"ExpiredToken", "look at the role that s3.auth stands for"},
+        {"AccessDenied", "give the role that s3.auth stands for the right to get"},
+        {"InvalidBucketName", "correct s3.bucket"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
+        char body[128];
+        struct error err;
+        snprintf(body, sizeof(body), "<Error><Code>%s</Code></Error>", table[i].code);
+        const struct s3_answer answer = {.status = 403, .body = body, .size = strlen(body)};
+        assert_int_equal(s3_failure_set(&err, &role, &answer), -1);
+        if (!strstr(err.text, table[i].text) || strstr(err.text, "s3.credentials"))
+            fail_msg("%s: %s", table[i].code, err.text);
+    }
+}
+
+static void refusals_of_the_key_are_told_from_others(void **state)
+{
+    (void)state;
+    static const struct {
+        int status;
+        const char *code; /* NULL: no body, as to HEAD */
+        bool refusal;
+    } table[] = {
+        {403, "InvalidAccessKeyId", true},
+        {403, "SignatureDoesNotMatch", true},
+        {403, "AccessDenied", true},
+        {403, NULL, true},
+        {401, NULL, true},
+        {400, "ExpiredToken", true},
+        {400, "InvalidToken", true},
+        {400, NULL, true},
+        {400, "InvalidArgument", false},
+        {403, "RequestTimeTooSkewed", false},
+        {404, "NoSuchBucket", false},
+        {503, "SlowDown", false},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
+        char body[128];
+        snprintf(body, sizeof(body), "<Error><Code>%s</Code></Error>", table[i].code);
+        const struct s3_answer answer = {
+            .status = table[i].status, .body = body, .size = table[i].code ? strlen(body) : 0};
+        if (s3_failure_is_refusal(&answer) != table[i].refusal)
+            fail_msg("%d %s", table[i].status, table[i].code);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_answer_has_its_kind_and_remedy),
         cmocka_unit_test(another_region_is_named),
         cmocka_unit_test(an_html_page_of_a_proxy_is_judged_by_its_status),
+        cmocka_unit_test(keys_of_a_role_have_other_remedies),
+        cmocka_unit_test(refusals_of_the_key_are_told_from_others),
         cmocka_unit_test(success_is_a_status_without_an_error_in_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

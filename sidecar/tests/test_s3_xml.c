@@ -10,6 +10,7 @@
 
 #include "common/buf.h"
 #include "common/own.h"
+#include "sidecar/s3_key.h"
 #include "sidecar/s3_xml.h"
 
 #define CONTENT(key, size)                                                                         \
@@ -179,6 +180,91 @@ static void what_is_no_error_is_told_so(void **state)
     assert_false(parse_error(&error, "<Error><Code>SlowDown</Code>"));
 }
 
+#define LENT(credentials)                                                                          \
+    "<AssumeRoleWithWebIdentityResponse><AssumeRoleWithWebIdentityResult><"                        \
+    "Credentials>" credentials                                                                     \
+    "</Credentials></AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>"
+#define PAIR "<AccessKeyId>A</AccessKeyId><SecretAccessKey>S</SecretAccessKey>"
+
+static void a_key_that_is_lent_is_read_with_its_end(void **state)
+{
+    (void)state;
+    static const char text[] =
+        LENT(PAIR "<SessionToken>T&amp;</SessionToken><Expiration>2030-01-01T00:00:00Z"
+                  "</Expiration>");
+    CLEANUP(s3_key_done) struct s3_key key = {0};
+    struct error err;
+    assert_int_equal(s3_xml_parse_key(&key, text, strlen(text), &err), 0);
+    assert_string_equal(s3_key_text(&key.access_key_id), "A");
+    assert_string_equal(s3_key_text(&key.secret_access_key), "S");
+    assert_string_equal(s3_key_text(&key.session_token), "T&");
+    assert_int_equal(key.expires_ms, 1893456000000);
+}
+
+static void a_key_that_makes_no_sense_is_corrupt(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        "",
+        LENT(""),
+        LENT("<AccessKeyId>A</AccessKeyId>"),
+        LENT(PAIR "<SessionToken>a b</SessionToken>"),
+        LENT(PAIR "<Expiration>tomorrow</Expiration>"),
+        "<AssumeRoleResponse/>",
+        "<AssumeRoleWithWebIdentityResponse>" PAIR "</AssumeRoleWithWebIdentityResponse>",
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+        struct s3_key key = {0};
+        struct error err = {0};
+        if (s3_xml_parse_key(&key, texts[i], strlen(texts[i]), &err) == 0 ||
+            err.kind != ERROR_CORRUPT)
+            fail_msg("%s: %s", texts[i], err.text);
+        assert_null(key.access_key_id.data);
+    }
+}
+
+static void whether_a_bucket_has_object_lock_is_read(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int result;
+        bool enabled;
+    } table[] = {
+        {"<ObjectLockConfiguration><ObjectLockEnabled>Enabled</ObjectLockEnabled><Rule>"
+         "<DefaultRetention><Mode>GOVERNANCE</Mode><Days>1</Days></DefaultRetention></Rule>"
+         "</ObjectLockConfiguration>",
+         0, true},
+        {"<ObjectLockConfiguration/>", 0, false},
+        {"<ObjectLockConfiguration><Rule><ObjectLockEnabled>Enabled</ObjectLockEnabled></Rule>"
+         "</ObjectLockConfiguration>",
+         0, false},
+        {"<Other/>", -1, false},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
+        bool enabled = false;
+        struct error err = {.kind = ERROR_CORRUPT};
+        assert_int_equal(s3_xml_parse_lock(&enabled, table[i].text, strlen(table[i].text), &err),
+                         table[i].result);
+        assert_int_equal(enabled, table[i].enabled);
+        assert_int_equal(err.kind, ERROR_CORRUPT);
+    }
+}
+
+static void an_error_may_be_wrapped_as_by_sts(void **state)
+{
+    (void)state;
+    static const char wrapped[] = "<ErrorResponse><Error><Type>Sender</Type><Code>AccessDenied"
+                                  "</Code><Message>No.</Message></Error><RequestId>1</RequestId>"
+                                  "</ErrorResponse>",
+                      outside[] = "<ErrorResponse><Other><Code>C</Code></Other></ErrorResponse>";
+    struct s3_xml_error error;
+    assert_true(s3_xml_parse_error(&error, wrapped, strlen(wrapped)));
+    assert_string_equal(error.code, "AccessDenied");
+    assert_string_equal(error.message, "No");
+    assert_false(s3_xml_parse_error(&error, outside, strlen(outside)));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -190,6 +276,10 @@ int main(void)
         cmocka_unit_test(what_is_too_large_is_refused),
         cmocka_unit_test(an_error_gives_code_message_and_region),
         cmocka_unit_test(what_is_no_error_is_told_so),
+        cmocka_unit_test(a_key_that_is_lent_is_read_with_its_end),
+        cmocka_unit_test(a_key_that_makes_no_sense_is_corrupt),
+        cmocka_unit_test(whether_a_bucket_has_object_lock_is_read),
+        cmocka_unit_test(an_error_may_be_wrapped_as_by_sts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

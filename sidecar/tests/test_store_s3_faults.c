@@ -4,8 +4,8 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -14,6 +14,8 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/own.h"
+#include "common/tests/helper_directory.h"
+#include "common/tests/helper_http_play.h"
 #include "common/tests/helper_http_server.h"
 #include "sidecar/tests/helper_store.h"
 
@@ -23,83 +25,52 @@
 #define SLOW_DOWN "<Error><Code>SlowDown</Code><Message>Please</Message></Error>"
 #define NO_KEY "<Error><Code>NoSuchKey</Code></Error>"
 #define FAILED "<Error><Code>PreconditionFailed</Code></Error>"
-
-/* One request that the server expects, and what it does then. */
-struct step {
-    const char *method;
-    const char *expects; /* in the request's head; NULL: nothing in particular */
-    int status;          /* 0: sends raw, or nothing, and closes */
-    const char *fields, *body;
-    const char *raw;
-    bool reset;
-};
+#define DENIED "<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
+#define UNKNOWN_KEY "<Error><Code>InvalidAccessKeyId</Code></Error>"
+#define EXPIRED "<Error><Code>ExpiredToken</Code><Message>The token has expired</Message></Error>"
+#define NO_LOCK "<Error><Code>ObjectLockConfigurationNotFoundError</Code></Error>"
+#define LOCK                                                                                       \
+    "<ObjectLockConfiguration><ObjectLockEnabled>Enabled</ObjectLockEnabled>"                      \
+    "</ObjectLockConfiguration>"
 
 struct play {
-    const struct step *steps;
-    size_t count;
-    atomic_uint done;
-    char fault[512]; /* the first request that was not expected */
-    struct http_server *server;
+    struct http_play http;
     struct helper_store helper;
 };
 
-static bool act(void *arg, int fd, const struct http_server_request *request)
+/* With what more the policy says. */
+static void open_at(struct play *play, struct policy_s3 s3)
 {
-    struct play *play = arg;
-    unsigned at = play->done++;
-    const struct step *step = at < play->count ? &play->steps[at] : NULL;
-    if (!step || strcmp(step->method, request->method) != 0 ||
-        (step->expects && !strstr(request->head, step->expects))) {
-        if (!play->fault[0])
-            snprintf(play->fault, sizeof(play->fault), "request %u: %s", at + 1, request->head);
-        return http_server_reply(fd, 400, "", "");
-    }
-    if (step->reset)
-        return http_server_reset(fd);
-    if (step->raw)
-        http_server_send(fd, step->raw);
-    if (!step->status)
-        return false;
-    if (strcmp(request->method, "HEAD") == 0) {
-        CLEANUP(own_freep)
-        char *head = own_format("HTTP/1.1 %d Status\r\n%s\r\n", step->status,
-                                step->fields ? step->fields : "");
-        http_server_send(fd, head);
-        return true;
-    }
-    return http_server_reply(fd, step->status, step->fields ? step->fields : "",
-                             step->body ? step->body : "");
+    s3.bucket = "bucket";
+    s3.prefix = "pre/fix";
+    s3.endpoint = http_server_url(play->http.server);
+    s3.region = "us-east-1";
+    s3.path_style = true;
+    helper_store_open_s3(&play->helper, &s3, "access", "secret");
+    log_set_level(LOG_LEVEL_ERROR);
+}
+
+static void start_with(struct play *play, struct policy_s3 s3)
+{
+    http_play_start(&play->http);
+    open_at(play, s3);
 }
 
 static void start(struct play *play)
 {
-    play->server = http_server_new(act, play);
-    const struct policy_s3 s3 = {
-        .bucket = "bucket",
-        .prefix = "pre/fix",
-        .endpoint = http_server_url(play->server),
-        .region = "us-east-1",
-        .path_style = true,
-        .storage_class = "STANDARD_IA",
-    };
-    helper_store_open_s3(&play->helper, &s3, "access", "secret");
-    log_set_level(LOG_LEVEL_ERROR);
+    start_with(play, (struct policy_s3){.storage_class = "STANDARD_IA"});
 }
 
 /* That all steps were taken, and nothing else was asked. */
 static void end(struct play *play)
 {
     helper_store_close(&play->helper);
-    http_server_freep(&play->server);
-    if (play->fault[0])
-        fail_msg("%s", play->fault);
-    assert_int_equal(play->done, play->count);
+    http_play_end(&play->http);
 }
 
 #define PLAY(...)                                                                                  \
     {                                                                                              \
-        .steps = (const struct step[]){__VA_ARGS__},                                               \
-        .count = sizeof((const struct step[]){__VA_ARGS__}) / sizeof(struct step),                 \
+        .http = HTTP_PLAY(__VA_ARGS__)                                                             \
     }
 
 static struct error put_error(struct play *play)
@@ -405,11 +376,7 @@ static void a_session_token_is_sent_and_signed(void **state)
     struct store *store = NULL;
     start(&play);
     struct helper_store *helper = &play.helper;
-    CLEANUP(own_freep) char *path = own_format("%s/eu.session-token", helper->directory);
-    FILE *file = fopen(path, "w");
-    assert_non_null(file);
-    fputs("the-token\n", file);
-    fclose(file);
+    helper_directory_write(helper->directory, "eu.session-token", "the-token\n");
     assert_int_equal(store_open(&store, &helper->region, helper->secrets, &helper->cancel, &err),
                      0);
     store->backoff_ms = 0;
@@ -426,6 +393,200 @@ static void a_missing_object_is_no_matter_to_a_removal(void **state)
     start(&play);
     assert_int_equal(store_remove(play.helper.store, "a", &err), 0);
     end(&play);
+}
+
+static void how_the_service_encrypts_is_said_with_each_put(void **state)
+{
+    (void)state;
+    struct play play =
+        PLAY({"HEAD", NULL, 404, .refuses = "x-amz-server-side-encryption"},
+             {"PUT", "x-amz-server-side-encryption: aws:kms\r\n", 200}, {"PUT", NULL, 412},
+             {"PUT", "x-amz-date;x-amz-server-side-encryption, Signature=", 200,
+              .refuses = "x-amz-storage-class"});
+    start_with(&play, (struct policy_s3){.server_side_encryption = "aws:kms"});
+    helper_store_assert_put(play.helper.store, "a", "bytes");
+    helper_store_assert_put(play.helper.store, "b", "bytes");
+    end(&play);
+}
+
+/* Credentials that change */
+
+static void a_refusal_after_the_secret_changed_is_no_failure(void **state)
+{
+    (void)state;
+    struct play play = PLAY(
+        {"HEAD", "Credential=access/", 404}, {"PUT", "Credential=access/", 403, NULL, UNKNOWN_KEY},
+        {"PUT", "Credential=second/", 200}, {"PUT", "Credential=second/", 412}, //
+        {"PUT", "Credential=second/", 400, NULL, EXPIRED},
+        {"PUT", "x-amz-security-token: fresh\r\n", 200, .expects_body = "bytes"},
+        {"DELETE", "x-amz-security-token: fresh\r\n", 403}, {"DELETE", "Credential=third/", 204});
+    struct error err;
+    start(&play);
+    const char *directory = play.helper.directory;
+    helper_directory_write(directory, "eu.access-key-id", "second");
+    helper_store_assert_put(play.helper.store, "a", "bytes");
+    helper_directory_write(directory, "eu.session-token", "fresh");
+    helper_store_assert_put(play.helper.store, "b", "bytes");
+    helper_directory_write(directory, "eu.access-key-id", "third");
+    assert_int_equal(store_remove(play.helper.store, "b", &err), 0);
+    end(&play);
+}
+
+static void a_refusal_of_what_the_secret_still_says_is_told(void **state)
+{
+    (void)state;
+    struct play play = PLAY({"GET", NULL, 403, NULL, UNKNOWN_KEY});
+    CLEANUP(buf_done) struct buf got = BUF(100);
+    struct error err;
+    start(&play);
+    assert_int_equal(store_get(play.helper.store, "a", 0, 1, &got, &err), -1);
+    end(&play);
+    assert_int_equal(err.kind, ERROR_PERMANENT);
+    assert_non_null(strstr(err.text, "check the two keys that s3.credentials names"));
+}
+
+/* The play is the agent that lends the keys as well. */
+static void a_key_of_a_role_signs_and_is_named_in_errors(void **state)
+{
+    (void)state;
+    struct play play =
+        PLAY({"GET", "GET /agent HTTP", 200, NULL,
+              "{\"AccessKeyId\":\"ASIA\",\"SecretAccessKey\":\"s\",\"Token\":\"lent\"}"},
+             {"GET", "x-amz-security-token: lent\r\n", 200, NULL, "b"},
+             {"GET", "Credential=ASIA/", 403, NULL, UNKNOWN_KEY}, {"GET", NULL, 403, NULL, DENIED});
+    CLEANUP(buf_done) struct buf got = BUF(100);
+    struct error err;
+    http_play_start(&play.http);
+    CLEANUP(own_freep) char *url = own_format("%s/agent", http_server_url(play.http.server));
+    setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", url, 1);
+    open_at(&play, (struct policy_s3){.auth = POLICY_S3_INSTANCE});
+    assert_int_equal(store_get(play.helper.store, "a", 0, 1, &got, &err), 0);
+    assert_int_equal(store_get(play.helper.store, "a", 0, 1, &got, &err), -1);
+    assert_non_null(strstr(err.text, "look at the role that s3.auth stands for"));
+    assert_int_equal(store_get(play.helper.store, "a", 0, 1, &got, &err), -1);
+    assert_non_null(strstr(err.text, "give the role that s3.auth stands for the right to get"));
+    unsetenv("AWS_CONTAINER_CREDENTIALS_FULL_URI");
+    end(&play);
+}
+
+/* Object Lock */
+
+static void each_object_is_put_with_the_retention_of_the_policy(void **state)
+{
+    (void)state;
+    struct play play =
+        PLAY({"HEAD", NULL, 404}, {"PUT", "x-amz-object-lock-mode: COMPLIANCE\r\n", 200},
+             {"PUT", NULL, 412}, //
+             {"PUT", "x-amz-object-lock-retain-until-date: 2027-02-14T08:00:00Z\r\n", 503},
+             {"GET", NULL, 404}, {"PUT", "x-amz-checksum-sha256: ", 200},
+             {"PUT", NULL, 200, .refuses = "x-amz-object-lock"});
+    struct store_bytes bytes = helper_store_text("bytes");
+    struct error err;
+    clock_fake(1800000000000); /* 2027-01-15T08:00:00Z */
+    start_with(&play, (struct policy_s3){.lock_mode = "COMPLIANCE", .lock_days = 30});
+    helper_store_assert_put(play.helper.store, "a", "bytes");
+    helper_store_assert_put(play.helper.store, "b", "bytes");
+    bytes.passing = true;
+    assert_int_equal(store_put(play.helper.store, "running/c/0", &bytes, &err), 0);
+    clock_fake(-1);
+    end(&play);
+}
+
+static void assert_locked_until(struct play *play, const char *name, int64_t expected_ms)
+{
+    int64_t until_ms = -1;
+    struct error err;
+    if (store_locked_until(play->helper.store, name, &until_ms, &err) < 0)
+        fail_msg("%s", err.text);
+    assert_int_equal(until_ms, expected_ms);
+}
+
+static void a_bucket_without_lock_is_asked_once(void **state)
+{
+    (void)state;
+    struct play play = PLAY({"GET", "GET /bucket/?object-lock HTTP", 503}, //
+                            {"GET", "GET /bucket/?object-lock HTTP", 404, NULL, NO_LOCK});
+    start(&play);
+    assert_locked_until(&play, "a", 0);
+    assert_locked_until(&play, "b", 0);
+    end(&play);
+}
+
+#define UNTIL(time) "x-amz-object-lock-retain-until-date: " time "\r\n"
+
+static void a_bucket_with_lock_tells_until_when(void **state)
+{
+    (void)state;
+    struct play play =
+        PLAY({"GET", "?object-lock HTTP", 200, NULL, LOCK},
+             {"HEAD", "HEAD /bucket/pre/fix/a HTTP", 200, UNTIL("2100-01-01T00:00:00.5Z")}, //
+             {"HEAD", NULL, 200, UNTIL("2001-01-01T00:00:00Z")}, {"HEAD", NULL, 200},
+             {"HEAD", NULL, 404}, {"HEAD", NULL, 200, "x-amz-object-lock-legal-hold: ON\r\n"},
+             {"HEAD", NULL, 200, UNTIL("never")});
+    start(&play);
+    assert_locked_until(&play, "a", 4102444800500);
+    assert_locked_until(&play, "over", 0);
+    assert_locked_until(&play, "free", 0);
+    assert_locked_until(&play, "gone", 0);
+    assert_locked_until(&play, "held", INT64_MAX);
+    assert_locked_until(&play, "strange", 0);
+    end(&play);
+}
+
+static void where_the_bucket_may_not_be_asked_each_object_is(void **state)
+{
+    (void)state;
+    struct play play =
+        PLAY({"GET", "?object-lock HTTP", 403, NULL, DENIED},
+             {"HEAD", NULL, 200, UNTIL("2100-01-01T00:00:00Z")}, {"HEAD", NULL, 403});
+    int64_t until_ms;
+    struct error err;
+    start(&play);
+    assert_locked_until(&play, "a", 4102444800000);
+    assert_int_equal(store_locked_until(play.helper.store, "b", &until_ms, &err), -1);
+    end(&play);
+    assert_int_equal(err.kind, ERROR_PERMANENT);
+    assert_non_null(strstr(err.text, "look at the retention of 'b' in region 'test'"));
+}
+
+static struct error remove_error(struct play *play)
+{
+    struct error err = {0};
+    start(play);
+    assert_int_equal(store_remove(play->helper.store, "a", &err), -1);
+    end(play);
+    return err;
+}
+
+static void a_removal_that_retention_forbids_says_until_when(void **state)
+{
+    (void)state;
+    struct play locked = PLAY({"DELETE", NULL, 403, NULL, DENIED},
+                              {"GET", "?object-lock HTTP", 200, NULL, LOCK},
+                              {"HEAD", NULL, 200, UNTIL("2100-01-01T00:00:00Z")}),
+                held = PLAY({"DELETE", NULL, 403, NULL, DENIED},
+                            {"GET", "?object-lock HTTP", 200, NULL, LOCK},
+                            {"HEAD", NULL, 200, "x-amz-object-lock-legal-hold: ON\r\n"});
+    struct error err = remove_error(&locked);
+    assert_int_equal(err.kind, ERROR_CONFLICT);
+    assert_string_equal(err.text, "remove 'a' in region 'test': locked until 2100-01-01T00:00:00Z");
+    err = remove_error(&held);
+    assert_int_equal(err.kind, ERROR_CONFLICT);
+    assert_string_equal(err.text, "remove 'a' in region 'test': locked by a legal hold");
+}
+
+static void a_removal_that_is_forbidden_otherwise_stays_so(void **state)
+{
+    (void)state;
+    struct play denied = PLAY({"DELETE", NULL, 403, NULL, DENIED},
+                              {"GET", "?object-lock HTTP", 404, NULL, NO_LOCK}),
+                free_object =
+                    PLAY({"DELETE", NULL, 403, NULL, DENIED},
+                         {"GET", "?object-lock HTTP", 200, NULL, LOCK}, {"HEAD", NULL, 200});
+    struct error err = remove_error(&denied);
+    assert_int_equal(err.kind, ERROR_PERMANENT);
+    assert_non_null(strstr(err.text, "the right to get, put, list and delete objects"));
+    assert_int_equal(remove_error(&free_object).kind, ERROR_PERMANENT);
 }
 
 int main(void)
@@ -449,6 +610,16 @@ int main(void)
         cmocka_unit_test(the_clock_of_the_store_is_noted),
         cmocka_unit_test(a_session_token_is_sent_and_signed),
         cmocka_unit_test(a_missing_object_is_no_matter_to_a_removal),
+        cmocka_unit_test(how_the_service_encrypts_is_said_with_each_put),
+        cmocka_unit_test(a_refusal_after_the_secret_changed_is_no_failure),
+        cmocka_unit_test(a_refusal_of_what_the_secret_still_says_is_told),
+        cmocka_unit_test(a_key_of_a_role_signs_and_is_named_in_errors),
+        cmocka_unit_test(each_object_is_put_with_the_retention_of_the_policy),
+        cmocka_unit_test(a_bucket_without_lock_is_asked_once),
+        cmocka_unit_test(a_bucket_with_lock_tells_until_when),
+        cmocka_unit_test(where_the_bucket_may_not_be_asked_each_object_is),
+        cmocka_unit_test(a_removal_that_retention_forbids_says_until_when),
+        cmocka_unit_test(a_removal_that_is_forbidden_otherwise_stays_so),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
