@@ -2,7 +2,8 @@
 """A throw-away S3 server (versitygw over a directory) with TLS from a certificate authority of its own.
 
 As a program: `s3.py COMMAND...` runs a command that finds such a server, with an empty bucket, in its environment:
-LIFEBOAT_TEST_S3_ENDPOINT, _HOST_ENDPOINT (for virtual-host style), _CA (file), _BUCKET, _ACCESS_KEY, _SECRET_KEY.
+LIFEBOAT_TEST_S3_ENDPOINT, _HOST_ENDPOINT (for virtual-host style), _CA (file), _BUCKET, _LOCKED_BUCKET (with Object
+Lock), _ACCESS_KEY, _SECRET_KEY.
 """
 
 import subprocess
@@ -33,8 +34,9 @@ class S3Store:
         return boto3.client("s3", endpoint_url=self.endpoint, verify=str(self.ca), region_name=REGION, config=config,
                             aws_access_key_id=self.access_key, aws_secret_access_key=self.secret_key)
 
-    def make_bucket(self, name: str) -> str:
-        self.client().create_bucket(Bucket=name)
+    def make_bucket(self, name: str, locked: bool = False) -> str:
+        """`locked`: with Object Lock, so that objects may have a retention."""
+        self.client().create_bucket(Bucket=name, ObjectLockEnabledForBucket=locked)
         return name
 
     def keys(self, bucket: str, prefix: str = "") -> list[str]:
@@ -114,8 +116,9 @@ def main(argv: list[str]) -> int:
         server = S3Server(home / "s3")
         try:
             server.start().make_bucket("lifeboat")
+            server.make_bucket("lifeboat-locked", locked=True)
             found = {"ENDPOINT": server.endpoint, "HOST_ENDPOINT": server.host_endpoint, "CA": str(server.ca),
-                     "BUCKET": "lifeboat", "ACCESS_KEY": server.access_key, "SECRET_KEY": server.secret_key}
+                     "BUCKET": "lifeboat", "LOCKED_BUCKET": "lifeboat-locked", "ACCESS_KEY": server.access_key, "SECRET_KEY": server.secret_key}
             return host.delegate(argv, {f"LIFEBOAT_TEST_S3_{name}": value for name, value in found.items()})
         finally:
             server.end()

@@ -33,7 +33,7 @@ VALUES = {
         "tolerations": [{"key": "a", "operator": "Exists"}], "priorityClassName": "system-cluster-critical",
         "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [
             {"matchExpressions": [{"key": "a", "operator": "Exists"}]}]}}},
-        "resources": {"requests": {"cpu": 1}}},
+        "admissionPolicy": {"tokenAudiences": ["sts.amazonaws.com"]}, "resources": {"requests": {"cpu": 1}}},
 }
 
 
@@ -367,6 +367,17 @@ def test_any_other_pod_of_the_operator_is_refused(installed, pod, complaint):
     assert "ValidatingAdmissionPolicy 'lifeboat-operator-pods'" in said and complaint in said, said
     # Nobody else is held to it.
     assert "ValidatingAdmissionPolicy" not in create_as(installed, pod, "system:admin")
+
+
+def test_tokens_for_a_cloud_are_admitted_where_the_chart_is_told(installed, helm):
+    pod = changed(VOLUME, {"name": "x", "projected": {"sources": [
+        {"serviceAccountToken": {"path": "t", "audience": "sts.amazonaws.com"}}]}})
+    assert "the audience lifeboat.dev" in create_as(installed, pod)
+    rendered = helm.render({"admissionPolicy": {"tokenAudiences": ["sts.amazonaws.com"]}})
+    [policy] = [item for item in objects(installed, rendered) if item["kind"] == "ValidatingAdmissionPolicy"
+                and item["metadata"]["name"] == "lifeboat-operator-pods"]
+    [rule] = [rule["expression"] for rule in policy["spec"]["validations"] if "audience" in rule["expression"]]
+    assert "in [\"sts.amazonaws.com\",\"lifeboat.dev\"]" in rule
 
 
 def test_the_operator_changes_and_deletes_only_what_is_its_own(installed):

@@ -112,8 +112,11 @@ bool s3_failure_is_refusal(const struct s3_answer *answer)
     struct s3_xml_error error = {0};
     if (answer->size > 0)
         s3_xml_parse_error(&error, answer->body, answer->size);
+    const char *remedy = find_rule(answer->status, error.code)->remedy;
+    if (remedy == token || remedy == credentials) /* also with 400, and 404 of versitygw */
+        return true;
     if (answer->status == 400)
-        return !error.code[0] || find_rule(answer->status, error.code)->remedy == token;
+        return !error.code[0];
     return (answer->status == 401 || answer->status == 403) &&
            !is_code(&error, "RequestTimeTooSkewed");
 }

@@ -148,6 +148,7 @@ static void refusals_of_the_key_are_told_from_others(void **state)
         {400, "ExpiredToken", true},
         {400, "InvalidToken", true},
         {400, NULL, true},
+        {404, "XAdminUserNotFound", true},
         {400, "InvalidArgument", false},
         {403, "RequestTimeTooSkewed", false},
         {404, "NoSuchBucket", false},

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "common/buf.h"
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/own.h"
 #include "sidecar/tests/helper_store.h"
@@ -106,6 +107,62 @@ static void a_port_that_speaks_tls_gets_no_plain_text(void **state)
     assert_refused(&s3, "a", "b", ERROR_TRANSIENT, "Empty reply");
 }
 
+/* In a bucket with Object Lock, or one without, for a day. */
+static void open_locking(struct helper_store *helper, const char *bucket_variable)
+{
+    struct policy_s3 s3 = helper_store_s3_of_environment(true);
+    s3.bucket = getenv(bucket_variable);
+    s3.lock_mode = "GOVERNANCE";
+    s3.lock_days = 1;
+    helper_store_open_s3(helper, &s3, getenv("LIFEBOAT_TEST_S3_ACCESS_KEY"),
+                         getenv("LIFEBOAT_TEST_S3_SECRET_KEY"));
+}
+
+static void what_is_put_with_retention_stays(void **state)
+{
+    (void)state;
+    enum { HOUR_MS = 60 * 60 * 1000 };
+    struct helper_store helper;
+    struct store_bytes passing = helper_store_text("heartbeat");
+    struct error err;
+    int64_t until_ms, left_ms;
+    open_locking(&helper, "LIFEBOAT_TEST_S3_LOCKED_BUCKET");
+    passing.passing = true;
+    helper_store_assert_put(helper.store, "a", "bytes");
+    assert_int_equal(store_put(helper.store, "running/b/0", &passing, &err), 0);
+    assert_int_equal(store_locked_until(helper.store, "a", &until_ms, &err), 0);
+    left_ms = until_ms - clock_now_ms();
+    assert_true(left_ms > 23 * HOUR_MS && left_ms <= 24 * HOUR_MS);
+    assert_int_equal(store_remove(helper.store, "a", &err), -1);
+    assert_int_equal(err.kind, ERROR_CONFLICT);
+    assert_non_null(strstr(err.text, "locked until 20"));
+    helper_store_assert_content(helper.store, "a", "bytes");
+    assert_int_equal(store_locked_until(helper.store, "running/b/0", &until_ms, &err), 0);
+    assert_int_equal(until_ms, 0);
+    assert_int_equal(store_locked_until(helper.store, "nowhere", &until_ms, &err), 0);
+    assert_int_equal(until_ms, 0);
+    assert_int_equal(store_remove(helper.store, "running/b/0", &err), 0);
+    CLEANUP(own_freep) char *names = helper_store_names(helper.store, "", STORE_DEEP);
+    assert_string_equal(names, "a ");
+    helper_store_close(&helper);
+}
+
+static void a_bucket_without_object_lock_is_told(void **state)
+{
+    (void)state;
+    struct helper_store helper;
+    const struct store_bytes bytes = helper_store_text("bytes");
+    struct error err;
+    int64_t until_ms;
+    open_locking(&helper, "LIFEBOAT_TEST_S3_BUCKET");
+    assert_int_equal(store_put(helper.store, "a", &bytes, &err), -1);
+    assert_int_equal(err.kind, ERROR_PERMANENT);
+    assert_non_null(strstr(err.text, "ObjectLockConfiguration"));
+    assert_int_equal(store_locked_until(helper.store, "a", &until_ms, &err), 0);
+    assert_int_equal(until_ms, 0);
+    helper_store_close(&helper);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -113,6 +170,8 @@ int main(void)
         cmocka_unit_test(a_bucket_that_is_not_there_is_told),
         cmocka_unit_test(a_certificate_of_an_unknown_authority_is_refused),
         cmocka_unit_test(a_server_that_is_not_there_is_told_and_tried_again),
+        cmocka_unit_test(what_is_put_with_retention_stays),
+        cmocka_unit_test(a_bucket_without_object_lock_is_told),
         cmocka_unit_test(a_port_that_speaks_tls_gets_no_plain_text),
     };
     if (!getenv("LIFEBOAT_TEST_S3_ENDPOINT"))
