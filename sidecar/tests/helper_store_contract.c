@@ -162,6 +162,24 @@ static void what_is_removed_is_gone(void **state)
     helper_store_assert_content(store_of(state), "a/b/c", "again");
 }
 
+static void nothing_is_locked_by_itself(void **state)
+{
+    struct error err;
+    int64_t until_ms = -1;
+    struct store_bytes passing = helper_store_text("x");
+    passing.passing = true;
+    assert_int_equal(store_put(store_of(state), "passing", &passing, &err), 0);
+    helper_store_assert_put(store_of(state), "a", "x");
+    static const char *const names[] = {"a", "passing", "never/there"};
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        assert_int_equal(store_locked_until(store_of(state), names[i], &until_ms, &err), 0);
+        assert_int_equal(until_ms, 0);
+        assert_int_equal(store_remove(store_of(state), names[i], &err), 0);
+    }
+    assert_kind(store_locked_until(store_of(state), "../a", &until_ms, &err), &err,
+                ERROR_PERMANENT);
+}
+
 static void a_listing_goes_as_deep_as_it_shall(void **state)
 {
     static const char *const names[] = {"a-b", "a/1", "a/2/x", "a/2/y", "a/20", "b/1", "c.d_e-F/9"};
@@ -312,6 +330,7 @@ int helper_store_contract(const char *name, helper_store_opener opener)
         TEST(an_object_that_is_not_there_is_not_found),
         TEST(an_object_that_does_not_fit_is_permanent_and_leaves_the_buf),
         TEST(what_is_removed_is_gone),
+        TEST(nothing_is_locked_by_itself),
         TEST(a_listing_goes_as_deep_as_it_shall),
         TEST(a_listing_tells_size_and_time),
         TEST(the_error_of_the_callback_ends_a_listing),

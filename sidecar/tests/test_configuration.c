@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -140,6 +141,31 @@ static void nonsense_is_told_and_harms_nothing(void **state)
     }
 }
 
+static void a_role_needs_no_key_of_the_secret(void **state)
+{
+    (void)state;
+    static const char format[] =
+        "apiVersion: lifeboat.dev/v1alpha1\nkind: BackupPolicy\nmetadata: {name: shop}\n"
+        "spec: {regions: [{name: eu, s3: {bucket: abc, %s}}], encryption: {mode: None}}\n";
+    static const struct {
+        const char *s3, *problem; /* NULL: none */
+    } table[] = {{"auth: WebIdentity", NULL},
+                 {"auth: Instance", NULL},
+                 {"credentials: eu", "eu.access-key-id"},
+                 {"auth: Instance, caKey: eu.ca.crt", "eu.ca.crt"}};
+    helper_pod_add_secret(&pod);
+    for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
+        char policy[512];
+        snprintf(policy, sizeof(policy), format, table[i].s3);
+        helper_pod_configure(&pod, policy, NULL, NULL);
+        assert_true(configuration_refresh(&configuration));
+        assert_true(configuration.usable);
+        assert_int_equal(configuration.problem.kind == ERROR_NONE, table[i].problem == NULL);
+        if (table[i].problem)
+            expect_problem(table[i].problem);
+    }
+}
+
 static void files_that_a_person_made_are_read_too(void **state)
 {
     (void)state;
@@ -168,6 +194,7 @@ int main(void)
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_is_taken_away_stays_known, set_up, tear_down),
         cmocka_unit_test_setup_teardown(nonsense_is_told_and_harms_nothing, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_role_needs_no_key_of_the_secret, set_up, tear_down),
         cmocka_unit_test_setup_teardown(files_that_a_person_made_are_read_too, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -140,6 +143,32 @@ static void a_key_that_was_refused_is_read_again_at_once(void **state)
     assert_key(fixture, "second");
 }
 
+/* As the kubelet does it: all files at once, by a link. */
+static void a_secret_that_kubernetes_replaces_is_read_through_its_link(void **state)
+{
+    struct fixture *fixture = *state;
+    static const char *const keys[] = {"eu.access-key-id", "eu.secret-access-key"};
+    CLEANUP(own_freep) char *data = own_format("%s/..data", fixture->directory);
+    CLEANUP(own_freep) char *next = own_format("%s/..next", fixture->directory);
+    for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+        CLEANUP(own_freep) char *file = own_format("%s/%s", fixture->directory, keys[i]);
+        CLEANUP(own_freep) char *target = own_format("..data/%s", keys[i]);
+        assert_return_code(unlink(file), errno);
+        assert_return_code(symlink(target, file), errno);
+    }
+    helper_directory_write(fixture->directory, "..1/eu.access-key-id", "first");
+    helper_directory_write(fixture->directory, "..1/eu.secret-access-key", "s");
+    helper_directory_write(fixture->directory, "..2/eu.access-key-id", "second");
+    helper_directory_write(fixture->directory, "..2/eu.secret-access-key", "s");
+    assert_return_code(symlink("..1", data), errno);
+    open_credentials(fixture);
+    assert_key(fixture, "first");
+    assert_return_code(symlink("..2", next), errno);
+    assert_return_code(rename(next, data), errno);
+    assert_replaced(fixture, "first", "second");
+    assert_key(fixture, "second");
+}
+
 static void a_secret_that_is_broken_for_a_while_does_no_harm(void **state)
 {
     struct fixture *fixture = *state;
@@ -263,6 +292,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_key_of_the_secret_is_looked_at_again_after_a_while),
         TEST(a_key_that_was_refused_is_read_again_at_once),
+        TEST(a_secret_that_kubernetes_replaces_is_read_through_its_link),
         TEST(a_secret_that_is_broken_for_a_while_does_no_harm),
         TEST(a_key_that_is_lent_is_renewed_before_its_end),
         TEST(an_old_key_serves_until_its_end_where_there_is_no_new_one),
