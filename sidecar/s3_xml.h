@@ -2,38 +2,19 @@
 /*
  * The XML that S3 and the service that lends keys for it (STS) answer with: a page of a listing
  * (ListBucketResult of ListObjectsV2), whether a bucket has Object Lock, a key, and errors. Pure.
- * The bytes are a stranger's: no document type, hence no entities, and bounds on everything.
- * Unknown elements are skipped. Reference: Amazon S3 API Reference, ListObjectsV2,
- * GetObjectLockConfiguration and "Error responses"; AWS STS API Reference,
- * AssumeRoleWithWebIdentity.
+ * The bytes are a stranger's (xml_document). Unknown elements are skipped. Reference: Amazon S3 API
+ * Reference, ListObjectsV2, GetObjectLockConfiguration and "Error responses"; AWS STS API
+ * Reference, AssumeRoleWithWebIdentity.
  */
 #pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 
 #include "common/error.h"
 
 struct s3_key;
-
-enum {
-    S3_XML_BYTES_MAX = 8 << 20, /* of a document */
-    S3_XML_OBJECTS_MAX = 10000, /* of a page; S3 itself sends 1000 at most */
-};
-
-struct s3_xml_object {
-    char *key; /* whole, of a prefix with the '/' at its end */
-    uint64_t size;
-    int64_t modified_ms;
-    bool is_prefix; /* neither size nor modified_ms */
-};
-
-struct s3_xml_listing {
-    struct s3_xml_object *objects; /* sorted by key, bytewise */
-    size_t count;
-    char *continuation; /* where the next page begins, NULL on the last one */
-};
+struct store_page;
 
 struct s3_xml_error {
     char code[64];     /* "NoSuchBucket" */
@@ -42,9 +23,8 @@ struct s3_xml_error {
 };
 
 /* CORRUPT */
-MUST_CHECK int s3_xml_parse_listing(struct s3_xml_listing *ret_listing, const void *data,
-                                    size_t size, struct error *err);
-void s3_xml_listing_done(struct s3_xml_listing *listing);
+MUST_CHECK int s3_xml_parse_listing(struct store_page *ret_page, const void *data, size_t size,
+                                    struct error *err);
 
 /* Of GetObjectLockConfiguration: whether objects may be under retention. CORRUPT */
 MUST_CHECK int s3_xml_parse_lock(bool *ret_enabled, const void *data, size_t size,

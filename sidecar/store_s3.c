@@ -1,14 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sidecar/store_s3.h"
 
-#include <ctype.h>
-#include <inttypes.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/bytes.h"
 #include "common/clock.h"
 #include "common/http.h"
 #include "common/log.h"
@@ -22,12 +18,14 @@
 #include "sidecar/secrets.h"
 #include "sidecar/sigv4.h"
 #include "sidecar/store.h"
+#include "sidecar/store_http.h"
+#include "sidecar/store_page.h"
+#include "sidecar/xml_document.h"
 
 enum {
     ANSWER_BYTES = 64 * 1024, /* room for an error document, whatever was asked for */
     HEADERS_MAX = 14,         /* of a request */
     DAY_MS = 24 * 60 * 60 * 1000,
-    WISH_SECONDS_MAX = 24 * 60 * 60,
     HEX_BYTES = 2 * DIGEST_BYTES + 1,
 };
 
@@ -88,16 +86,6 @@ static void add_header(struct headers *headers, const char *name, const char *va
 {
     if (value && *value)
         headers->items[headers->count++] = own_format("%s: %s", name, value);
-}
-
-static void swap_memory(struct buf *a, struct buf *b)
-{
-    struct buf held = *a;
-    size_t a_limit = a->limit, b_limit = b->limit;
-    *a = *b;
-    *b = held;
-    a->limit = a_limit;
-    b->limit = b_limit;
 }
 
 /* The end of the retention that the policy says, by the store's clock. */
@@ -181,29 +169,6 @@ static int send_request(struct store_s3 *s3, const struct ask *ask, struct http_
     return http_perform(s3->http, &request, response, err);
 }
 
-static void note_clock(struct store_s3 *s3, const struct http_response *response)
-{
-    char date[64];
-    int64_t theirs;
-    if (http_header(response, "date", date, sizeof(date)) && clock_parse_http(date, &theirs))
-        s3->store.clock_skew_ms = theirs - clock_now_ms();
-}
-
-/* Retry-After (RFC 9110, 10.2.3): seconds or a date. */
-static void note_wish(struct store_s3 *s3, const struct http_response *response)
-{
-    char text[64];
-    int64_t date;
-    if (!http_header(response, "retry-after", text, sizeof(text)))
-        return;
-    unsigned long seconds = isdigit((unsigned char)text[0]) ? strtoul(text, NULL, 10) : 0;
-    int64_t delay_ms =
-        INT64_C(1000) * (int64_t)(seconds < WISH_SECONDS_MAX ? seconds : WISH_SECONDS_MAX);
-    if (clock_parse_http(text, &date))
-        delay_ms = date - clock_now_ms() - s3->store.clock_skew_ms;
-    s3->store.retry_at_ms = clock_monotonic_ms() + delay_ms;
-}
-
 /* One request with one key; ret_refused tells, with an error, whether another key may help. */
 static int attempt(struct store_s3 *s3, const struct ask *ask, struct http_response *response,
                    bool *ret_refused, struct error *err)
@@ -213,7 +178,7 @@ static int attempt(struct store_s3 *s3, const struct ask *ask, struct http_respo
     *ret_refused = false;
     if (send_request(s3, ask, response, err) < 0)
         return error_wrap(err, "bucket '%s'", s3->bucket);
-    note_clock(s3, response);
+    store_http_note_clock(&s3->store, response);
     const struct s3_answer answer = {
         .status = response->status,
         .body = response->body.data,
@@ -224,7 +189,7 @@ static int attempt(struct store_s3 *s3, const struct ask *ask, struct http_respo
     };
     if (s3_failure_is_none(&answer))
         return 0;
-    note_wish(s3, response);
+    store_http_note_wish(&s3->store, response);
     *ret_refused = s3_failure_is_refusal(&answer);
     return s3_failure_set(err, &target, &answer);
 }
@@ -331,76 +296,19 @@ static int s3_put(struct store *base, const char *name, const struct store_bytes
     return put_object(s3, name, bytes, NULL, err);
 }
 
-/* "bytes 0-9/443" (RFC 9110, 14.4); the length may be unknown: '*', then ret_length is 0 */
-static bool parse_content_range(const char *text, uint64_t *ret_first, uint64_t *ret_last,
-                                uint64_t *ret_length)
+static int ask_part(struct store *base, const struct store_http_part *part,
+                    struct http_response *response, struct error *err)
 {
-    char *end;
-    if (!text_starts_with(text, "bytes ") || !isdigit((unsigned char)text[6]))
-        return false;
-    *ret_first = strtoull(text + 6, &end, 10);
-    if (*end != '-' || !isdigit((unsigned char)end[1]))
-        return false;
-    *ret_last = strtoull(end + 1, &end, 10);
-    if (*end != '/')
-        return false;
-    *ret_length = isdigit((unsigned char)end[1]) ? strtoull(end + 1, NULL, 10) : 0;
-    return *ret_first <= *ret_last && *ret_last < INT64_MAX;
-}
-
-/* Leaves in body what was asked for. */
-static int cut_body(const struct http_response *response, uint64_t offset, uint64_t size,
-                    struct buf *body, struct error *err)
-{
-    char text[96];
-    uint64_t first, last, length;
-    if (response->status == 200) { /* the range was not heeded: this is the whole object */
-        size_t skipped = offset < body->size ? (size_t)offset : body->size;
-        memmove(body->data, body->data + skipped, body->size - skipped);
-        body->size -= skipped;
-        body->size = body->size < size ? body->size : (size_t)size;
-        return 0;
-    }
-    bool good = http_header(response, "content-range", text, sizeof(text)) &&
-                parse_content_range(text, &first, &last, &length) && first == offset &&
-                last - first + 1 == body->size && body->size <= size &&
-                (body->size == size || length == 0 || last + 1 == length);
-    return good ? 0 : error_set(err, ERROR_PERMANENT, "S3 answered with another range than asked");
-}
-
-/* body has only what was asked for, or nothing. */
-static int get_range(struct store_s3 *s3, const struct ask *ask, uint64_t offset, uint64_t size,
-                     struct http_response *response, struct error *err)
-{
-    int result = perform(s3, ask, response, err);
-    if (result < 0 && response->status == 416) { /* nothing from there on */
-        buf_clear(&response->body);
-        return 0;
-    }
-    return result < 0 ? -1 : cut_body(response, offset, size, &response->body, err);
+    const struct ask ask = {
+        .method = "GET", .name = part->name, .range = part->range, .answer_max = part->size};
+    return perform(downcast(base), &ask, response, err);
 }
 
 static int s3_get(struct store *base, const char *name, uint64_t offset, uint64_t size,
                   struct buf *data, struct error *err)
 {
-    CLEANUP(http_response_done) struct http_response response = {0};
-    char range[64];
-    uint64_t last = size <= INT64_MAX - offset ? offset + size - 1 : INT64_MAX - 1;
-    snprintf(range, sizeof(range), "bytes=%" PRIu64 "-%" PRIu64, offset, last);
-    const struct ask ask = {.method = "GET", .name = name, .range = range, .answer_max = size};
-    bool lend = data->size == 0; /* then the answer comes straight into the memory of data */
-    if (lend)
-        swap_memory(&response.body, data);
-    int result = get_range(downcast(base), &ask, offset, size, &response, err);
-    if (result == 0 && response.body.size > data->limit - data->size)
-        result = error_set(err, ERROR_PERMANENT, "larger than %zu bytes", data->limit);
-    if (result < 0)
-        buf_clear(&response.body);
-    if (lend) {
-        swap_memory(&response.body, data);
-        return result;
-    }
-    return result < 0 ? -1 : buf_append(data, response.body.data, response.body.size, err);
+    struct store_http_part part = {.name = name, .offset = offset, .size = size};
+    return store_http_get(base, ask_part, &part, data, err);
 }
 
 /* Asks once whether the bucket has Object Lock. Where the answer is not a clear no, because the
@@ -493,11 +401,11 @@ static char *list_query(const struct store_s3 *s3, const struct store_query *que
 }
 
 static int get_page(struct store_s3 *s3, const struct store_query *query,
-                    struct s3_xml_listing *ret_page, struct error *err)
+                    struct store_page *ret_page, struct error *err)
 {
     CLEANUP(http_response_done) struct http_response response = {0};
     CLEANUP(own_freep) char *text = list_query(s3, query);
-    const struct ask ask = {.method = "GET", .query = text, .answer_max = S3_XML_BYTES_MAX};
+    const struct ask ask = {.method = "GET", .query = text, .answer_max = XML_DOCUMENT_BYTES_MAX};
     if (perform(s3, &ask, &response, err) < 0) {
         if (err->kind == ERROR_NOT_FOUND)
             error_set(err, ERROR_PERMANENT, "'%s' knows no bucket '%s'", s3->host, s3->bucket);
@@ -505,9 +413,8 @@ static int get_page(struct store_s3 *s3, const struct store_query *query,
     }
     if (s3_xml_parse_listing(ret_page, response.body.data, response.body.size, err) < 0)
         return error_wrap(err, "answer of '%s'", s3->host);
-    if (ret_page->continuation && query->cursor &&
-        strcmp(ret_page->continuation, query->cursor) == 0) {
-        s3_xml_listing_done(ret_page);
+    if (ret_page->next && query->cursor && strcmp(ret_page->next, query->cursor) == 0) {
+        store_page_done(ret_page);
         return error_set(err, ERROR_CORRUPT, "answer of '%s': the listing goes round in circles",
                          s3->host);
     }
@@ -518,24 +425,12 @@ static int s3_list(struct store *base, struct store_query *query, store_each eac
                    struct error *err)
 {
     struct store_s3 *s3 = downcast(base);
-    CLEANUP(s3_xml_listing_done) struct s3_xml_listing page = {0};
+    CLEANUP(store_page_done) struct store_page page = {0};
     if (get_page(s3, query, &page, err) < 0)
         return -1;
     own_freep(&query->cursor);
-    query->cursor = TAKE(page.continuation);
-    for (size_t i = 0; i < page.count; i++) {
-        const struct s3_xml_object *found = &page.objects[i];
-        if (!text_starts_with(found->key, s3->prefix))
-            continue;
-        const struct store_object object = {
-            .name = found->key + strlen(s3->prefix),
-            .size = found->size,
-            .modified_ms = found->modified_ms,
-        };
-        if (each(arg, &object, err) < 0)
-            return -1;
-    }
-    return 0;
+    query->cursor = TAKE(page.next);
+    return store_page_give(&page, s3->prefix, each, arg, err);
 }
 
 static void s3_close(struct store *base)

@@ -6,18 +6,19 @@
 #include "common/own.h"
 #include "sidecar/s3_key.h"
 #include "sidecar/s3_xml.h"
+#include "sidecar/store_page.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void check_listing(const uint8_t *data, size_t size)
 {
     struct error err;
-    CLEANUP(s3_xml_listing_done) struct s3_xml_listing listing = {0};
+    CLEANUP(store_page_done) struct store_page listing = {0};
     if (s3_xml_parse_listing(&listing, data, size, &err) < 0) {
         assert(err.kind == ERROR_CORRUPT);
         return;
     }
-    assert(listing.count <= S3_XML_OBJECTS_MAX);
+    assert(listing.count <= STORE_PAGE_OBJECTS_MAX);
     for (size_t i = 0; i < listing.count; i++) {
         assert(listing.objects[i].key);
         assert(i == 0 || strcmp(listing.objects[i - 1].key, listing.objects[i].key) <= 0);

@@ -12,19 +12,21 @@
 #include "common/own.h"
 #include "sidecar/s3_key.h"
 #include "sidecar/s3_xml.h"
+#include "sidecar/store_page.h"
+#include "sidecar/xml_document.h"
 
 #define CONTENT(key, size)                                                                         \
     "<Contents><Key>" key "</Key><LastModified>2013-09-17T18:07:53.500Z</LastModified><Size>" size \
     "</Size></Contents>"
 
-static int parse(struct s3_xml_listing *listing, const char *text, struct error *err)
+static int parse(struct store_page *listing, const char *text, struct error *err)
 {
     return s3_xml_parse_listing(listing, text, strlen(text), err);
 }
 
 static void assert_corrupt(const char *text, const char *why)
 {
-    struct s3_xml_listing listing = {0};
+    struct store_page listing = {0};
     struct error err;
     assert_int_equal(parse(&listing, text, &err), -1);
     assert_int_equal(err.kind, ERROR_CORRUPT);
@@ -36,7 +38,7 @@ static void assert_corrupt(const char *text, const char *why)
 static void a_listing_gives_objects_and_prefixes_sorted(void **state)
 {
     (void)state;
-    CLEANUP(s3_xml_listing_done) struct s3_xml_listing listing = {0};
+    CLEANUP(store_page_done) struct store_page listing = {0};
     struct error err;
     assert_int_equal(
         parse(&listing,
@@ -51,7 +53,7 @@ static void a_listing_gives_objects_and_prefixes_sorted(void **state)
               &err),
         0);
     assert_int_equal(listing.count, 3);
-    assert_null(listing.continuation);
+    assert_null(listing.next);
     assert_string_equal(listing.objects[0].key, "p/a");
     assert_int_equal(listing.objects[0].size, 857);
     assert_int_equal(listing.objects[0].modified_ms, 1379441273500);
@@ -63,7 +65,7 @@ static void a_listing_gives_objects_and_prefixes_sorted(void **state)
 static void a_truncated_listing_says_where_it_goes_on(void **state)
 {
     (void)state;
-    CLEANUP(s3_xml_listing_done) struct s3_xml_listing listing = {0};
+    CLEANUP(store_page_done) struct store_page listing = {0};
     struct error err;
     assert_int_equal(parse(&listing,
                            "<ListBucketResult><NextContinuationToken>a&amp;b</"
@@ -71,7 +73,7 @@ static void a_truncated_listing_says_where_it_goes_on(void **state)
                            "</ListBucketResult>",
                            &err),
                      0);
-    assert_string_equal(listing.continuation, "a&b");
+    assert_string_equal(listing.next, "a&b");
     assert_corrupt("<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>",
                    "not where");
 }
@@ -79,7 +81,7 @@ static void a_truncated_listing_says_where_it_goes_on(void **state)
 static void keys_are_decoded_where_the_listing_says_so(void **state)
 {
     (void)state;
-    CLEANUP(s3_xml_listing_done) struct s3_xml_listing listing = {0}, plain = {0};
+    CLEANUP(store_page_done) struct store_page listing = {0}, plain = {0};
     struct error err;
     assert_int_equal(
         parse(&listing,
@@ -132,9 +134,9 @@ static void a_document_type_and_its_entities_are_refused(void **state)
 static void what_is_too_large_is_refused(void **state)
 {
     (void)state;
-    struct s3_xml_listing listing = {0};
+    struct store_page listing = {0};
     struct error err;
-    CLEANUP(buf_done) struct buf text = BUF(S3_XML_BYTES_MAX);
+    CLEANUP(buf_done) struct buf text = BUF(XML_DOCUMENT_BYTES_MAX);
     assert_int_equal(buf_format(&text, &err, "<ListBucketResult><Name>"), 0);
     for (int i = 0; i < 1000; i++)
         assert_int_equal(buf_format(&text, &err, "0123456789"), 0);
@@ -143,12 +145,12 @@ static void what_is_too_large_is_refused(void **state)
 
     buf_clear(&text);
     assert_int_equal(buf_format(&text, &err, "<ListBucketResult>"), 0);
-    for (int i = 0; i <= S3_XML_OBJECTS_MAX; i++)
+    for (int i = 0; i <= STORE_PAGE_OBJECTS_MAX; i++)
         assert_int_equal(buf_format(&text, &err, CONTENT("a", "1")), 0);
     CLEANUP(own_freep) char *many = buf_string(&text);
     assert_corrupt(many, "too many");
 
-    assert_int_equal(s3_xml_parse_listing(&listing, many, S3_XML_BYTES_MAX + 1UL, &err), -1);
+    assert_int_equal(s3_xml_parse_listing(&listing, many, XML_DOCUMENT_BYTES_MAX + 1UL, &err), -1);
     assert_non_null(strstr(err.text, "too large"));
 }
 

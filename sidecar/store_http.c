@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sidecar/store_http.h"
+
+#include <ctype.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/buf.h"
+#include "common/clock.h"
+#include "common/http.h"
+#include "common/own.h"
+#include "common/text.h"
+#include "sidecar/store.h"
+
+enum { WISH_SECONDS_MAX = 24 * 60 * 60 };
+
+static void swap_memory(struct buf *a, struct buf *b)
+{
+    struct buf held = *a;
+    size_t a_limit = a->limit, b_limit = b->limit;
+    *a = *b;
+    *b = held;
+    a->limit = a_limit;
+    b->limit = b_limit;
+}
+
+/* "bytes 0-9/443" (RFC 9110, 14.4); the length may be unknown: '*', then ret_length is 0 */
+static bool parse_content_range(const char *text, uint64_t *ret_first, uint64_t *ret_last,
+                                uint64_t *ret_length)
+{
+    char *end;
+    if (!text_starts_with(text, "bytes ") || !isdigit((unsigned char)text[6]))
+        return false;
+    *ret_first = strtoull(text + 6, &end, 10);
+    if (*end != '-' || !isdigit((unsigned char)end[1]))
+        return false;
+    *ret_last = strtoull(end + 1, &end, 10);
+    if (*end != '/')
+        return false;
+    *ret_length = isdigit((unsigned char)end[1]) ? strtoull(end + 1, NULL, 10) : 0;
+    return *ret_first <= *ret_last && *ret_last < INT64_MAX;
+}
+
+/* Leaves in body what was asked for. */
+static int cut_body(const struct http_response *response, const struct store_http_part *part,
+                    struct buf *body, struct error *err)
+{
+    char text[96];
+    uint64_t first, last, length;
+    if (response->status == 200) { /* the range was not heeded: this is the whole object */
+        size_t skipped = part->offset < body->size ? (size_t)part->offset : body->size;
+        memmove(body->data, body->data + skipped, body->size - skipped);
+        body->size -= skipped;
+        body->size = body->size < part->size ? body->size : (size_t)part->size;
+        return 0;
+    }
+    bool good = http_header(response, "content-range", text, sizeof(text)) &&
+                parse_content_range(text, &first, &last, &length) && first == part->offset &&
+                last - first + 1 == body->size && body->size <= part->size &&
+                (body->size == part->size || length == 0 || last + 1 == length);
+    return good ? 0
+                : error_set(err, ERROR_PERMANENT,
+                            "the store answered with another range than asked");
+}
+
+/* The response has only what was asked for, or nothing. */
+static int get_part(struct store *store, store_http_ask ask, const struct store_http_part *part,
+                    struct http_response *response, struct error *err)
+{
+    int result = ask(store, part, response, err);
+    if (result < 0 && response->status == 416) { /* nothing from there on */
+        buf_clear(&response->body);
+        return 0;
+    }
+    return result < 0 ? -1 : cut_body(response, part, &response->body, err);
+}
+
+void store_http_note_clock(struct store *store, const struct http_response *response)
+{
+    char date[64];
+    int64_t theirs;
+    if (http_header(response, "date", date, sizeof(date)) && clock_parse_http(date, &theirs))
+        store->clock_skew_ms = theirs - clock_now_ms();
+}
+
+void store_http_note_wish(struct store *store, const struct http_response *response)
+{
+    char text[64];
+    int64_t date;
+    if (!http_header(response, "retry-after", text, sizeof(text)))
+        return;
+    unsigned long seconds = isdigit((unsigned char)text[0]) ? strtoul(text, NULL, 10) : 0;
+    int64_t delay_ms =
+        INT64_C(1000) * (int64_t)(seconds < WISH_SECONDS_MAX ? seconds : WISH_SECONDS_MAX);
+    if (clock_parse_http(text, &date))
+        delay_ms = date - clock_now_ms() - store->clock_skew_ms;
+    store->retry_at_ms = clock_monotonic_ms() + delay_ms;
+}
+
+int store_http_get(struct store *store, store_http_ask ask, struct store_http_part *part,
+                   struct buf *data, struct error *err)
+{
+    CLEANUP(http_response_done) struct http_response response = {0};
+    uint64_t last =
+        part->size <= INT64_MAX - part->offset ? part->offset + part->size - 1 : INT64_MAX - 1;
+    snprintf(part->range, sizeof(part->range), "bytes=%" PRIu64 "-%" PRIu64, part->offset, last);
+    bool lend = data->size == 0; /* then the answer comes straight into the memory of data */
+    if (lend)
+        swap_memory(&response.body, data);
+    int result = get_part(store, ask, part, &response, err);
+    if (result == 0 && response.body.size > data->limit - data->size)
+        result = error_set(err, ERROR_PERMANENT, "larger than %zu bytes", data->limit);
+    if (result < 0)
+        buf_clear(&response.body);
+    if (lend) {
+        swap_memory(&response.body, data);
+        return result;
+    }
+    return result < 0 ? -1 : buf_append(data, response.body.data, response.body.size, err);
+}

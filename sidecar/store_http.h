@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * What drivers of stores that are asked by HTTP have in common: the clock and the wishes of a
+ * service, and getting a part of an object straight into the memory where it is wanted.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "common/error.h"
+
+struct buf;
+struct http_response;
+struct store;
+
+/* Sets clock_skew_ms by the answer's Date. */
+void store_http_note_clock(struct store *store, const struct http_response *response);
+/* Sets retry_at_ms by Retry-After (RFC 9110, 10.2.3): seconds, or a date of the store's clock. */
+void store_http_note_wish(struct store *store, const struct http_response *response);
+
+struct store_http_part {
+    const char *name;
+    uint64_t offset, size;
+    char range[64]; /* of store_http_get for ask: the value of the header Range */
+};
+
+/* A driver's: asks for that part of an object; 0 with an answer of success. With 416 as status of
+ * the response an error means that the object ends before the part. */
+typedef int (*store_http_ask)(struct store *store, const struct store_http_part *part,
+                              struct http_response *response, struct error *err);
+
+/* The get of struct store_driver. PERMANENT: another range than the one asked for came, or more
+ * than fits; and the errors of ask. */
+MUST_CHECK int store_http_get(struct store *store, store_http_ask ask, struct store_http_part *part,
+                              struct buf *data, struct error *err);
