@@ -157,6 +157,15 @@ bool clock_parse(const char *text, int64_t *ret_ms)
     return true;
 }
 
+void clock_format_http(int64_t ms, char ret_text[CLOCK_TEXT_BYTES])
+{
+    struct tm tm = broken_down(ms);
+    char rest[CLOCK_TEXT_BYTES];
+    strftime(rest, sizeof(rest), "%04Y %H:%M:%S GMT", &tm);
+    snprintf(ret_text, CLOCK_TEXT_BYTES, "%s, %02d %s %.18s", day_names[tm.tm_wday], tm.tm_mday,
+             month_names[tm.tm_mon], rest);
+}
+
 void clock_format_basic(int64_t ms, char ret_text[CLOCK_TEXT_BYTES])
 {
     struct tm tm = broken_down(ms);

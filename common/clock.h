@@ -22,6 +22,8 @@ void clock_format_ms(int64_t ms, char ret_text[CLOCK_TEXT_BYTES]);
 void clock_format_us(int64_t ms, char ret_text[CLOCK_TEXT_BYTES]);
 /* "20261121T082118Z" (ISO 8601 basic format), as in backup ids and in AWS signatures */
 void clock_format_basic(int64_t ms, char ret_text[CLOCK_TEXT_BYTES]);
+/* "Sun, 06 Nov 1994 08:49:37 GMT" (RFC 9110, 5.6.7) */
+void clock_format_http(int64_t ms, char ret_text[CLOCK_TEXT_BYTES]);
 /* Reads either of the two, fractions of a second and numeric zones allowed in the first; false if
  * it is neither. */
 bool clock_parse(const char *text, int64_t *ret_ms);

@@ -58,6 +58,10 @@ def s3(**rest) -> dict:
     return {"regions": [region(s3={"bucket": "backups", "credentials": "eu", **rest})]}
 
 
+def azure(**rest) -> dict:
+    return {"regions": [region(azure={"container": "backups", "account": "shop", "credentials": "eu", **rest})]}
+
+
 def schedule(cron: str = "0 3 * * *", name: str = "daily", **rest) -> dict:
     return {"schedules": [{"name": name, "cron": cron, **rest}]}
 
@@ -170,6 +174,8 @@ ACCEPTED = {
     "dots in a prefix": s3(prefix=".../a..b"),
     "no prefix": s3(prefix=""),
     "a directory": {"regions": [region(file={"path": "/a b/..c//d/"})]},
+    "a container of Azure": azure(prefix="a/b", endpoint="https://blob.example.com:10000", caKey="eu.ca.crt"),
+    "an identity of Azure": {"regions": [region(azure={"container": "abc", "account": "abc", "auth": "WebIdentity"})]},
     "a login": {"connection": {"port": 65535, "user": "My User", "database": "ü" * 31, "passwordKey": "password",
                                "sslMode": "verify-full"}},
     "most work at once": {"compression": {"level": 19}, "parallelism": {"workers": 64, "uploads": 64}},
@@ -265,6 +271,13 @@ REFUSED = {
     "a retention's mode": (s3(objectLock={"days": 1, "mode": "GOVERNANCE"}), "spec.regions[0].s3.objectLock.mode",
                            "Governance"),
     "an encryption by the server": (s3(serverSideEncryption="aes"), "spec.regions[0].s3.serverSideEncryption", "AES256"),
+    "a container": (azure(container="a--b"), "spec.regions[0].azure.container", "a container's name .*'a--b'"),
+    "an account": (azure(account="Shop"), "spec.regions[0].azure.account", "a storage account's name .*'Shop'"),
+    "an endpoint of Azure": (azure(endpoint="blob.example.com"), "spec.regions[0].azure.endpoint", "'blob.example.com'"),
+    "no credentials of Azure": ({"regions": [region(azure={"container": "abc", "account": "abc"})]},
+                                "spec.regions[0].azure.credentials", "is missing: name the start of the key in the Secret"),
+    "credentials that nobody uses": (azure(auth="Instance"), "spec.regions[0].azure.credentials",
+                                     "'eu' would not be used with auth: Instance"),
     "a directory that is not absolute": ({"regions": [region(file={"path": "b"})]}, "spec.regions[0].file.path",
                                          "absolute path of a directory, without '..', not 'b'"),
     "a directory that climbs": ({"regions": [region(file={"path": "/a/../b"})]}, "spec.regions[0].file.path", "/a/../b"),
@@ -354,8 +367,6 @@ def test_the_name_of_a_policy_is_a_label_of_forty(api, program, name, good):
 ONLY_API = {
     "a field of a later version": ({"limits": {"readBytesPerSecond": 1}}, "spec.limits.readBytesPerSecond"),
     "a source per region": ({"source": {"mode": "PerRegion"}}, "spec.source.mode"),
-    "Azure": ({"regions": [region(azure={"container": "abc", "account": "abc", "credentials": "eu"})]},
-              "spec.regions[0].azure"),
     "a range that runs backwards": (schedule("0 5-3 * * *"), "spec.schedules[0].cron"),
 }
 # And the other way round.

@@ -101,17 +101,28 @@ static int read_s3(struct fields *region, struct policy_spec_region *spec_region
     return fields_end(&s3);
 }
 
+static int read_azure(struct fields *region, struct policy_spec_region *spec_region)
+{
+    static const char *const skipped[] = {"container", "account", "prefix", "endpoint", "auth"};
+    struct fields azure;
+    fields_object(region, "azure", &azure);
+    for (size_t i = 0; i < ARRAY_SIZE(skipped); i++)
+        fields_skip(&azure, skipped[i]);
+    spec_region->credentials = fields_string(&azure, "credentials", NULL);
+    spec_region->ca_key = fields_string(&azure, "caKey", NULL);
+    return fields_end(&azure);
+}
+
 static int read_region(struct fields *fields, struct policy_spec *spec, size_t index)
 {
     static const char *const accesses[] = {"ReadWrite", "ReadOnly", NULL};
     struct policy_spec_region *region = &spec->regions[index];
     struct fields child;
-    char path[FIELDS_PATH_MAX / 2], field[FIELDS_PATH_MAX];
-    snprintf(path, sizeof(path), "spec.regions[%zu]", index);
     fields_array_object(fields, "regions", index, &child);
     fields_require(&child, "name");
     region->name = fields_string(&child, "name", "");
     region->read_only = fields_choice(&child, "access", accesses, 0) == 1;
+    fields_skip(&child, "s3");
     fields_skip(&child, "azure");
     fields_skip(&child, "file");
     bool s3 = fields_has(&child, "s3"), azure = fields_has(&child, "azure"),
@@ -122,10 +133,9 @@ static int read_region(struct fields *fields, struct policy_spec *spec, size_t i
     for (size_t other = 0; other < index; other++)
         if (is_among(region->name, spec->regions[other].name))
             fields_fail(&child, "name", "'%s' is there twice", region->name);
-    snprintf(field, sizeof(field), "%s.azure", path);
-    if (azure)
-        add_gap(spec, true, field, "this version has no Azure Blob storage: use s3 or file");
-    if (read_s3(&child, region) < 0)
+    if (s3 && read_s3(&child, region) < 0)
+        return -1;
+    if (azure && read_azure(&child, region) < 0)
         return -1;
     return fields_end(&child);
 }
@@ -233,8 +243,12 @@ char *policy_spec_secret_keys(const struct policy_spec *spec)
     int cut = append_key(&text, spec->password_key, "");
     for (size_t i = 0; i < spec->region_count; i++) {
         const struct policy_spec_region *region = &spec->regions[i];
-        cut |= append_key(&text, region->credentials, ".access-key-id");
-        cut |= append_key(&text, region->credentials, ".secret-access-key");
+        if (region->store == POLICY_SPEC_AZURE) {
+            cut |= append_key(&text, region->credentials, ".account-key or .sas-token");
+        } else {
+            cut |= append_key(&text, region->credentials, ".access-key-id");
+            cut |= append_key(&text, region->credentials, ".secret-access-key");
+        }
         cut |= append_key(&text, region->ca_key, "");
     }
     for (size_t i = 0; i < spec->key_count; i++)

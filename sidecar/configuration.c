@@ -61,6 +61,21 @@ static uint64_t look_at(const struct configuration *configuration, int content)
 
 /* Reading */
 
+static int check_region(const struct policy_region *region, const struct secrets *secrets,
+                        struct error *err)
+{
+    CLEANUP(secrets_s3_done) struct secrets_s3 s3 = {0};
+    CLEANUP(secrets_azure_done) struct secrets_azure azure = {0};
+    CLEANUP(own_freep) char *ca = NULL;
+    if (region->store == POLICY_STORE_S3 && region->s3.auth == POLICY_S3_STATIC &&
+        secrets_get_s3(secrets, region, &s3, err) < 0)
+        return -1;
+    if (region->store == POLICY_STORE_AZURE && region->azure.credentials &&
+        secrets_get_azure(secrets, region, &azure, err) < 0)
+        return -1;
+    return secrets_ca_path(secrets, region, &ca, err);
+}
+
 /* All that the policy wants of the Secret, so that what is missing is told before it is needed. */
 static int check_secrets(const struct policy *policy, const char *directory, struct error *err)
 {
@@ -72,17 +87,9 @@ static int check_secrets(const struct policy *policy, const char *directory, str
     for (size_t i = 0; i < encryption->key_count; i++)
         if (secrets_get_user_key(secrets, i, encryption->keys[i], &value, err) < 0)
             return -1;
-    for (size_t i = 0; i < policy->region_count; i++) {
-        const struct policy_region *region = &policy->regions[i];
-        CLEANUP(secrets_s3_done) struct secrets_s3 keys = {0};
-        CLEANUP(own_freep) char *ca = NULL;
-        if (region->store != POLICY_STORE_S3)
-            continue;
-        if (region->s3.auth == POLICY_S3_STATIC && secrets_get_s3(secrets, region, &keys, err) < 0)
+    for (size_t i = 0; i < policy->region_count; i++)
+        if (check_region(&policy->regions[i], secrets, err) < 0)
             return -1;
-        if (secrets_ca_path(secrets, region, &ca, err) < 0)
-            return -1;
-    }
     const char *password = policy->connection.password_key;
     return password ? secrets_get(secrets, "spec.connection.passwordKey", password, &value, err)
                     : 0;

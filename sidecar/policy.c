@@ -22,14 +22,6 @@ static const char *const server_metadata[] = {
 
 enum { LABELS_MAX = 64, ANNOTATIONS_MAX = 256, CLUSTER_MAX = 63, LOCK_DAYS_MAX = 36500 };
 
-/* A field that would change what the engine does and that it cannot obey: never ignored. */
-static void refuse_unsupported(struct fields *fields, const char *name, const char *remedy)
-{
-    if (fields_has(fields, name))
-        fields_fail(fields, name, "not supported by this version: %s", remedy);
-    fields_skip(fields, name);
-}
-
 static unsigned read_count(struct fields *fields, const char *name, unsigned max, unsigned fallback)
 {
     return (unsigned)fields_integer(fields, name, 1, max, fallback);
@@ -159,6 +151,37 @@ static int read_s3(struct policy_s3 *s3, struct fields *region)
     return fields_end(&fields);
 }
 
+/* Credentials and what they are for go together: none is read and ignored. */
+static void read_azure_auth(struct policy_azure *azure, struct fields *fields)
+{
+    static const char *const auths[] = {"Static", "WebIdentity", "Instance", NULL};
+    azure->auth = (enum policy_azure_auth)fields_choice(fields, "auth", auths, POLICY_AZURE_STATIC);
+    azure->credentials = syntax_string(fields, "credentials", NULL, syntax_secret_prefix);
+    if (azure->auth == POLICY_AZURE_STATIC && !fields_has(fields, "credentials"))
+        fields_fail(fields, "credentials",
+                    "is missing: name the start of the key in the Secret; with 'eu' this is "
+                    "eu.account-key or eu.sas-token");
+    if (azure->auth != POLICY_AZURE_STATIC && azure->credentials)
+        fields_fail(fields, "credentials",
+                    "'%s' would not be used with auth: %s: remove it, or set auth: Static",
+                    azure->credentials, auths[azure->auth]);
+}
+
+static int read_azure(struct policy_azure *azure, struct fields *region)
+{
+    struct fields fields;
+    fields_object(region, "azure", &fields);
+    fields_require(&fields, "container");
+    fields_require(&fields, "account");
+    azure->container = syntax_string(&fields, "container", NULL, syntax_container);
+    azure->account = syntax_string(&fields, "account", NULL, syntax_account);
+    azure->prefix = syntax_string(&fields, "prefix", "", syntax_prefix);
+    azure->endpoint = syntax_string(&fields, "endpoint", NULL, syntax_endpoint);
+    read_azure_auth(azure, &fields);
+    azure->ca_key = syntax_string(&fields, "caKey", NULL, syntax_secret_key);
+    return fields_end(&fields);
+}
+
 static int read_file(struct policy_region *region, struct fields *fields)
 {
     struct fields file;
@@ -176,11 +199,19 @@ static int read_store(struct policy_region *region, struct fields *fields)
     if (s3 + azure + file != 1)
         fields_fail(fields, NULL, "needs exactly one of s3, azure and file, but has %d",
                     s3 + azure + file);
-    refuse_unsupported(fields, "azure", "use s3 or file");
+    fields_skip(fields, "azure");
     fields_skip(fields, "s3");
     fields_skip(fields, "file");
-    region->store = s3 ? POLICY_STORE_S3 : POLICY_STORE_FILE;
-    return s3 ? read_s3(&region->s3, fields) : read_file(region, fields);
+    region->store = s3 ? POLICY_STORE_S3 : azure ? POLICY_STORE_AZURE : POLICY_STORE_FILE;
+    switch (region->store) {
+    case POLICY_STORE_S3:
+        return read_s3(&region->s3, fields);
+    case POLICY_STORE_AZURE:
+        return read_azure(&region->azure, fields);
+    case POLICY_STORE_FILE:
+        break;
+    }
+    return read_file(region, fields);
 }
 
 static int read_region(struct policy *policy, struct fields *spec, size_t index)

@@ -27,7 +27,7 @@ struct policy_connection {
     const char *ssl_mode;     /* libpq's word */
 };
 
-enum policy_store { POLICY_STORE_S3, POLICY_STORE_FILE };
+enum policy_store { POLICY_STORE_S3, POLICY_STORE_AZURE, POLICY_STORE_FILE };
 
 enum policy_s3_auth { POLICY_S3_STATIC, POLICY_S3_WEB_IDENTITY, POLICY_S3_INSTANCE };
 
@@ -46,12 +46,29 @@ struct policy_s3 {
     unsigned lock_days; /* … after which retention ends; 0: the bucket's own rule */
 };
 
+enum policy_azure_auth {
+    POLICY_AZURE_STATIC,       /* an account key or a shared access signature of the Secret */
+    POLICY_AZURE_WEB_IDENTITY, /* the pod's service account, by workload identity */
+    POLICY_AZURE_INSTANCE,     /* the machine's managed identity */
+};
+
+struct policy_azure {
+    const char *container, *account;
+    const char *prefix;   /* as of policy_s3 */
+    const char *endpoint; /* "https://host[:port]"; missing: the account's in the public cloud */
+    enum policy_azure_auth auth;
+    const char *credentials; /* start of the key in the Secret: see secrets_get_azure; NULL unless
+                                POLICY_AZURE_STATIC */
+    const char *ca_key;      /* PEM in the Secret; may be missing */
+};
+
 struct policy_region {
     const char *name;
     bool read_only;
     enum policy_store store;
-    struct policy_s3 s3;   /* POLICY_STORE_S3 */
-    const char *file_path; /* POLICY_STORE_FILE: absolute */
+    struct policy_s3 s3;       /* POLICY_STORE_S3 */
+    struct policy_azure azure; /* POLICY_STORE_AZURE */
+    const char *file_path;     /* POLICY_STORE_FILE: absolute */
 };
 
 struct policy_encryption {

@@ -94,7 +94,8 @@ static int get_header_value(const struct secrets *secrets, const struct demand *
 static void region_field(char ret_field[FIELD_MAX], const struct policy_region *region,
                          const char *name)
 {
-    snprintf(ret_field, FIELD_MAX, "region '%.63s': s3.%s", region->name, name);
+    snprintf(ret_field, FIELD_MAX, "region '%.63s': %s.%s", region->name,
+             region->store == POLICY_STORE_AZURE ? "azure" : "s3", name);
 }
 
 void secrets_s3_done(struct secrets_s3 *keys)
@@ -139,11 +140,58 @@ int secrets_get_s3(const struct secrets *secrets, const struct policy_region *re
     return result;
 }
 
+void secrets_azure_done(struct secrets_azure *keys)
+{
+    buf_done(&keys->account_key);
+    buf_done(&keys->sas_token);
+}
+
+/* 1: it is there; 0: it is not; -1: all else */
+static int get_optional(const struct secrets *secrets, const struct demand *demand,
+                        struct buf *value, struct error *err)
+{
+    if (get_header_value(secrets, demand, value, err) == 0)
+        return 1;
+    return err->kind == ERROR_NOT_FOUND ? 0 : -1;
+}
+
+int secrets_get_azure(const struct secrets *secrets, const struct policy_region *region,
+                      struct secrets_azure *ret_keys, struct error *err)
+{
+    CLEANUP(secrets_azure_done) struct secrets_azure keys = {0};
+    char field[FIELD_MAX], account_key[KEY_MAX], sas_token[KEY_MAX];
+    region_field(field, region, "credentials");
+    snprintf(account_key, sizeof(account_key), "%s.account-key", region->azure.credentials);
+    snprintf(sas_token, sizeof(sas_token), "%s.sas-token", region->azure.credentials);
+    const struct demand key = {field, account_key, add_it}, sas = {field, sas_token, add_it};
+    int has_key = get_optional(secrets, &key, &keys.account_key, err);
+    int has_sas = has_key < 0 ? -1 : get_optional(secrets, &sas, &keys.sas_token, err);
+    if (has_sas < 0)
+        return -1;
+    if (!has_key && !has_sas)
+        return error_set(err, ERROR_NOT_FOUND,
+                         "%s '%s': neither a file '%s' nor '%s' in the secrets directory '%s': add "
+                         "one there, or to the policy's Secret",
+                         field, region->azure.credentials, account_key, sas_token,
+                         secrets->directory);
+    if (has_key && has_sas)
+        return error_set(err, ERROR_PERMANENT,
+                         "%s '%s': both '%s' and '%s' are in the secrets directory '%s': remove "
+                         "the one that shall not be used",
+                         field, region->azure.credentials, account_key, sas_token,
+                         secrets->directory);
+    *ret_keys = keys;
+    keys = (struct secrets_azure){0};
+    return 0;
+}
+
 int secrets_ca_path(const struct secrets *secrets, const struct policy_region *region,
                     char **ret_path, struct error *err)
 {
     static const char begin[] = "-----BEGIN CERTIFICATE-----";
-    const char *key = region->store == POLICY_STORE_S3 ? region->s3.ca_key : NULL;
+    const char *key = region->store == POLICY_STORE_S3      ? region->s3.ca_key
+                      : region->store == POLICY_STORE_AZURE ? region->azure.ca_key
+                                                            : NULL;
     *ret_path = NULL;
     if (!key)
         return 0;

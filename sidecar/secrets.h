@@ -47,3 +47,12 @@ struct secrets_s3 {
 MUST_CHECK int secrets_get_s3(const struct secrets *secrets, const struct policy_region *region,
                               struct secrets_s3 *ret_keys, struct error *err);
 void secrets_s3_done(struct secrets_s3 *keys); /* wipes; for CLEANUP */
+
+/* <credentials>.account-key or <credentials>.sas-token, of which exactly one is there: the other is
+ * empty. */
+struct secrets_azure {
+    struct buf account_key, sas_token;
+};
+MUST_CHECK int secrets_get_azure(const struct secrets *secrets, const struct policy_region *region,
+                                 struct secrets_azure *ret_keys, struct error *err);
+void secrets_azure_done(struct secrets_azure *keys); /* wipes; for CLEANUP */

@@ -15,6 +15,7 @@
 #include "common/log.h"
 #include "common/own.h"
 #include "sidecar/policy.h"
+#include "sidecar/store_azure.h"
 #include "sidecar/store_file.h"
 #include "sidecar/store_s3.h"
 
@@ -192,13 +193,27 @@ void store_done(struct store *store)
     free(store->region);
 }
 
+static int open_driver(struct store **ret_store, const struct policy_region *region,
+                       const struct secrets *secrets, const struct cancel *cancel,
+                       struct error *err)
+{
+    switch (region->store) {
+    case POLICY_STORE_S3:
+        return store_s3_open(ret_store, region, secrets, cancel, err);
+    case POLICY_STORE_AZURE:
+        return store_azure_open(ret_store, region, secrets, cancel, err);
+    case POLICY_STORE_FILE:
+        break;
+    }
+    return store_file_open(ret_store, region, cancel, err);
+}
+
 int store_open(struct store **ret_store, const struct policy_region *region,
                const struct secrets *secrets, const struct cancel *cancel, struct error *err)
 {
-    int result = region->store == POLICY_STORE_FILE
-                     ? store_file_open(ret_store, region, cancel, err)
-                     : store_s3_open(ret_store, region, secrets, cancel, err);
-    return result < 0 ? error_wrap(err, "open region '%s'", region->name) : 0;
+    if (open_driver(ret_store, region, secrets, cancel, err) < 0)
+        return error_wrap(err, "open region '%s'", region->name);
+    return 0;
 }
 
 void store_closep(struct store **store)

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * A store is one region's bucket: put, get (range), list, remove. Drivers (store_file, store_s3) do
- * one attempt each and say in the error's kind what happened; the functions here add, once for all
- * of them, retries with back-off on TRANSIENT, the resolution of a put whose answer got lost, and
- * checks of names. An object is immutable: put never replaces one. Names are relative, of
- * [A-Za-z0-9._-] parts between single slashes, no part "." or "..", at most STORE_NAME_MAX bytes;
- * the driver puts the policy's prefix before them.
+ * A store is one region's bucket: put, get (range), list, remove. Drivers (store_file, store_s3,
+ * store_azure) do one attempt each and say in the error's kind what happened; the functions here
+ * add, once for all of them, retries with back-off on TRANSIENT, the resolution of a put whose
+ * answer got lost, and checks of names. An object is immutable: put never replaces one. Names are
+ * relative, of [A-Za-z0-9._-] parts between single slashes, no part "." or "..", at most
+ * STORE_NAME_MAX bytes; the driver puts the policy's prefix before them.
  */
 #pragma once
 

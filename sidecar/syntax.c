@@ -120,6 +120,21 @@ const char *syntax_s3_region(const char *text)
     return is_made_of(text, ALNUM "_-", S3_WORD_MAX) ? NULL : "a region such as eu-central-1";
 }
 
+const char *syntax_container(const char *text)
+{
+    size_t size = strlen(text);
+    bool good = size >= 3 && is_made_of(text, LOWER DIGITS "-", 63) && !strstr(text, "--") &&
+                text[0] != '-' && text[size - 1] != '-';
+    return good ? NULL : "a container's name (3 to 63 of a-z, 0-9 and single '-' within)";
+}
+
+const char *syntax_account(const char *text)
+{
+    return strlen(text) >= 3 && is_made_of(text, LOWER DIGITS, 24)
+               ? NULL
+               : "a storage account's name (3 to 24 of a-z and 0-9)";
+}
+
 static bool is_port(const char *text)
 {
     return is_made_of(text, DIGITS, 5) && text[0] != '0' && strtoul(text, NULL, 10) <= 65535;

@@ -30,6 +30,9 @@ const char *syntax_identifier(const char *text);
 const char *syntax_bucket(const char *text);
 const char *syntax_storage_class(const char *text);
 const char *syntax_s3_region(const char *text);
+/* Azure: naming rules of containers and storage accounts. */
+const char *syntax_container(const char *text);
+const char *syntax_account(const char *text);
 /* "https://host[:port]" or http, with nothing after it. */
 const char *syntax_endpoint(const char *text);
 /* The start of object names: parts of [A-Za-z0-9._-] between single slashes (store.h), or "". */

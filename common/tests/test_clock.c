@@ -109,6 +109,9 @@ static void an_http_date_is_read(void **state)
     int64_t ms;
     assert_true(clock_parse_http("Sun, 06 Nov 1994 08:49:37 GMT", &ms)); /* RFC 9110, 5.6.7 */
     assert_int_equal(ms, INT64_C(784111777000));
+    char text[CLOCK_TEXT_BYTES];
+    clock_format_http(ms + 999, text);
+    assert_string_equal(text, "Sun, 06 Nov 1994 08:49:37 GMT");
 }
 
 static void what_is_no_http_date_is_refused(void **state)

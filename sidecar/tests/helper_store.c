@@ -113,6 +113,30 @@ void helper_store_open_s3(struct helper_store *helper, const struct policy_s3 *s
     open_store(helper);
 }
 
+void helper_store_open_azure(struct helper_store *helper, const struct policy_azure *azure,
+                             const char *suffix, const char *text)
+{
+    struct error err;
+    char key[32];
+    start(helper);
+    helper->region.store = POLICY_STORE_AZURE;
+    helper->region.azure = *azure;
+    snprintf(helper->prefix, sizeof(helper->prefix), "tests/%08x", backoff_random());
+    if (!azure->prefix)
+        helper->region.azure.prefix = helper->prefix;
+    if (suffix) {
+        helper->region.azure.credentials = "eu";
+        snprintf(key, sizeof(key), "eu.%s", suffix);
+        helper_directory_write(helper->directory, key, text);
+    }
+    if (azure->ca_key) { /* a path until now */
+        copy_file(azure->ca_key, helper->directory, "eu.ca.crt");
+        helper->region.azure.ca_key = "eu.ca.crt";
+    }
+    assert_int_equal(secrets_open(&helper->secrets, helper->directory, &err), 0);
+    open_store(helper);
+}
+
 struct policy_s3 helper_store_s3_of_environment(bool path_style)
 {
     return (struct policy_s3){

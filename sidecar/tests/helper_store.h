@@ -26,6 +26,10 @@ void helper_store_open_file(struct helper_store *helper);
  * token if there is one. */
 void helper_store_open_s3(struct helper_store *helper, const struct policy_s3 *s3,
                           const char *access_key, const char *secret_key);
+/* The one that azure describes; text becomes the key "eu.<suffix>" of its credentials (suffix NULL:
+ * it has none). ca_key is a path. */
+void helper_store_open_azure(struct helper_store *helper, const struct policy_azure *azure,
+                             const char *suffix, const char *text);
 /* The region of the environment; bucket NULL if there is none. */
 struct policy_s3 helper_store_s3_of_environment(bool path_style);
 /* Like helper_store_open_s3 with it. */

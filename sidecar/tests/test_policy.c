@@ -46,6 +46,7 @@
     "    keys: [k1, k2]\n"
 
 #define GOOD HEAD BODY
+#define DIRECTORY "    file:\n      path: /backups\n"
 
 static struct policy *parse(const char *text)
 {
@@ -146,6 +147,35 @@ static void whose_key_signs_and_what_is_locked_is_read(void **state)
     }
 }
 
+static void a_container_of_azure_is_read(void **state)
+{
+    (void)state;
+    CLEANUP(own_freep)
+    char *text =
+        changed(DIRECTORY, "    azure: {container: shop-backups, account: shop, prefix: pg, "
+                           "credentials: eu, caKey: eu.ca.crt,\n"
+                           "      endpoint: 'https://blob.example.com:10000'}\n");
+    CLEANUP(own_freep)
+    char *identity = changed(DIRECTORY, "    azure: {container: shop-backups, account: shop, "
+                                        "auth: WebIdentity}\n");
+    CLEANUP(policy_freep) struct policy *policy = parse(text), *other = parse(identity);
+    const struct policy_azure *azure = &policy->regions[1].azure;
+    assert_int_equal(policy->regions[1].store, POLICY_STORE_AZURE);
+    assert_string_equal(azure->container, "shop-backups");
+    assert_string_equal(azure->account, "shop");
+    assert_string_equal(azure->prefix, "pg");
+    assert_string_equal(azure->endpoint, "https://blob.example.com:10000");
+    assert_string_equal(azure->credentials, "eu");
+    assert_string_equal(azure->ca_key, "eu.ca.crt");
+    assert_int_equal(azure->auth, POLICY_AZURE_STATIC);
+    azure = &other->regions[1].azure;
+    assert_int_equal(azure->auth, POLICY_AZURE_WEB_IDENTITY);
+    assert_string_equal(azure->prefix, "");
+    assert_null(azure->endpoint);
+    assert_null(azure->credentials);
+    assert_null(azure->ca_key);
+}
+
 static void what_is_left_out_has_its_default(void **state)
 {
     (void)state;
@@ -194,7 +224,11 @@ static void every_field_of_the_example_is_obeyed_or_checked(void **state)
     assert_string_equal(policy->regions[0].s3.storage_class, "STANDARD");
     assert_string_equal(policy->regions[0].s3.server_side_encryption, "AES256");
     assert_true(policy->regions[0].s3.path_style);
-    assert_string_equal(policy->regions[1].file_path, "/mnt/vault");
+    assert_string_equal(policy->regions[1].azure.container, "shop-backups");
+    assert_string_equal(policy->regions[1].azure.account, "shopbackups");
+    assert_string_equal(policy->regions[1].azure.credentials, "us");
+    assert_string_equal(policy->regions[1].azure.ca_key, "us.ca.crt");
+    assert_string_equal(policy->regions[2].file_path, "/mnt/vault");
     assert_string_equal(policy->encryption.active_key, "k2");
     assert_int_equal(policy->quorum, 1);
 }
@@ -401,8 +435,23 @@ static void bad_regions_are_named(void **state)
          "p.yaml:18: spec.regions[1]: needs exactly one of s3, azure and file, but has 0"},
         {"    file:\n", "    s3: {bucket: bbb, credentials: c}\n    file:\n",
          "p.yaml:18: spec.regions[1]: needs exactly one of s3, azure and file, but has 2"},
-        {"    file:\n      path: /backups\n", "    azure: {container: c}\n",
-         "p.yaml:19: spec.regions[1].azure: not supported by this version: use s3 or file"},
+        {DIRECTORY, "    azure: {account: abc, credentials: eu}\n",
+         "p.yaml:19: spec.regions[1].azure.container: required, but missing"},
+        {DIRECTORY, "    azure: {container: abc, credentials: eu}\n",
+         "p.yaml:19: spec.regions[1].azure.account: required, but missing"},
+        {DIRECTORY, "    azure: {container: a--b, account: abc, credentials: eu}\n",
+         "p.yaml:19: spec.regions[1].azure.container: expected a container's name (3 to 63 of a-z, "
+         "0-9 and single '-' within), not \"a--b\""},
+        {DIRECTORY, "    azure: {container: abc, account: Shop, credentials: eu}\n",
+         "p.yaml:19: spec.regions[1].azure.account: expected a storage account's name (3 to 24 of "
+         "a-z and 0-9), not \"Shop\""},
+        {DIRECTORY, "    azure: {container: abc, account: abc}\n",
+         "p.yaml:19: spec.regions[1].azure.credentials: is missing: name the start of the key in "
+         "the Secret; with 'eu' this is eu.account-key or eu.sas-token"},
+        {DIRECTORY, "    azure: {container: abc, account: abc, auth: Instance, credentials: eu}\n",
+         "p.yaml:19: spec.regions[1].azure.credentials: 'eu' would not be used with auth: "
+         "Instance: "
+         "remove it, or set auth: Static"},
         {"    file:\n", "    kind: x\n    file:\n",
          "p.yaml:19: spec.regions[1].kind: unknown field; known here: name, access, azure, s3 and "
          "file"},
@@ -629,6 +678,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_policy_is_read_into_its_struct),
         cmocka_unit_test(whose_key_signs_and_what_is_locked_is_read),
+        cmocka_unit_test(a_container_of_azure_is_read),
         cmocka_unit_test(what_is_left_out_has_its_default),
         cmocka_unit_test(every_field_of_the_example_is_obeyed_or_checked),
         cmocka_unit_test(every_policy_in_the_reference_is_accepted),

@@ -225,6 +225,41 @@ static void s3_credentials_are_three_files(void **state)
     assert_memory_equal(keys.session_token.data, "token", 5);
 }
 
+static const struct policy_region azure_region = {
+    .name = "eu",
+    .store = POLICY_STORE_AZURE,
+    .azure = {.container = "ccc", .account = "aaa", .credentials = "eu", .ca_key = "ca.crt"},
+};
+
+static void azure_credentials_are_one_of_two_files(void **state)
+{
+    struct fixture *fixture = *state;
+    struct error err;
+    CLEANUP(secrets_azure_done) struct secrets_azure keys = {0}, none = {0};
+    assert_int_equal(secrets_get_azure(fixture->secrets, &azure_region, &none, &err), -1);
+    assert_int_equal(err.kind, ERROR_NOT_FOUND);
+    assert_non_null(strstr(err.text, "region 'eu': azure.credentials 'eu': neither a file "
+                                     "'eu.account-key' nor 'eu.sas-token' in"));
+    write_text(fixture, "eu.sas-token", "sv=1&sig=abc\n");
+    assert_int_equal(secrets_get_azure(fixture->secrets, &azure_region, &keys, &err), 0);
+    assert_int_equal(keys.account_key.size, 0);
+    assert_int_equal(keys.sas_token.size, 12);
+    write_text(fixture, "eu.account-key", "a2V5");
+    assert_int_equal(secrets_get_azure(fixture->secrets, &azure_region, &none, &err), -1);
+    assert_int_equal(err.kind, ERROR_PERMANENT);
+    assert_non_null(strstr(err.text, "remove the one that shall not be used"));
+    assert_int_equal(none.sas_token.size, 0);
+}
+
+static void the_ca_of_azure_is_named_by_its_field(void **state)
+{
+    struct fixture *fixture = *state;
+    struct error err;
+    char *path;
+    assert_int_equal(secrets_ca_path(fixture->secrets, &azure_region, &path, &err), -1);
+    assert_non_null(strstr(err.text, "region 'eu': azure.caKey 'ca.crt': no file 'ca.crt'"));
+}
+
 static void bad_s3_credentials_are_named_by_region_and_file(void **state)
 {
     const struct fixture *fixture = *state;
@@ -284,6 +319,8 @@ int main(void)
         WITH_DIRECTORY(a_name_that_is_no_key_is_never_opened),
         WITH_DIRECTORY(without_a_directory_the_option_is_named),
         WITH_DIRECTORY(s3_credentials_are_three_files),
+        WITH_DIRECTORY(azure_credentials_are_one_of_two_files),
+        WITH_DIRECTORY(the_ca_of_azure_is_named_by_its_field),
         WITH_DIRECTORY(bad_s3_credentials_are_named_by_region_and_file),
         WITH_DIRECTORY(a_ca_is_given_as_a_path),
     };
