@@ -90,6 +90,15 @@ static json_t *labels_new(const struct restore_object *restore)
                      "lifeboat.dev/restorejob", restore->run.name);
 }
 
+/* Azure AD Workload Identity gives only pods with its label what they need. */
+static json_t *pod_labels_new(const struct restore_pod *pod)
+{
+    json_t *labels = labels_new(pod->restore);
+    if (pod->identity)
+        json_object_set_new(labels, "azure.workload.identity/use", json_string("true"));
+    return labels;
+}
+
 static json_t *owners_new(const struct restore_object *restore, bool controller)
 {
     json_t *owner = json_pack("{s:s, s:s, s:s, s:s}", "apiVersion", "lifeboat.dev/v1alpha1", "kind",
@@ -179,7 +188,7 @@ json_t *restore_pod_format(const struct restore_pod *pod, const char *id)
     set_wishes(spec, restore->pod);
     return json_pack("{s:s, s:s, s:{s:s, s:s, s:o, s:o}, s:o}", "apiVersion", "v1", "kind", "Pod",
                      "metadata", "namespace", restore->run.namespace, "name", id, "labels",
-                     labels_new(restore), "ownerReferences", owners_new(restore, true), "spec",
+                     pod_labels_new(pod), "ownerReferences", owners_new(restore, true), "spec",
                      spec);
 }
 
@@ -220,6 +229,19 @@ json_t *restore_pod_format_keep(const json_t *claim)
                      "ownerReferences");
 }
 
+static bool has_azure_identity(const json_t *policy)
+{
+    size_t index;
+    json_t *region;
+    json_array_foreach(at(policy, "spec", "regions"), index, region)
+    {
+        const char *auth = text(json_object_get(region, "azure"), "auth");
+        if (auth && strcmp(auth, "WebIdentity") == 0)
+            return true;
+    }
+    return false;
+}
+
 int restore_pod_plan(struct restore_pod *ret_pod, const struct restore_pod_facts *facts,
                      struct error *err)
 {
@@ -230,6 +252,7 @@ int restore_pod_plan(struct restore_pod *ret_pod, const struct restore_pod_facts
         .image = find_image(facts),
         .user = json_integer_value(user),
         .resources = json_object_get(at(facts->policy, "spec", "sidecar"), "resources"),
+        .identity = has_azure_identity(facts->policy),
     };
     pod.group = group ? json_integer_value(group) : pod.user;
     if (!pod.image)

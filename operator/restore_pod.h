@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <jansson.h>
@@ -33,6 +34,7 @@ struct restore_pod {
     const char *image;
     int64_t user, group;
     json_t *resources; /* of the container; may be NULL */
+    bool identity;     /* a region is to be read as the pod's service account in Azure */
 };
 
 /* Image: the policy's sidecar.image, a member's sidecar's, the default. User: the RestoreJob's
