@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import host
+from azure import AzureServer
 from kube import ApiServer
 from lifeboat import Lifeboat
 from postgres import MAJORS, Postgres
@@ -114,6 +115,17 @@ def s3() -> Iterator[S3Server]:
     """One S3 server for all tests; each uses buckets of its own."""
     with host.workspace() as home:
         server = S3Server(home / "s3")
+        try:
+            yield server.start()
+        finally:
+            server.end()
+
+
+@pytest.fixture(scope="session")
+def azure() -> Iterator[AzureServer]:
+    """One Azure Blob Storage for all tests; each uses containers of its own."""
+    with host.workspace() as home:
+        server = AzureServer(home / "azure")
         try:
             yield server.start()
         finally:

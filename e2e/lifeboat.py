@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import host
+from azure import AzureServer
 from postgres import Postgres
 from s3 import REGION, S3Server
 
@@ -70,6 +71,14 @@ class Lifeboat:
         self.spec["regions"] = [{"name": "s3", "s3": {
             "bucket": bucket, "prefix": "some/where", "region": REGION, "credentials": "s3", "caKey": "s3.ca.crt",
             "endpoint": server.host_endpoint if virtual_host else server.endpoint, "pathStyle": not virtual_host}}]
+
+    def use_azure(self, server: AzureServer, container: str, **rest) -> None:
+        """One region, in a container of Azure; with the account's key unless `rest` says otherwise."""
+        self.add_secret("azure.account-key", server.key)
+        self.add_secret("azure.ca.crt", server.ca.read_text())
+        self.spec["regions"] = [{"name": "azure", "azure": {
+            "container": container, "account": server.account, "prefix": "some/where", "endpoint": server.endpoint,
+            "caKey": "azure.ca.crt", **(rest or {"credentials": "azure"})}}]
 
     def take_time(self) -> None:
         """Seconds even for an empty cluster, so that a test comes in time for the middle of a backup."""
