@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sidecar/store_azure.h"
 
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -247,13 +248,56 @@ static int azure_get(struct store *base, const char *name, uint64_t offset, uint
     return store_http_get(base, ask_part, &part, data, err);
 }
 
+/* What the headers of a blob say (Get Blob Properties), compared with the store's clock. */
+static int64_t lock_of(const struct store_azure *azure, const struct http_response *response)
+{
+    char text[64];
+    int64_t until_ms;
+    if (http_header(response, "x-ms-legal-hold", text, sizeof(text)) && strcmp(text, "true") == 0)
+        return INT64_MAX;
+    if (!http_header(response, "x-ms-immutability-policy-until-date", text, sizeof(text)) ||
+        !clock_parse_http(text, &until_ms) ||
+        until_ms <= clock_now_ms() + azure->store.clock_skew_ms)
+        return 0;
+    return until_ms;
+}
+
+static int azure_locked_until(struct store *base, const char *name, int64_t *ret_until_ms,
+                              struct error *err)
+{
+    CLEANUP(http_response_done) struct http_response response = {0};
+    const struct ask ask = {.method = "HEAD", .name = name};
+    if (perform(downcast(base), &ask, &response, err) == 0)
+        *ret_until_ms = lock_of(downcast(base), &response);
+    else if (err->kind != ERROR_NOT_FOUND)
+        return -1;
+    return 0;
+}
+
+/* A removal that failed: where retention is why, until when, as far as the blob itself tells; a
+ * policy of the whole container is told by none of its blobs. */
+static int explain_refusal(struct store *base, const char *name,
+                           const struct http_response *response, struct error *err)
+{
+    char text[STORE_LOCK_TEXT_BYTES], code[64];
+    struct error ignored;
+    int64_t until_ms = 0;
+    if (!http_header(response, "x-ms-error-code", code, sizeof(code)) ||
+        strcmp(code, "BlobImmutableDueToPolicy") != 0)
+        return -1;
+    if (azure_locked_until(base, name, &until_ms, &ignored) < 0 || !until_ms)
+        return error_set(err, ERROR_CONFLICT, "locked by a policy of the container");
+    store_lock_text(until_ms, text);
+    return error_set(err, ERROR_CONFLICT, "%s", text);
+}
+
 static int azure_remove(struct store *base, const char *name, struct error *err)
 {
     CLEANUP(http_response_done) struct http_response response = {0};
     const struct ask ask = {.method = "DELETE", .name = name};
     if (perform(downcast(base), &ask, &response, err) == 0 || err->kind == ERROR_NOT_FOUND)
         return 0;
-    return -1;
+    return explain_refusal(base, name, &response, err);
 }
 
 static int get_page(struct store_azure *azure, const struct store_query *query,
@@ -344,6 +388,7 @@ int store_azure_open(struct store **ret_store, const struct policy_region *regio
         .get = azure_get,
         .list = azure_list,
         .remove = azure_remove,
+        .locked_until = azure_locked_until,
         .close = azure_close,
     };
     const struct policy_azure *policy = &region->azure;

@@ -298,6 +298,57 @@ static void an_object_under_a_lease_is_not_removed(void **state)
     assert_non_null(strstr(err.text, "break the lease"));
 }
 
+#define LOCKED "x-ms-error-code: BlobImmutableDueToPolicy\r\n"
+
+/* The raw text is a whole answer to HEAD, whose length is that of what it leaves out. */
+#define HEAD_ANSWER(fields)                                                                        \
+    .raw = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n" fields "\r\n"
+
+static void what_retention_keeps_is_told_with_its_end(void **state)
+{
+    (void)state;
+    struct play play = PLAY(
+        {"DELETE", NULL, 409, LOCKED},
+        {"HEAD", "HEAD /shop/box/pre/fix/a HTTP",
+         HEAD_ANSWER("x-ms-immutability-policy-until-date: Fri, 31 Dec 2100 23:59:59 GMT\r\n")},
+        {"DELETE", NULL, 409, LOCKED}, {"HEAD", NULL, HEAD_ANSWER("x-ms-legal-hold: true\r\n")},
+        {"DELETE", NULL, 409, LOCKED}, {"HEAD", NULL, HEAD_ANSWER("x-ms-legal-hold: false\r\n")});
+    start(&play);
+    struct error until = remove_error(&play), hold = remove_error(&play),
+                 policy = remove_error(&play);
+    end(&play);
+    assert_int_equal(until.kind, ERROR_CONFLICT);
+    assert_string_equal(until.text,
+                        "remove 'a' in region 'test': locked until 2100-12-31T23:59:59Z");
+    assert_int_equal(hold.kind, ERROR_CONFLICT);
+    assert_string_equal(hold.text, "remove 'a' in region 'test': locked by a legal hold");
+    assert_int_equal(policy.kind, ERROR_CONFLICT);
+    assert_non_null(strstr(policy.text, "locked by a policy of the container"));
+}
+
+static void retention_is_asked_for_and_what_is_over_is_none(void **state)
+{
+    (void)state;
+    struct play play = PLAY(
+        {"HEAD", NULL,
+         HEAD_ANSWER("x-ms-immutability-policy-until-date: Sun, 06 Nov 1994 08:49:37 GMT\r\n")},
+        {"HEAD", NULL,
+         .raw = "HTTP/1.1 404 Not Found\r\nx-ms-error-code: BlobNotFound\r\n"
+                "Content-Length: 0\r\nConnection: close\r\n\r\n"},
+        {"HEAD", NULL,
+         HEAD_ANSWER("x-ms-immutability-policy-until-date: Fri, 31 Dec 2100 23:59:59 GMT\r\n")});
+    struct error err;
+    int64_t until_ms = -1;
+    start(&play);
+    assert_int_equal(store_locked_until(play.helper.store, "a", &until_ms, &err), 0);
+    assert_int_equal(until_ms, 0);
+    assert_int_equal(store_locked_until(play.helper.store, "a", &until_ms, &err), 0);
+    assert_int_equal(until_ms, 0);
+    assert_int_equal(store_locked_until(play.helper.store, "a", &until_ms, &err), 0);
+    assert_int_equal(until_ms, INT64_C(4133980799000));
+    end(&play);
+}
+
 static void a_signature_is_sent_as_it_is_and_never_told(void **state)
 {
     (void)state;
@@ -571,6 +622,8 @@ int main(void)
         cmocka_unit_test(retry_after_and_the_clock_of_the_store_are_noted),
         cmocka_unit_test(a_missing_object_is_no_matter_to_a_removal),
         cmocka_unit_test(an_object_under_a_lease_is_not_removed),
+        cmocka_unit_test(what_retention_keeps_is_told_with_its_end),
+        cmocka_unit_test(retention_is_asked_for_and_what_is_over_is_none),
         cmocka_unit_test(a_signature_is_sent_as_it_is_and_never_told),
         cmocka_unit_test(a_refused_key_is_tried_again_only_if_it_was_replaced),
         cmocka_unit_test(a_key_that_cannot_be_read_for_a_while_is_used_on),
