@@ -203,8 +203,11 @@ static int perform(struct store_s3 *s3, const struct ask *ask, struct http_respo
     struct ask signed_ask = *ask;
     bool refused;
     signed_ask.key = &key;
-    if (s3_credentials_get(s3->credentials, &key, err) < 0)
+    if (s3_credentials_get(s3->credentials, &key, err) < 0) {
+        if (err->kind == ERROR_NOT_FOUND) /* that is what an object is that is not there */
+            err->kind = ERROR_PERMANENT;
         return error_wrap(err, "credentials");
+    }
     int result = attempt(s3, &signed_ask, response, &refused, err);
     if (result < 0 && refused && s3_credentials_replace(s3->credentials, &key))
         result = attempt(s3, &signed_ask, response, &refused, err);

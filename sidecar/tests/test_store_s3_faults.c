@@ -469,6 +469,26 @@ static void a_key_of_a_role_signs_and_is_named_in_errors(void **state)
     end(&play);
 }
 
+static void missing_credentials_are_no_missing_object(void **state)
+{
+    (void)state;
+    struct play play = PLAY({0});
+    struct error got = {0}, removed = {0};
+    bool there;
+    play.http.count = 0;
+    setenv("AWS_WEB_IDENTITY_TOKEN_FILE", "/nowhere/token", 1);
+    setenv("AWS_ROLE_ARN", "arn:aws:iam::1:role/x", 1);
+    start_with(&play, (struct policy_s3){.auth = POLICY_S3_WEB_IDENTITY});
+    assert_int_equal(store_has(play.helper.store, "a", &there, &got), -1);
+    assert_int_equal(store_remove(play.helper.store, "a", &removed), -1);
+    unsetenv("AWS_WEB_IDENTITY_TOKEN_FILE");
+    unsetenv("AWS_ROLE_ARN");
+    end(&play);
+    assert_int_equal(got.kind, ERROR_PERMANENT);
+    assert_int_equal(removed.kind, ERROR_PERMANENT);
+    assert_non_null(strstr(got.text, "credentials: "));
+}
+
 /* Object Lock */
 
 static void each_object_is_put_with_the_retention_of_the_policy(void **state)
@@ -614,6 +634,7 @@ int main(void)
         cmocka_unit_test(a_refusal_after_the_secret_changed_is_no_failure),
         cmocka_unit_test(a_refusal_of_what_the_secret_still_says_is_told),
         cmocka_unit_test(a_key_of_a_role_signs_and_is_named_in_errors),
+        cmocka_unit_test(missing_credentials_are_no_missing_object),
         cmocka_unit_test(each_object_is_put_with_the_retention_of_the_policy),
         cmocka_unit_test(a_bucket_without_lock_is_asked_once),
         cmocka_unit_test(a_bucket_with_lock_tells_until_when),
