@@ -235,7 +235,7 @@ static bool has_azure_identity(const json_t *policy)
     json_t *region;
     json_array_foreach(at(policy, "spec", "regions"), index, region)
     {
-        const char *auth = text(json_object_get(region, "azure"), "auth");
+        const char *auth = lookup_text(json_object_get(region, "azure"), "auth");
         if (auth && strcmp(auth, "WebIdentity") == 0)
             return true;
     }
