@@ -4,6 +4,19 @@
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(cmocka REQUIRED IMPORTED_TARGET cmocka>=1.1)
 
+option(LIFEBOAT_FULL "tests try everything, or much more, instead of a sample; fuzzers run for five minutes" OFF)
+if(LIFEBOAT_FULL)
+    set(test_timeout 36000)
+    set(full_option "LIFEBOAT_FULL=1")
+    set(fuzz_amount -max_total_time=300)
+    set(fuzz_timeout 900)
+else()
+    set(test_timeout 600)
+    set(full_option "")
+    set(fuzz_amount -runs=2000)
+    set(fuzz_timeout 120)
+endif()
+
 # Read by programs built with ThreadSanitizer only.
 set(tsan_options "TSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/cmake/tsan-suppressions.txt")
 
@@ -21,7 +34,7 @@ function(lifeboat_tests component library)
         target_link_libraries(${component}_${name} PRIVATE ${component}_test_helpers)
         add_test(NAME ${component}/${name} COMMAND ${component}_${name})
         set_tests_properties(${component}/${name} PROPERTIES
-            TIMEOUT 600 SKIP_RETURN_CODE 77 ENVIRONMENT "${tsan_options}")
+            TIMEOUT ${test_timeout} SKIP_RETURN_CODE 77 ENVIRONMENT "${tsan_options};${full_option}")
     endforeach()
 endfunction()
 
@@ -39,11 +52,11 @@ function(lifeboat_fuzzers component library)
             set(found ${CMAKE_BINARY_DIR}/corpus/${name})
             file(MAKE_DIRECTORY ${found})
             add_test(NAME fuzz/${name}
-                COMMAND ${name} -seed=1 -runs=2000 -artifact_prefix=${found}- ${found} ${corpus})
+                COMMAND ${name} -seed=1 ${fuzz_amount} -artifact_prefix=${found}- ${found} ${corpus})
         else()
             target_sources(${name} PRIVATE ${CMAKE_SOURCE_DIR}/cmake/replay.c)
             add_test(NAME fuzz/${name} COMMAND ${name} ${corpus})
         endif()
-        set_tests_properties(fuzz/${name} PROPERTIES TIMEOUT 120)
+        set_tests_properties(fuzz/${name} PROPERTIES TIMEOUT ${fuzz_timeout})
     endforeach()
 endfunction()

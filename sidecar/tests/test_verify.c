@@ -16,9 +16,9 @@
 
 #include "common/buf.h"
 #include "common/bytes.h"
-#include "common/clock.h"
 #include "common/log.h"
 #include "common/own.h"
+#include "common/tests/helper_chance.h"
 #include "common/text.h"
 #include "sidecar/manifest.h"
 #include "sidecar/repo.h"
@@ -468,12 +468,6 @@ static void demand_found(struct fixture *f, const char *name, const char *what, 
     fail_msg("%s of '%s' at %" PRIu64 " was not found", what, name, at);
 }
 
-static uint64_t next_random(uint64_t *seed)
-{
-    *seed = *seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-    return *seed >> 33;
-}
-
 /* A region beside the damaged one would only cost time. */
 static struct repo_names sweep_names(struct fixture *f)
 {
@@ -493,16 +487,13 @@ static bool is_heartbeat(const char *name)
 static void any_flipped_bit_is_found(void **state)
 {
     struct fixture *f = *state;
-    const char *given = getenv("LIFEBOAT_SEED");
-    const bool all = getenv("LIFEBOAT_SWEEP_ALL") != NULL;
-    uint64_t seed = given ? strtoull(given, NULL, 10) : (uint64_t)clock_now_ms();
-    print_message("LIFEBOAT_SEED=%" PRIu64 "\n", seed);
+    const bool all = helper_chance_full();
     CLEANUP(repo_names_done) struct repo_names names = sweep_names(f);
     for (size_t i = 0; i < names.count; i++) {
         const char *name = names.names[i].name;
         const uint64_t size = names.names[i].size, flips = all ? size : FLIPS;
         for (uint64_t j = 0; j < flips && !is_heartbeat(name); j++) {
-            uint64_t at = all ? j : next_random(&seed) % size;
+            uint64_t at = all ? j : helper_chance_below(size);
             flip(f, 0, name, at);
             demand_found(f, name, "a flipped bit", at);
             flip(f, 0, name, at);
