@@ -23,10 +23,10 @@
 #include "operator/agents.h"
 #include "operator/cache.h"
 #include "operator/kube.h"
-#include "operator/kube_config.h"
 #include "operator/nodes.h"
 #include "operator/recorder.h"
 #include "operator/runs.h"
+#include "operator/tests/helper_client.h"
 
 enum { METRICS_MAX = 1 << 20, LOGGED_MAX = 1 << 20 };
 
@@ -373,16 +373,15 @@ static void make_reconcile(struct api *api)
 
 struct api *api_new(const char *namespace_prefix)
 {
-    const char *path = getenv("LIFEBOAT_TEST_KUBECONFIG");
-    struct error err;
-    if (!path)
+    CLEANUP(own_freep) struct api *api = own_alloc(sizeof(*api));
+    int status = client_open(&api->cancel, &api->config, &api->kube);
+    if (status == EXIT_SKIPPED)
         return NULL;
-    struct api *api = own_alloc(sizeof(*api));
+    struct error err;
     clock_fake(clock_now_ms());
-    if (cancel_init(&api->cancel, &err) < 0 || cancel_init(&api->end, &err) < 0 ||
-        kube_config_load(&api->config, path, &err) < 0 ||
-        kube_new(&api->kube, api->config, &api->cancel, &err) < 0 ||
-        make_namespace(api, namespace_prefix, &err) < 0) {
+    if (status != 0)
+        abort();
+    if (cancel_init(&api->end, &err) < 0 || make_namespace(api, namespace_prefix, &err) < 0) {
         fprintf(stderr, "%s\n", err.text);
         abort();
     }
@@ -390,7 +389,7 @@ struct api *api_new(const char *namespace_prefix)
     api->crew = crew_new(&api->end);
     if (crew_start(api->crew, "recorder", recorder_run, api->reconcile.recorder, &err) < 0)
         abort();
-    return api;
+    return TAKE(api);
 }
 
 void api_freep(struct api **api)
@@ -412,9 +411,7 @@ void api_freep(struct api **api)
     recorder_freep(&reconcile->recorder);
     metrics_freep(&reconcile->metrics);
     workqueue_freep(&reconcile->queue);
-    kube_freep(&(*api)->kube);
-    kube_config_freep(&(*api)->config);
     cancel_done(&(*api)->end);
-    cancel_done(&(*api)->cancel);
+    client_close(&(*api)->cancel, &(*api)->config, &(*api)->kube);
     own_freep(api);
 }

@@ -17,11 +17,9 @@
 #include "operator/authority.h"
 #include "operator/certificate.h"
 #include "operator/kube.h"
-#include "operator/kube_config.h"
+#include "operator/tests/helper_client.h"
 
 #define DAY_MS INT64_C(86400000)
-
-enum { EXIT_SKIPPED = 77 };
 
 static const char namespace[] = "default";
 static const char *const names[] = {"lifeboat-channel.default.svc",
@@ -216,15 +214,9 @@ static void a_ca_signs_only_for_its_namespace(void **state)
 
 int main(void)
 {
-    const char *path = getenv("LIFEBOAT_TEST_KUBECONFIG");
-    struct error err;
-    if (!path)
-        return EXIT_SKIPPED;
-    if (cancel_init(&never, &err) < 0 || kube_config_load(&config, path, &err) < 0 ||
-        kube_new(&kube, config, &never, &err) < 0) {
-        fprintf(stderr, "%s\n", err.text);
-        return EXIT_FAILURE;
-    }
+    int status = client_open(&never, &config, &kube);
+    if (status != 0)
+        return status;
 #define TEST(test) cmocka_unit_test_setup_teardown(test, no_secret, no_secret)
     const struct CMUnitTest tests[] = {
         TEST(the_leader_makes_it_and_followers_read_it),
@@ -236,8 +228,6 @@ int main(void)
         cmocka_unit_test(a_ca_signs_only_for_its_namespace),
     };
     int failed = cmocka_run_group_tests_name("certificate", tests, NULL, NULL);
-    kube_freep(&kube);
-    kube_config_freep(&config);
-    cancel_done(&never);
+    client_close(&never, &config, &kube);
     return failed;
 }

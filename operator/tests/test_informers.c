@@ -20,10 +20,10 @@
 #include "operator/cache.h"
 #include "operator/informers.h"
 #include "operator/kube.h"
-#include "operator/kube_config.h"
 #include "operator/reconcile.h"
+#include "operator/tests/helper_client.h"
 
-enum { EXIT_SKIPPED = 77, PATIENCE_MS = 15000, QUIET_MS = 400, KEYS_BYTES = 2048 };
+enum { PATIENCE_MS = 15000, QUIET_MS = 400, KEYS_BYTES = 2048 };
 
 static struct cancel never, stop;
 static struct kube_config *config;
@@ -327,15 +327,9 @@ static int end(void **state)
 
 int main(void)
 {
-    const char *path = getenv("LIFEBOAT_TEST_KUBECONFIG");
-    struct error err;
-    if (!path)
-        return EXIT_SKIPPED;
-    if (cancel_init(&never, &err) < 0 || kube_config_load(&config, path, &err) < 0 ||
-        kube_new(&kube, config, &never, &err) < 0) {
-        fprintf(stderr, "%s\n", err.text);
-        return EXIT_FAILURE;
-    }
+    int status = client_open(&never, &config, &kube);
+    if (status != 0)
+        return status;
 #define TEST(test) cmocka_unit_test_setup_teardown(test, start, end)
     const struct CMUnitTest tests[] = {
         TEST(a_policy_wakes_its_open_runs_only_when_its_spec_changes),
@@ -351,8 +345,6 @@ int main(void)
         failed = cmocka_run_group_tests_name(by_namespace ? "informers of namespaces" : "informers",
                                              tests, NULL, NULL);
     }
-    kube_freep(&kube);
-    kube_config_freep(&config);
-    cancel_done(&never);
+    client_close(&never, &config, &kube);
     return failed;
 }

@@ -25,8 +25,9 @@
 #include "operator/kube_config.h"
 #include "operator/tests/helper_pipe.h"
 #include "operator/watch.h"
+#include "operator/tests/helper_client.h"
 
-enum { EXIT_SKIPPED = 77, PATIENCE_MS = 20000, TOLD_MAX = 256 };
+enum { PATIENCE_MS = 20000, TOLD_MAX = 256 };
 
 static const struct kube_resource service_accounts = {"", "v1", "serviceaccounts", "ServiceAccount",
                                                       true};
@@ -618,14 +619,9 @@ static int remove_namespace(void **state)
 int main(void)
 {
     kubeconfig = getenv("LIFEBOAT_TEST_KUBECONFIG");
-    struct error err;
-    if (!kubeconfig)
-        return EXIT_SKIPPED;
-    if (cancel_init(&never, &err) < 0 || kube_config_load(&config, kubeconfig, &err) < 0 ||
-        kube_new(&kube, config, &never, &err) < 0) {
-        fprintf(stderr, "%s\n", err.text);
-        return EXIT_FAILURE;
-    }
+    int status = client_open(&never, &config, &kube);
+    if (status != 0)
+        return status;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_created_can_be_got_and_deleted),
         cmocka_unit_test(what_exists_is_not_created_again),
@@ -649,8 +645,6 @@ int main(void)
     CLEANUP(own_closep) int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
     log_set_fd(nowhere);
     int failed = cmocka_run_group_tests(tests, make_namespace, remove_namespace);
-    kube_freep(&kube);
-    kube_config_freep(&config);
-    cancel_done(&never);
+    client_close(&never, &config, &kube);
     return failed;
 }

@@ -21,8 +21,9 @@
 #include "operator/kube_config.h"
 #include "operator/lease.h"
 #include "operator/tests/helper_pipe.h"
+#include "operator/tests/helper_client.h"
 
-enum { EXIT_SKIPPED = 77, PATIENCE_MS = 20000 };
+enum { PATIENCE_MS = 20000 };
 
 static const char namespace[] = "default";
 static char name[64]; /* of the lease, another one in each test */
@@ -298,15 +299,9 @@ static int remove_lease(void **state)
 
 int main(void)
 {
-    const char *path = getenv("LIFEBOAT_TEST_KUBECONFIG");
-    struct error err;
-    if (!path)
-        return EXIT_SKIPPED;
-    if (cancel_init(&never, &err) < 0 || kube_config_load(&config, path, &err) < 0 ||
-        kube_new(&kube, config, &never, &err) < 0) {
-        fprintf(stderr, "%s\n", err.text);
-        return EXIT_FAILURE;
-    }
+    int status = client_open(&never, &config, &kube);
+    if (status != 0)
+        return status;
     const struct CMUnitTest tests[] = {
         TEST(one_leads_and_releasing_hands_over_at_once),
         TEST(a_dead_leader_is_followed_after_the_lease_s_duration),
@@ -317,7 +312,6 @@ int main(void)
         TEST(epochs_grow_even_if_the_lease_is_deleted_while_nobody_leads),
     };
     int failed = cmocka_run_group_tests_name("lease", tests, NULL, NULL);
-    kube_freep(&kube);
-    kube_config_freep(&config);
+    client_close(&never, &config, &kube);
     return failed;
 }

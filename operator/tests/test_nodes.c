@@ -16,11 +16,9 @@
 #include "common/own.h"
 #include "operator/cache.h"
 #include "operator/kube.h"
-#include "operator/kube_config.h"
 #include "operator/member.h"
 #include "operator/nodes.h"
-
-enum { EXIT_SKIPPED = 77 };
+#include "operator/tests/helper_client.h"
 
 static struct cancel never;
 static struct kube_config *config;
@@ -128,15 +126,9 @@ static void members_come_sorted_with_their_regions(void **state)
 
 int main(void)
 {
-    const char *path = getenv("LIFEBOAT_TEST_KUBECONFIG");
-    struct error err;
-    if (!path)
-        return EXIT_SKIPPED;
-    if (cancel_init(&never, &err) < 0 || kube_config_load(&config, path, &err) < 0 ||
-        kube_new(&kube, config, &never, &err) < 0) {
-        fprintf(stderr, "%s\n", err.text);
-        return EXIT_FAILURE;
-    }
+    int status = client_open(&never, &config, &kube);
+    if (status != 0)
+        return status;
     snprintf(node_name, sizeof(node_name), "nodes-%ld", (long)getpid());
 #define TEST(test) cmocka_unit_test_setup_teardown(test, make_node, remove_node)
     const struct CMUnitTest tests[] = {
@@ -145,8 +137,6 @@ int main(void)
         TEST(members_come_sorted_with_their_regions),
     };
     int failed = cmocka_run_group_tests_name("nodes", tests, NULL, NULL);
-    kube_freep(&kube);
-    kube_config_freep(&config);
-    cancel_done(&never);
+    client_close(&never, &config, &kube);
     return failed;
 }

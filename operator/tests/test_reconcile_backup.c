@@ -13,8 +13,9 @@
 #include "operator/agents.h"
 #include "operator/cache.h"
 #include "operator/tests/helper_api.h"
+#include "operator/tests/helper_client.h"
 
-enum { EXIT_SKIPPED = 77, SECOND = 1000, MINUTE = 60 * SECOND };
+enum { SECOND = 1000, MINUTE = 60 * SECOND };
 
 #define STATE(role, job)                                                                           \
     "\"generation\": 1, \"database\": {\"reachable\": true, \"role\": \"" role "\", "              \

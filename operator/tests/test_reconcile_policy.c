@@ -24,15 +24,15 @@
 #include "operator/certificate.h"
 #include "operator/condition.h"
 #include "operator/kube.h"
-#include "operator/kube_config.h"
 #include "operator/nodes.h"
 #include "operator/policy_memory.h"
 #include "operator/reconcile.h"
 #include "operator/recorder.h"
 #include "operator/runs.h"
 #include "operator/schedule.h"
+#include "operator/tests/helper_client.h"
 
-enum { EXIT_SKIPPED = 77, METRICS_MAX = 1 << 20 };
+enum { METRICS_MAX = 1 << 20 };
 
 static char namespace[64];
 static struct cancel never, stop;
@@ -669,16 +669,11 @@ static void tear_down(void)
 
 int main(void)
 {
-    const char *path = getenv("LIFEBOAT_TEST_KUBECONFIG");
+    int status = client_open(&never, &config, &kube);
+    if (status != 0)
+        return status;
     struct error err;
-    if (!path)
-        return EXIT_SKIPPED;
-    if (cancel_init(&never, &err) < 0 || cancel_init(&stop, &err) < 0 ||
-        kube_config_load(&config, path, &err) < 0 || kube_new(&kube, config, &never, &err) < 0) {
-        fprintf(stderr, "%s\n", err.text);
-        return EXIT_FAILURE;
-    }
-    if (set_up() < 0)
+    if (cancel_init(&stop, &err) < 0 || set_up() < 0)
         return EXIT_FAILURE;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_policy_has_all_at_first_sight_and_is_not_written_again),
@@ -695,9 +690,7 @@ int main(void)
     };
     int failed = cmocka_run_group_tests_name("reconcile_policy", tests, NULL, NULL);
     tear_down();
-    kube_freep(&kube);
-    kube_config_freep(&config);
     cancel_done(&stop);
-    cancel_done(&never);
+    client_close(&never, &config, &kube);
     return failed;
 }

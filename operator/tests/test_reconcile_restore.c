@@ -15,8 +15,9 @@
 #include "operator/cache.h"
 #include "operator/kube.h"
 #include "operator/tests/helper_api.h"
+#include "operator/tests/helper_client.h"
 
-enum { EXIT_SKIPPED = 77, SECOND = 1000, MINUTE = 60 * SECOND };
+enum { SECOND = 1000, MINUTE = 60 * SECOND };
 
 #define STATE(job)                                                                                 \
     "\"generation\": 1, \"database\": {\"reachable\": false}, \"job\": " job                       \

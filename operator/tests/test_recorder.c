@@ -19,10 +19,10 @@
 #include "common/log.h"
 #include "common/own.h"
 #include "operator/kube.h"
-#include "operator/kube_config.h"
 #include "operator/recorder.h"
+#include "operator/tests/helper_client.h"
 
-enum { EXIT_SKIPPED = 77, PATIENCE_MS = 10000 };
+enum { PATIENCE_MS = 10000 };
 
 static struct cancel never;
 static struct kube_config *config;
@@ -194,15 +194,9 @@ static void too_many_events_are_dropped_and_counted(void **state)
 
 int main(void)
 {
-    const char *path = getenv("LIFEBOAT_TEST_KUBECONFIG");
-    struct error err;
-    if (!path)
-        return EXIT_SKIPPED;
-    if (cancel_init(&never, &err) < 0 || kube_config_load(&config, path, &err) < 0 ||
-        kube_new(&kube, config, &never, &err) < 0) {
-        fprintf(stderr, "%s\n", err.text);
-        return EXIT_FAILURE;
-    }
+    int status = client_open(&never, &config, &kube);
+    if (status != 0)
+        return status;
 #define TEST(test) cmocka_unit_test_setup_teardown(test, start, end)
     const struct CMUnitTest tests[] = {
         TEST(an_event_says_who_did_what_to_which_object),
@@ -212,8 +206,6 @@ int main(void)
         TEST(too_many_events_are_dropped_and_counted),
     };
     int failed = cmocka_run_group_tests_name("recorder", tests, NULL, NULL);
-    kube_freep(&kube);
-    kube_config_freep(&config);
-    cancel_done(&never);
+    client_close(&never, &config, &kube);
     return failed;
 }
