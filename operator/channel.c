@@ -209,11 +209,21 @@ static void on_established(struct channel *channel, struct connection *connectio
         close_with(channel, connection, MESSAGE_CLOSE_TRY_AGAIN, "too many reviews wait");
 }
 
+/* A pod's connections are bounded too: it is one sidecar, and what it opened before, without a
+ * hello, is of no use to it any more. (One that said hello is replaced by the next that does.) */
+static void drop_silent_ones_of(struct channel *channel, const char *uid)
+{
+    for (struct connection *at = channel->connections.oldest; at; at = at->newer)
+        if (at->state == CONNECTION_HELLO && strcmp(at->who.uid, uid) == 0)
+            drop(channel, at);
+}
+
 static void admit(struct channel *channel, struct connection *connection,
                   const struct verdict *verdict)
 {
     switch (verdict->verdict) {
     case REVIEW_SIDECAR:
+        drop_silent_ones_of(channel, verdict->who.uid);
         connection->who = verdict->who;
         connection_enter(&channel->connections, connection, CONNECTION_HELLO,
                          in_ms(channel->options.limits.hello_ms));

@@ -143,6 +143,30 @@ static void who_does_not_say_hello_has_to_go(void **state)
     assert_in_range(clock_monotonic_ms() - begin_ms, 900, 3000);
 }
 
+/* Of two that say nothing the older goes at once, without a word, and the newer when it is late. */
+static bool older_of_two_goes(const struct replica *replica)
+{
+    unsigned port = channel_port(replica->channel);
+    CLEANUP(peer_freep) struct peer *one = peer_open(port, TOKEN("db-0", "u0"));
+    CLEANUP(peer_freep) struct peer *other = peer_open(port, TOKEN("db-0", "u0"));
+    int code = peer_wait_close(one, REPLICA_PATIENCE_MS);
+    int other_code = peer_wait_close(other, REPLICA_PATIENCE_MS);
+    return (code == -1 && other_code == MESSAGE_CLOSE_PROTOCOL) ||
+           (code == MESSAGE_CLOSE_PROTOCOL && other_code == -1); /* whose review came first */
+}
+
+static void a_pod_has_one_connection_that_has_not_said_hello(void **state)
+{
+    struct replica *replica = *state;
+    CLEANUP(peer_freep) struct peer *agent = replica_open_agent(replica);
+    bool goes = false;
+    for (int i = 0; i < 5 && !goes; i++) /* the first may be late before the second has come */
+        goes = older_of_two_goes(replica);
+    assert_true(goes);
+    assert_true(peer_send_text(agent, IDLE_STATE));
+    WAIT_FOR(replica_is_fresh(replica, "u0"));
+}
+
 static void an_endless_message_is_cut_at_its_limit(void **state)
 {
     struct replica *replica = *state;
@@ -444,6 +468,7 @@ int main(void)
         WITH_REPLICA(what_is_no_message_ends_the_connection),
         WITH_REPLICA(a_state_before_hello_ends_the_connection),
         WITH_REPLICA(who_does_not_say_hello_has_to_go),
+        WITH_REPLICA(a_pod_has_one_connection_that_has_not_said_hello),
         WITH_REPLICA(an_endless_message_is_cut_at_its_limit),
         WITH_REPLICA(a_message_in_fragments_arrives_whole),
         WITH_REPLICA(only_the_one_path_and_subprotocol_are_upgraded),
