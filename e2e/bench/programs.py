@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The programs that are compared, with the same settings wherever both have them."""
+
+import shutil
+from pathlib import Path
+
+import host
+from lifeboat import PASSWORD, Lifeboat, at
+from postgres import ROLE, Postgres
+from s3 import REGION, S3Server
+
+WORKERS, UPLOADS, LEVEL = 2, 2, 1
+PROMISED_BYTES = (WORKERS + UPLOADS) * (16 << 20) + (32 << 20)
+PEER_MAJOR = 15  # the newest that Debian 12's pgBackRest knows
+BUCKET = "bench"
+
+
+class LifeboatProgram:
+    name = "Lifeboat"
+
+    def __init__(self, home: Path, server: Postgres, s3: S3Server | None = None):
+        program = host.make_directory(home) / "lifeboat-sidecar"
+        shutil.copy(host.CHECKOUT / "build/release/bin/lifeboat-sidecar", program)
+        program.chmod(0o755)
+        self.server = server
+        self.policy = Lifeboat(home / "lifeboat", program)
+        self.policy.spec |= {"compression": {"level": LEVEL}, "parallelism": {"workers": WORKERS, "uploads": UPLOADS}}
+        self.repository = self.policy.bucket
+        if s3:
+            self.policy.use_s3(s3, BUCKET + "-lifeboat")
+            self.repository = s3.objects / s3.make_bucket(BUCKET + "-lifeboat")
+        self.version = host.run([program, "--version"]).stdout.split()[-1]
+
+    def prepare(self) -> None:
+        """Before the first backup."""
+        self.server.add_role(PASSWORD)
+        self.server.sql(f"ALTER ROLE {ROLE} SET log_min_duration_statement = 0")  # see server_seconds
+
+    def backup(self, kind: str = "full") -> list:
+        return self.policy.argv("backup", *at(self.server), "--type", kind, "-o", "json", "--progress", "json")
+
+    def restore(self, to: Path) -> list:
+        return self.policy.argv("restore", "--to", to, "-o", "json", "--progress", "json")
+
+
+class PgBackRest:
+    name = "pgBackRest"
+
+    def __init__(self, home: Path, server: Postgres, program: str, s3: S3Server | None = None):
+        host.make_directory(home)
+        self.server, self.program = server, program
+        self.config = home / "pgbackrest.conf"
+        self.repository = s3.objects / s3.make_bucket(BUCKET + "-pgbackrest") if s3 else host.make_directory(home / "repository")
+        store = _s3_settings(s3, BUCKET + "-pgbackrest") if s3 else f"repo1-path={self.repository}"
+        self.config.write_text(f"""\
+[global]
+{store}
+repo1-bundle=y
+repo1-cipher-type=aes-256-cbc
+repo1-cipher-pass=a passphrase for a benchmark
+compress-type=zst
+compress-level={LEVEL}
+process-max={WORKERS}
+start-fast=y
+expire-auto=n
+archive-async=n
+lock-path={host.make_directory(home / "lock")}
+log-level-file=off
+log-level-console=warn
+
+[bench]
+pg1-path={server.data}
+pg1-socket-path={server.home}
+pg1-port={server.port}
+pg1-user=postgres
+""")
+        self.version = host.run([program, "version"]).stdout.split()[-1]
+
+    def prepare(self) -> None:
+        """Before the first backup; from then on the server's WAL goes to this repository."""
+        host.run(self._argv("stanza-create"))
+        self.server.configure(archive_command=" ".join(map(str, self._argv("archive-push"))) + " %p")
+        self.server.reload()
+
+    def backup(self) -> list:
+        return self._argv("backup", "--type=full")
+
+    def restore(self, to: Path) -> list:
+        return self._argv("restore", f"--pg1-path={to}")
+
+    def _argv(self, command: str, *options) -> list:
+        return [self.program, f"--config={self.config}", "--stanza=bench", *options, command]
+
+
+def _s3_settings(server: S3Server, bucket: str) -> str:
+    return f"""\
+repo1-type=s3
+repo1-path=/some/where
+repo1-s3-bucket={bucket}
+repo1-s3-endpoint=localhost
+repo1-storage-port={server.port}
+repo1-s3-region={REGION}
+repo1-s3-uri-style=path
+repo1-s3-key={server.access_key}
+repo1-s3-key-secret={server.secret_key}
+repo1-storage-ca-file={server.ca}"""
