@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sidecar/pack_reader.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,7 +18,8 @@ struct pack_reader {
     struct error damage; /* of the open pack */
     struct frame_codec *codec;
     char name[REPO_NAME_MAX]; /* of the open pack; "" if none is */
-    struct buf object;
+    bool whole;               /* object has all of it, not its tail only */
+    struct buf object, sealed;
     struct container container;
     uint8_t *plain;
     uint32_t frame; /* what plain holds; NO_FRAME: nothing */
@@ -32,21 +34,62 @@ static int fetch(struct pack_reader *reader, const char *name, struct error *err
     return repo_fetch(reader->repo, CONTAINER_PACK, name, &reader->object, &reader->container, err);
 }
 
+static void forget(struct pack_reader *reader)
+{
+    container_done(&reader->container);
+    reader->container = (struct container){0};
+    reader->name[0] = '\0';
+    reader->frame = NO_FRAME;
+}
+
+static void remember(struct pack_reader *reader, const char name[REPO_NAME_MAX], bool whole)
+{
+    memcpy(reader->name, name, REPO_NAME_MAX);
+    reader->whole = whole;
+    reader->fetched_bytes += reader->object.size;
+}
+
 int pack_reader_open(struct pack_reader *reader, const char *backup_id, uint32_t number,
                      struct error *err)
 {
     char name[REPO_NAME_MAX];
     repo_pack_name(backup_id, number, name);
-    if (strcmp(name, reader->name) == 0)
+    if (reader->whole && strcmp(name, reader->name) == 0)
         return 0;
-    container_done(&reader->container);
-    reader->container = (struct container){0};
-    reader->name[0] = '\0';
-    reader->frame = NO_FRAME;
+    forget(reader);
     if (fetch(reader, name, err) < 0)
         return -1;
-    memcpy(reader->name, name, sizeof(name));
-    reader->fetched_bytes += reader->object.size;
+    remember(reader, name, true);
+    return 0;
+}
+
+int pack_reader_open_tail(struct pack_reader *reader, const char *backup_id, uint32_t number,
+                          uint64_t object_bytes, struct error *err)
+{
+    char name[REPO_NAME_MAX];
+    repo_pack_name(backup_id, number, name);
+    if (strcmp(name, reader->name) == 0)
+        return 0;
+    forget(reader);
+    if (repo_fetch_tail(reader->repo, CONTAINER_PACK, name, object_bytes, &reader->object,
+                        &reader->container, err) < 0)
+        return -1;
+    remember(reader, name, false);
+    return 0;
+}
+
+/* A frame of the open pack into plain. */
+static int open_frame(struct pack_reader *reader, uint32_t frame, struct error *err)
+{
+    struct container *container = &reader->container;
+    const struct container_frame *at = &container->frames[frame];
+    if (reader->whole)
+        return container_read(container, reader->codec, frame, reader->object.data + at->offset,
+                              reader->plain, err);
+    if (repo_fetch_frame(reader->repo, container, reader->codec, frame, &reader->sealed,
+                         reader->plain, err) < 0)
+        return -1;
+    reader->fetched_bytes += at->sealed_bytes;
     return 0;
 }
 
@@ -74,8 +117,7 @@ int pack_reader_frame(struct pack_reader *reader, uint32_t frame, enum frame_typ
                          reader->name, (int)at->type, (int)type);
     if (reader->frame != frame) {
         reader->frame = NO_FRAME;
-        if (container_read(container, reader->codec, frame, reader->object.data + at->offset,
-                           reader->plain, err) < 0)
+        if (open_frame(reader, frame, err) < 0)
             return -1;
         reader->frame = frame;
     }
@@ -111,6 +153,7 @@ void pack_reader_freep(struct pack_reader **reader)
         return;
     container_done(&r->container);
     buf_done(&r->object);
+    buf_done(&r->sealed);
     frame_codec_freep(&r->codec);
     free(r->plain);
     free(r);
@@ -123,6 +166,7 @@ struct pack_reader *pack_reader_new(struct repo *repo, enum pack_reader_mode mod
     reader->mode = mode;
     reader->codec = frame_codec_new(1); /* levels matter to writers only */
     reader->object = BUF(PACK_BYTES_MAX);
+    reader->sealed = BUF(2 * FRAME_PLAIN_MAX);
     reader->plain = own_alloc(FRAME_PLAIN_MAX);
     reader->frame = NO_FRAME;
     return reader;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * One thread's reading of packs: a pack is fetched whole, a frame opened once for as long as they
- * are the ones read last. Holds one pack (at most 16 MiB) and one frame (1 MiB), whatever is read.
+ * One thread's reading of packs: a pack is fetched whole, or frame by frame where few are wanted; a
+ * frame is opened once for as long as it is the one read last. Holds one pack (at most 16 MiB) and
+ * one frame (1 MiB), whatever is read.
  */
 #pragma once
 
@@ -23,6 +24,10 @@ void pack_reader_freep(struct pack_reader **reader);
 /* Makes a pack the one to read from; fetches it unless it is that already. Errors name it. */
 MUST_CHECK int pack_reader_open(struct pack_reader *reader, const char *backup_id, uint32_t number,
                                 struct error *err);
+/* The same by its tail alone, for whoever wants little of it: frames are fetched as they are read.
+ * object_bytes: its size, from a listing. What was opened whole already stays so. */
+MUST_CHECK int pack_reader_open_tail(struct pack_reader *reader, const char *backup_id,
+                                     uint32_t number, uint64_t object_bytes, struct error *err);
 /* The frames of the open pack, lent until another is opened. */
 const struct container_frame *pack_reader_frames(const struct pack_reader *reader,
                                                  uint32_t *ret_count);

@@ -38,17 +38,6 @@ static struct prior_packs *packs_of(const struct prior *prior, uint32_t backup)
     return &prior->packs[backup - 1];
 }
 
-static int parse_pack_number(const char *name, uint32_t *ret_number)
-{
-    const char *slash = strrchr(name, '/');
-    char *end;
-    unsigned long number = strtoul(slash + 1, &end, 10);
-    if (slash[1] < '0' || slash[1] > '9' || *end != '\0' || number == 0 || number >= UINT32_MAX)
-        return -1;
-    *ret_number = (uint32_t)number;
-    return 0;
-}
-
 /* The sizes of all packs of a backup that are where they must be. */
 static int list_packs(struct prior *prior, uint32_t backup, uint32_t regions, struct error *err)
 {
@@ -60,7 +49,7 @@ static int list_packs(struct prior *prior, uint32_t backup, uint32_t regions, st
     for (size_t i = 0; i < names.count; i++) {
         const struct repo_name *name = &names.names[i];
         uint32_t number;
-        if (parse_pack_number(name->name, &number) < 0 || (regions & ~name->regions) != 0 ||
+        if (!repo_parse_pack_name(name->name, &number) || (regions & ~name->regions) != 0 ||
             name->size > UINT32_MAX || number >= packs->end)
             continue;
         packs->bytes[number] = (uint32_t)name->size;

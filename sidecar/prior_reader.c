@@ -5,34 +5,28 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/buf.h"
-#include "common/bytes.h"
 #include "common/log.h"
 #include "common/own.h"
 #include "sidecar/backup_table.h"
 #include "sidecar/captured.h"
 #include "sidecar/entry.h"
 #include "sidecar/frame.h"
+#include "sidecar/pack_hashes.h"
+#include "sidecar/pack_reader.h"
 #include "sidecar/prior.h"
-#include "sidecar/repo.h"
 
-enum { KEPT_PACKS = 16, KEPT_BYTES_MAX = 2 << 20, HASH_BYTES = 8 };
+enum { KEPT_PACKS = 16, KEPT_BYTES_MAX = 2 << 20 };
 
-/* The hashes of a pack: that of piece p of frame f is at first[f] + p. */
-struct pack_hashes {
+struct kept_pack {
     uint32_t backup, pack; /* pack 0: none */
     uint64_t last_use;
-    uint32_t frame_count;
-    uint32_t *first;  /* frame_count + 1 */
-    uint64_t *hashes; /* first[frame_count] of them; NULL: they cannot be read */
+    struct pack_hashes hashes; /* empty: they cannot be read */
 };
 
 struct prior_reader {
     struct prior *prior;
-    struct frame_codec *codec;
-    struct buf tail, sealed;
-    uint8_t *plain;
-    struct pack_hashes packs[KEPT_PACKS];
+    struct pack_reader *packs;
+    struct kept_pack kept[KEPT_PACKS];
     uint64_t uses;
     /* The map frame that was read last, with places in the prior's table. */
     struct place map_place; /* pack 0: none */
@@ -44,27 +38,10 @@ static bool is_damage(const struct error *err)
     return err->kind == ERROR_CORRUPT || err->kind == ERROR_NOT_FOUND;
 }
 
-static int open_pack(struct prior_reader *reader, const struct place *place,
-                     struct container *ret_container, struct error *err)
+static int open_pack(struct prior_reader *reader, const struct place *place, struct error *err)
 {
-    char name[REPO_NAME_MAX];
-    repo_pack_name(reader->prior->table.ids[place->backup], place->pack, name);
-    return repo_fetch_tail(reader->prior->repo, CONTAINER_PACK, name,
-                           prior_pack_bytes(reader->prior, place), &reader->tail, ret_container,
-                           err);
-}
-
-/* A frame of an opened pack into plain. */
-static int read_frame(struct prior_reader *reader, struct container *container, uint32_t frame,
-                      enum frame_type type, struct error *err)
-{
-    if (frame >= container->frame_count || container->frames[frame].type != type)
-        return error_set(err, ERROR_CORRUPT, "frame %u of '%s' is not of type %d", frame,
-                         container->name, (int)type);
-    if (!reader->plain)
-        reader->plain = own_alloc(FRAME_PLAIN_MAX);
-    return repo_fetch_frame(reader->prior->repo, container, reader->codec, frame, &reader->sealed,
-                            reader->plain, err);
+    return pack_reader_open_tail(reader->packs, reader->prior->table.ids[place->backup],
+                                 place->pack, prior_pack_bytes(reader->prior, place), err);
 }
 
 /* Maps */
@@ -85,14 +62,14 @@ static int load_map_frame(struct prior_reader *reader, const struct entry_map_re
     const struct place *place = &ref->place, *last = &reader->map_place;
     if (last->pack == place->pack && last->frame == place->frame && last->backup == place->backup)
         return 0;
-    CLEANUP(container_done) struct container container = {0};
     CLEANUP(backup_table_done) struct backup_table table = {0};
+    const uint8_t *plain;
+    size_t size;
     reader->map_place = (struct place){0};
     map_done(&reader->map);
-    if (open_pack(reader, place, &container, err) < 0 ||
-        read_frame(reader, &container, place->frame, FRAME_MAP, err) < 0 ||
-        map_frame_parse(reader->plain, container.frames[place->frame].plain_bytes, ref->covers,
-                        &table, &reader->map, err) < 0 ||
+    if (open_pack(reader, place, err) < 0 ||
+        pack_reader_frame(reader->packs, place->frame, FRAME_MAP, &plain, &size, err) < 0 ||
+        map_frame_parse(plain, size, ref->covers, &table, &reader->map, err) < 0 ||
         translate_map(reader, &table, &reader->map, err) < 0)
         return -1;
     reader->map_place = *place;
@@ -150,113 +127,77 @@ static void leave_out_bad(const struct entry *entry, uint64_t first, struct prio
 
 /* Hashes */
 
-static void hashes_done(struct pack_hashes *hashes)
+static void kept_done(struct kept_pack *kept)
 {
-    free(hashes->first);
-    free(hashes->hashes);
-    *hashes = (struct pack_hashes){0};
-}
-
-static int load_hashes(struct prior_reader *reader, const struct place *place,
-                       struct pack_hashes *hashes, struct error *err)
-{
-    CLEANUP(container_done) struct container container = {0};
-    if (open_pack(reader, place, &container, err) < 0)
-        return -1;
-    uint32_t last = container.frame_count - 1, pieces = 0;
-    hashes->frame_count = last;
-    hashes->first = own_alloc((last + 1) * sizeof(hashes->first[0]));
-    for (uint32_t i = 0; i < last; i++) {
-        const struct container_frame *frame = &container.frames[i];
-        hashes->first[i] = pieces;
-        if (frame->type == FRAME_DATA)
-            pieces += (frame->plain_bytes + PIECE_BYTES - 1) / PIECE_BYTES;
-    }
-    hashes->first[last] = pieces;
-    if (read_frame(reader, &container, last, FRAME_HASH, err) < 0)
-        return -1;
-    if (container.frames[last].plain_bytes != (uint64_t)pieces * HASH_BYTES)
-        return error_set(err, ERROR_CORRUPT, "'%s' has %u pieces and %u bytes of hashes",
-                         container.name, pieces, container.frames[last].plain_bytes);
-    hashes->hashes = own_alloc((pieces + 1) * sizeof(hashes->hashes[0]));
-    for (uint32_t i = 0; i < pieces; i++)
-        hashes->hashes[i] = bytes_load64(reader->plain + (size_t)i * HASH_BYTES);
-    return 0;
-}
-
-static size_t bytes_of(const struct pack_hashes *hashes)
-{
-    return hashes->hashes ? hashes->first[hashes->frame_count] * sizeof(hashes->hashes[0]) : 0;
+    pack_hashes_done(&kept->hashes);
+    *kept = (struct kept_pack){0};
 }
 
 /* The kept pack that was used longest ago, NULL if there is none. */
-static struct pack_hashes *find_oldest(struct prior_reader *reader)
+static struct kept_pack *find_oldest(struct prior_reader *reader)
 {
-    struct pack_hashes *oldest = NULL;
+    struct kept_pack *oldest = NULL;
     for (size_t i = 0; i < KEPT_PACKS; i++) {
-        struct pack_hashes *hashes = &reader->packs[i];
-        if (hashes->pack != 0 && (!oldest || hashes->last_use < oldest->last_use))
-            oldest = hashes;
+        struct kept_pack *kept = &reader->kept[i];
+        if (kept->pack != 0 && (!oldest || kept->last_use < oldest->last_use))
+            oldest = kept;
     }
     return oldest;
 }
 
 /* A free place; the rest is within its bound. */
-static struct pack_hashes *make_room(struct prior_reader *reader)
+static struct kept_pack *make_room(struct prior_reader *reader)
 {
     for (;;) {
-        struct pack_hashes *idle = NULL;
+        struct kept_pack *idle = NULL;
         size_t bytes = 0;
         for (size_t i = 0; i < KEPT_PACKS; i++) {
-            bytes += bytes_of(&reader->packs[i]);
-            if (reader->packs[i].pack == 0)
-                idle = &reader->packs[i];
+            bytes += pack_hashes_bytes(&reader->kept[i].hashes);
+            if (reader->kept[i].pack == 0)
+                idle = &reader->kept[i];
         }
         if (idle && bytes <= KEPT_BYTES_MAX)
             return idle;
-        hashes_done(find_oldest(reader));
+        kept_done(find_oldest(reader));
     }
 }
 
 static int find_hashes(struct prior_reader *reader, const struct place *place,
-                       struct pack_hashes **ret_hashes, struct error *err)
+                       struct kept_pack **ret_kept, struct error *err)
 {
     for (size_t i = 0; i < KEPT_PACKS; i++) {
-        struct pack_hashes *hashes = &reader->packs[i];
-        if (hashes->pack != place->pack || hashes->backup != place->backup)
+        struct kept_pack *kept = &reader->kept[i];
+        if (kept->pack != place->pack || kept->backup != place->backup)
             continue;
-        hashes->last_use = ++reader->uses;
-        *ret_hashes = hashes;
+        kept->last_use = ++reader->uses;
+        *ret_kept = kept;
         return 0;
     }
-    struct pack_hashes *hashes = make_room(reader);
-    if (load_hashes(reader, place, hashes, err) < 0) {
-        hashes_done(hashes);
+    struct kept_pack *kept = make_room(reader);
+    if (open_pack(reader, place, err) < 0 ||
+        pack_hashes_load(&kept->hashes, reader->packs, err) < 0) {
         if (!is_damage(err))
             return -1;
         log_warn("Stores anew what a damaged pack holds", S("error", err->text));
     }
-    hashes->backup = place->backup;
-    hashes->pack = place->pack;
-    hashes->last_use = ++reader->uses;
-    *ret_hashes = hashes;
+    kept->backup = place->backup;
+    kept->pack = place->pack;
+    kept->last_use = ++reader->uses;
+    *ret_kept = kept;
     return 0;
 }
 
 /* Of all pieces from the first on that lie in the same pack. */
-static void take_hashes(const struct pack_hashes *hashes, size_t first, struct prior_part *part,
+static void take_hashes(const struct kept_pack *kept, size_t first, struct prior_part *part,
                         bool done[PRIOR_PART_PIECES])
 {
     for (size_t i = first; i < part->count; i++) {
         const struct place *place = &part->places[i];
-        if (done[i] || part->states[i] != PRIOR_STORED || place->pack != hashes->pack ||
-            place->backup != hashes->backup)
+        if (done[i] || part->states[i] != PRIOR_STORED || place->pack != kept->pack ||
+            place->backup != kept->backup)
             continue;
         done[i] = true;
-        if (hashes->hashes && place->frame < hashes->frame_count &&
-            place->piece < hashes->first[place->frame + 1] - hashes->first[place->frame])
-            part->hashes[i] = hashes->hashes[hashes->first[place->frame] + place->piece];
-        else
+        if (!pack_hashes_find(&kept->hashes, place->frame, place->piece, &part->hashes[i]))
             part->states[i] = PRIOR_NONE;
     }
 }
@@ -265,12 +206,12 @@ int prior_reader_hashes(struct prior_reader *reader, struct prior_part *part, st
 {
     bool done[PRIOR_PART_PIECES] = {false};
     for (size_t i = 0; i < part->count; i++) {
-        struct pack_hashes *hashes;
+        struct kept_pack *kept;
         if (done[i] || part->states[i] != PRIOR_STORED)
             continue;
-        if (find_hashes(reader, &part->places[i], &hashes, err) < 0)
+        if (find_hashes(reader, &part->places[i], &kept, err) < 0)
             return -1;
-        take_hashes(hashes, i, part, done);
+        take_hashes(kept, i, part, done);
     }
     return 0;
 }
@@ -302,12 +243,9 @@ void prior_reader_freep(struct prior_reader **reader)
     if (!r)
         return;
     for (size_t i = 0; i < KEPT_PACKS; i++)
-        hashes_done(&r->packs[i]);
+        kept_done(&r->kept[i]);
     map_done(&r->map);
-    frame_codec_freep(&r->codec);
-    buf_done(&r->tail);
-    buf_done(&r->sealed);
-    free(r->plain);
+    pack_reader_freep(&r->packs);
     free(r);
 }
 
@@ -315,8 +253,6 @@ struct prior_reader *prior_reader_new(struct prior *prior)
 {
     struct prior_reader *reader = own_alloc(sizeof(*reader));
     reader->prior = prior;
-    reader->codec = frame_codec_new(1); /* levels matter to writers only */
-    reader->tail = BUF(CONTAINER_TAIL_MAX);
-    reader->sealed = BUF(2 * FRAME_PLAIN_MAX);
+    reader->packs = pack_reader_new(prior->repo, PACK_READER_INTACT);
     return reader;
 }

@@ -39,6 +39,17 @@ void repo_pack_name(const char *backup_id, uint32_t number, char ret_name[REPO_N
     snprintf(ret_name, REPO_NAME_MAX, "packs/%s/%06" PRIu32, backup_id, number);
 }
 
+bool repo_parse_pack_name(const char *name, uint32_t *ret_number)
+{
+    const char *slash = strrchr(name, '/');
+    char *end = NULL;
+    unsigned long number = slash ? strtoul(slash + 1, &end, 10) : 0;
+    if (number == 0 || number >= UINT32_MAX || slash[1] < '0' || slash[1] > '9' || *end != '\0')
+        return false;
+    *ret_number = (uint32_t)number;
+    return true;
+}
+
 void repo_manifest_name(const char *backup_id, char ret_name[REPO_NAME_MAX])
 {
     snprintf(ret_name, REPO_NAME_MAX, "manifests/%s", backup_id);

@@ -123,6 +123,8 @@ MUST_CHECK int repo_list(struct repo *repo, const char *prefix, struct repo_name
 enum { REPO_NAME_MAX = 128 };
 void repo_pack_name(const char *backup_id, uint32_t number, char ret_name[REPO_NAME_MAX]);
 void repo_manifest_name(const char *backup_id, char ret_name[REPO_NAME_MAX]);
+/* The number of a pack from its name; false: it is none. */
+bool repo_parse_pack_name(const char *name, uint32_t *ret_number);
 /* Also notes the SHA-256 of its object. */
 MUST_CHECK int repo_load_manifest(struct repo *repo, const char *backup_id,
                                   struct manifest *ret_manifest, struct error *err);

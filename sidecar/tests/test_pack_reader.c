@@ -4,13 +4,17 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include <cmocka.h>
 
 #include "common/buf.h"
 #include "common/own.h"
 #include "sidecar/frame.h"
+#include "sidecar/pack_hashes.h"
 #include "sidecar/pack_reader.h"
+#include "sidecar/piece_hash.h"
+#include "sidecar/repo.h"
 #include "sidecar/tests/helper_packs.h"
 #include "sidecar/tests/helper_repo.h"
 
@@ -145,6 +149,59 @@ static void a_pack_that_cannot_be_fetched_is_named_and_not_remembered(void **sta
                  "packs/" HELPER_PACKS_BACKUP "/000003");
 }
 
+static uint64_t size_of_pack_1(void)
+{
+    CLEANUP(own_freep) char *path = helper_repo_path(&repo, 0, PACK_1);
+    struct stat st;
+    assert_int_equal(stat(path, &st), 0);
+    return (uint64_t)st.st_size;
+}
+
+static void open_tail(uint32_t number)
+{
+    struct error err;
+    if (pack_reader_open_tail(reader, HELPER_PACKS_BACKUP, number, size_of_pack_1(), &err) < 0)
+        fail_msg("%s", err.text);
+}
+
+static void a_pack_can_be_read_frame_by_frame(void **state)
+{
+    (void)state;
+    open_tail(1);
+    expect_data(0, PIECE_BYTES, 1);
+    expect_data(1, 2 * PIECE_BYTES, 1);
+    open_tail(2);
+    expect_data(0, 3 * PIECE_BYTES, 2);
+    open_pack(2); /* whole now … */
+    expect_data(0, PIECE_BYTES, 2);
+    const uint64_t fetched = pack_reader_fetched_bytes(reader);
+    open_tail(2); /* … and still */
+    expect_data(0, PIECE_BYTES, 2);
+    assert_int_equal(pack_reader_fetched_bytes(reader), fetched);
+}
+
+static void the_hashes_of_a_pack_are_those_of_its_pieces(void **state)
+{
+    (void)state;
+    CLEANUP(pack_hashes_done) struct pack_hashes hashes = {0};
+    struct piece_hash hash;
+    struct error err;
+    uint8_t piece[PIECE_BYTES];
+    uint64_t found = 0;
+    memset(piece, 1, sizeof(piece));
+    piece_hash_init(&hash, &repo.repo->keyring.id_key);
+    open_tail(1);
+    if (pack_hashes_load(&hashes, reader, &err) < 0)
+        fail_msg("%s", err.text);
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_true(pack_hashes_find(&hashes, 0, i, &found));
+        assert_true(found == piece_hash(&hash, piece));
+    }
+    assert_false(pack_hashes_find(&hashes, 0, 3, &found)); /* behind the frame */
+    assert_false(pack_hashes_find(&hashes, 1, 0, &found)); /* of the map frame */
+    assert_false(pack_hashes_find(&hashes, 2, 0, &found)); /* of the hash frame itself */
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -154,6 +211,8 @@ int main(void)
         TEST(a_frame_is_what_it_is_asked_for),
         TEST(pieces_behind_the_end_of_a_frame_are_corrupt),
         TEST(a_pack_that_cannot_be_fetched_is_named_and_not_remembered),
+        TEST(a_pack_can_be_read_frame_by_frame),
+        TEST(the_hashes_of_a_pack_are_those_of_its_pieces),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
