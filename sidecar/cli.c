@@ -54,6 +54,7 @@ enum {
     OPTION_CONFIG,
     OPTION_TOKEN,
     OPTION_SUPERVISED,
+    OPTION_DELTA,
 };
 
 /* clang-format off */
@@ -89,6 +90,7 @@ static const struct option long_options[] = {
     {"config", required_argument, NULL, OPTION_CONFIG},
     {"token", required_argument, NULL, OPTION_TOKEN},
     {"supervised", required_argument, NULL, OPTION_SUPERVISED},
+    {"delta", no_argument, NULL, OPTION_DELTA},
     {0},
 };
 /* clang-format on */
@@ -128,6 +130,7 @@ static const struct {
     {OPTION_PROGRESS, FOR_JOBS, 0},
     {OPTION_DEADLINE, FOR_JOBS, 0},
     {OPTION_REGIONS, FOR_LIST, 0},
+    {OPTION_DELTA, FOR_RESTORE, 0},
     {OPTION_CONFIG, FOR_SERVE, TEXT(config)},
     {OPTION_TOKEN, FOR_SERVE, TEXT(token)},
     {OPTION_SUPERVISED, FOR_SERVE, TEXT(supervised)},
@@ -181,8 +184,11 @@ static const char *const help_texts[] = {
     [CLI_RESTORE] =
         "usage: lifeboat-sidecar restore -f FILE --to DIR [options]\n"
         "\n"
-        "Restores a backup into an empty directory, ready for pg_ctl start.\n"
+        "Restores a backup into an empty directory, ready for pg_ctl start. A restore that was\n"
+        "ended half-way goes on when it is run again.\n"
         "\n" COMMON_HELP "  --to DIR                 where to; made if it does not exist\n"
+        "  --delta                  DIR may have a database of the same system: it becomes\n"
+        "                           the backup, and only what differs is fetched and written\n"
         "  --backup ID              which one; the newest without it\n" READ_HELP
         "  --tablespace OLD=NEW     put the tablespace from OLD into NEW; may be repeated\n"
         "  --workers N              parallel workers; else spec.parallelism.workers\n"
@@ -403,6 +409,9 @@ static int set_option(struct cli_options *options, int option, const char *value
         return parse_json("--progress", value, &options->progress, err);
     case OPTION_REGIONS:
         options->regions = true;
+        return 0;
+    case OPTION_DELTA:
+        options->delta = true;
         return 0;
     case OPTION_TYPE:
         return parse_type(options, value, err);

@@ -51,6 +51,7 @@ struct cli_options {
     unsigned deadline_seconds; /* 0: none */
     bool progress;             /* as JSON */
     bool regions;              /* of list */
+    bool delta;                /* of restore */
     const char *region, *first_region;
     const char *excluded[POLICY_REGIONS_MAX]; /* of restore */
     size_t excluded_count;

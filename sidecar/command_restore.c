@@ -20,6 +20,7 @@ int command_restore(const struct cli_options *options, struct cancel *cancel, st
         .policy = session.policy,
         .secrets = session.secrets,
         .to = options->to,
+        .delta = options->delta,
         .backup = options->backup,
         .region = options->region,
         .first = options->first_region,

@@ -311,11 +311,12 @@ static json_t *restore_to_json(const struct restore_result *result, const char *
         json_array_append_new(regions, json_pack("{s:s, s:I}", "name", result->regions[i].name,
                                                  "fetchedBytes",
                                                  (json_int_t)result->regions[i].fetched_bytes));
-    return json_pack("{s:s, s:s, s:s?, s:o, s:I, s:I, s:I, s:f}", "backup", result->backup, "to",
-                     to, "region", result->region_count > 0 ? result->regions[0].name : NULL,
+    return json_pack("{s:s, s:s, s:s?, s:o, s:I, s:I, s:I, s:I, s:f}", "backup", result->backup,
+                     "to", to, "region", result->region_count > 0 ? result->regions[0].name : NULL,
                      "regions", regions, "files", (json_int_t)result->files, "bytes",
-                     (json_int_t)result->bytes, "fetchedBytes", (json_int_t)result->fetched_bytes,
-                     "seconds", (double)result->duration_ms / 1000.0);
+                     (json_int_t)result->bytes, "keptBytes", (json_int_t)result->kept_bytes,
+                     "fetchedBytes", (json_int_t)result->fetched_bytes, "seconds",
+                     (double)result->duration_ms / 1000.0);
 }
 
 int output_restore_done(const struct restore_result *result, const char *to, bool json,

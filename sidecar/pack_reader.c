@@ -63,6 +63,18 @@ int pack_reader_open(struct pack_reader *reader, const char *backup_id, uint32_t
     return 0;
 }
 
+static int find_size(struct pack_reader *reader, const char *name, uint64_t *ret_bytes,
+                     struct error *err)
+{
+    CLEANUP(repo_names_done) struct repo_names names = {0};
+    if (repo_list(reader->repo, name, &names, err) < 0)
+        return -1;
+    if (names.count == 0 || strcmp(names.names[0].name, name) != 0)
+        return error_set(err, ERROR_NOT_FOUND, "'%s' is in no region", name);
+    *ret_bytes = names.names[0].size;
+    return 0;
+}
+
 int pack_reader_open_tail(struct pack_reader *reader, const char *backup_id, uint32_t number,
                           uint64_t object_bytes, struct error *err)
 {
@@ -71,6 +83,8 @@ int pack_reader_open_tail(struct pack_reader *reader, const char *backup_id, uin
     if (strcmp(name, reader->name) == 0)
         return 0;
     forget(reader);
+    if (object_bytes == 0 && find_size(reader, name, &object_bytes, err) < 0)
+        return -1;
     if (repo_fetch_tail(reader->repo, CONTAINER_PACK, name, object_bytes, &reader->object,
                         &reader->container, err) < 0)
         return -1;

@@ -25,7 +25,8 @@ void pack_reader_freep(struct pack_reader **reader);
 MUST_CHECK int pack_reader_open(struct pack_reader *reader, const char *backup_id, uint32_t number,
                                 struct error *err);
 /* The same by its tail alone, for whoever wants little of it: frames are fetched as they are read.
- * object_bytes: its size, from a listing. What was opened whole already stays so. */
+ * object_bytes: its size, from a listing; 0: not known yet. What was opened whole already stays so.
+ */
 MUST_CHECK int pack_reader_open_tail(struct pack_reader *reader, const char *backup_id,
                                      uint32_t number, uint64_t object_bytes, struct error *err);
 /* The frames of the open pack, lent until another is opened. */

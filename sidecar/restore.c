@@ -21,9 +21,13 @@
 #include "sidecar/regions.h"
 #include "sidecar/relocation.h"
 #include "sidecar/repo.h"
+#include "sidecar/restore_claim.h"
 #include "sidecar/restore_config.h"
+#include "sidecar/restore_delta.h"
+#include "sidecar/restore_marker.h"
 #include "sidecar/restore_plan.h"
 #include "sidecar/restore_read.h"
+#include "sidecar/restore_sweep.h"
 #include "sidecar/restore_wal.h"
 #include "sidecar/restore_worker.h"
 #include "sidecar/target.h"
@@ -34,6 +38,7 @@ enum {
     VERSION_DIVISOR = 10000,             /* of server_version_num */
     BACKUP_MANIFEST_BYTES_MAX = 1 << 30, /* what PostgreSQL's programs read at most */
     FILE_MODE = 0600,
+    CONFIG_BYTES_MAX = 1 << 20,
 };
 
 struct job {
@@ -42,18 +47,23 @@ struct job {
     struct repo *repo;
     struct manifest manifest;
     struct target *target;
+    struct restore_marker marker; /* of this restore */
+    bool has_marker;              /* the directory has one, perhaps of another */
+    bool is_used;                 /* the directory has content */
     struct restore_plan plan;
+    struct restore_sweep sweep;
     uint8_t control_bytes[PG_CONTROL_BYTES];
     struct pg_control control;
     struct pg_backup_manifest_file configs[RESTORE_CONFIG_FILES]; /* those that were written */
     size_t config_count;
-    uint64_t fetched_bytes;
+    uint64_t fetched_bytes, kept_bytes;
     bool writing, startable; /* how far the target has come */
     bool has_tablespaces;
 };
 
 static void job_done(struct job *job)
 {
+    restore_sweep_done(&job->sweep);
     restore_plan_done(&job->plan);
     target_closep(&job->target);
     manifest_done(&job->manifest);
@@ -61,10 +71,23 @@ static void job_done(struct job *job)
     regions_closep(&job->regions);
 }
 
+/* Which backup to look for: a restore of the newest that was left half-way goes on with the one
+ * that was the newest then. */
+static const char *wanted_backup(const struct job *job, const struct restore_marker *found)
+{
+    const char *backup = job->options->backup;
+    bool is_latest = !backup || strcmp(backup, "Latest") == 0;
+    if (is_latest && job->has_marker && !job->options->delta &&
+        memcmp(found->repository, job->repo->id, sizeof(found->repository)) == 0)
+        return found->backup;
+    return backup;
+}
+
 /* The backup that is wanted, if it is one that this version can restore. */
 static int find_backup(struct job *job, struct error *err)
 {
     const struct restore_options *options = job->options;
+    struct restore_marker found = {0};
     char id[BACKUP_ID_BYTES];
     const struct regions_choice choice = {
         .only = options->region,
@@ -74,13 +97,17 @@ static int find_backup(struct job *job, struct error *err)
     };
     const struct repo_wish wish = {options->system_identifier, options->backup};
     progress_set_phase(options->progress, "planning");
+    job->has_marker =
+        restore_marker_peek(options->to, &found, err) == 0 || err->kind != ERROR_NOT_FOUND;
     if (regions_open(&job->regions, options->policy, options->secrets, &choice, options->cancel,
                      err) < 0 ||
         repo_open_read(&job->repo, options->policy, options->secrets, job->regions, &wish, err) <
             0 ||
-        repo_find_backup(job->repo, options->backup, id, NULL, err) < 0 ||
+        repo_find_backup(job->repo, wanted_backup(job, &found), id, NULL, err) < 0 ||
         repo_load_manifest(job->repo, id, &job->manifest, err) < 0)
         return -1;
+    memcpy(job->marker.backup, id, sizeof(id));
+    memcpy(job->marker.repository, job->repo->id, sizeof(job->marker.repository));
     uint32_t version = job->manifest.version_num / VERSION_DIVISOR;
     if (version < VERSION_MIN || version > VERSION_MAX)
         return error_set(err, ERROR_PERMANENT,
@@ -89,6 +116,12 @@ static int find_backup(struct job *job, struct error *err)
     if (restore_wal_check(&job->manifest, err) < 0)
         return error_wrap(err, "manifest of '%s'", id);
     return 0;
+}
+
+static int open_target(struct job *job, struct error *err)
+{
+    const enum target_use use = job->has_marker || job->options->delta ? TARGET_USED : TARGET_EMPTY;
+    return target_open(&job->target, job->options->to, use, err);
 }
 
 static int read_index(struct job *job, const struct restore_read *read, struct error *err)
@@ -116,8 +149,10 @@ static int read_plan(struct job *job, struct error *err)
 {
     CLEANUP(pack_reader_freep)
     struct pack_reader *reader = pack_reader_new(job->repo, PACK_READER_INTACT);
-    const struct restore_read read = {
-        .reader = reader, .manifest = &job->manifest, .plan = &job->plan};
+    const struct restore_read read = {.reader = reader,
+                                      .manifest = &job->manifest,
+                                      .plan = &job->plan,
+                                      .by_frames = job->options->delta || job->has_marker};
     if (restore_plan_init(&job->plan, &job->manifest, err) < 0 || read_index(job, &read, err) < 0 ||
         read_maps(job, &read, err) < 0 ||
         restore_read_control(&read, job->control_bytes, &job->control, err) < 0)
@@ -149,6 +184,42 @@ static int place_tablespaces(struct job *job, struct error *err)
     return 0;
 }
 
+/* Whether the directory may be changed, and what of it has to go. */
+static int look_at_target(struct job *job, struct error *err)
+{
+    bool is_empty = true;
+    const struct restore_claim claim = {
+        .target = job->target,
+        .marker = &job->marker,
+        .system_identifier = job->manifest.system_identifier,
+        .control_bytes = job->control_bytes,
+        .delta = job->options->delta,
+    };
+    if (restore_claim_check(&claim, &is_empty, err) < 0 || place_tablespaces(job, err) < 0)
+        return -1;
+    job->is_used = !is_empty;
+    return is_empty ? 0 : restore_sweep_survey(&job->sweep, job->target, &job->plan, err);
+}
+
+/* From now on the directory is half a restore: it says so, and cannot start. */
+static int begin(struct job *job, struct error *err)
+{
+    const char *control = job->plan.files[job->plan.control_file].path;
+    const struct entry *owner = restore_plan_directory(&job->plan, "global");
+    if (cancel_check(job->options->cancel, err) < 0 ||
+        target_prepare(job->target, owner->uid, owner->gid, err) < 0)
+        return -1;
+    job->writing = true;
+    if (restore_marker_save(job->target, &job->marker, err) < 0)
+        return -1;
+    if (!job->is_used)
+        return 0;
+    if (target_remove(job->target, control, TARGET_FILE, err) < 0 ||
+        (target_sync_parent(job->target, control, err) < 0 && err->kind != ERROR_NOT_FOUND))
+        return -1;
+    return restore_sweep_remove(&job->sweep, job->target, err);
+}
+
 static int make_directories(struct job *job, struct error *err)
 {
     for (size_t i = 0; i < job->plan.directory_count; i++) {
@@ -164,6 +235,39 @@ static int make_directories(struct job *job, struct error *err)
     return 0;
 }
 
+static size_t worker_count(const struct job *job)
+{
+    return job->options->workers ? job->options->workers : job->options->policy->workers;
+}
+
+/* Takes off the plan what the directory has already. */
+static int compare(struct job *job, struct error *err)
+{
+    const struct restore_delta_options options = {
+        .repo = job->repo,
+        .plan = &job->plan,
+        .target = job->target,
+        .workers = worker_count(job),
+        .cancel = job->options->cancel,
+        .progress = job->options->progress,
+    };
+    uint64_t fetched_bytes;
+    progress_set_phase(job->options->progress, "comparing");
+    if (restore_delta_run(&options, &fetched_bytes, err) < 0)
+        return -1;
+    job->fetched_bytes += fetched_bytes;
+    job->kept_bytes = restore_spans_bytes(&job->plan.kept);
+    return 0;
+}
+
+static void expect_bytes(const struct job *job)
+{
+    const struct restore_spans all = {job->plan.spans, job->plan.span_count};
+    progress_set_total(job->options->progress,
+                       restore_spans_bytes(&all) +
+                           restore_wal_count(&job->manifest) * job->manifest.wal_segment_bytes);
+}
+
 static int write_files(struct job *job, struct error *err)
 {
     const struct restore_worker_options options = {
@@ -171,7 +275,7 @@ static int write_files(struct job *job, struct error *err)
         .manifest = &job->manifest,
         .plan = &job->plan,
         .target = job->target,
-        .workers = job->options->workers ? job->options->workers : job->options->policy->workers,
+        .workers = worker_count(job),
         .cancel = job->options->cancel,
         .progress = job->options->progress,
     };
@@ -185,22 +289,43 @@ static int write_files(struct job *job, struct error *err)
     return restore_wal_histories(&wal, err);
 }
 
-/* Configuration that the source kept outside its data directory. */
+/* Looks whether a directory that had content has a configuration of its own. */
+static int read_config(struct job *job, const char *path, struct buf *content, bool *ret_found,
+                       struct error *err)
+{
+    *ret_found = job->is_used && target_read(job->target, path, content, err) == 0;
+    return *ret_found || !job->is_used || err->kind == ERROR_NOT_FOUND ? 0 : -1;
+}
+
+static int write_config(struct job *job, size_t index, struct error *err)
+{
+    const char *path = restore_config_paths[index];
+    CLEANUP(buf_done) struct buf content = BUF(CONFIG_BYTES_MAX);
+    CLEANUP(own_freep) char *text = NULL;
+    struct pg_backup_manifest_file file = {.path = path, .mtime_s = clock_now_ms() / 1000};
+    bool found;
+    if (read_config(job, path, &content, &found, err) < 0)
+        return -1;
+    if (!found) {
+        text = restore_config_format(index, &job->control);
+        const struct target_attributes attributes = {
+            .mode = FILE_MODE, .mtime_s = file.mtime_s, .size = strlen(text)};
+        if (target_save_file(job->target, path, &attributes, text, err) < 0 ||
+            buf_append(&content, text, strlen(text), err) < 0)
+            return -1;
+    }
+    file.size = content.size;
+    file.crc32c = crc32c_extend(0, content.data, content.size);
+    job->configs[job->config_count++] = file;
+    return 0;
+}
+
+/* Configuration that the source kept outside its data directory; what is there stays. */
 static int write_configs(struct job *job, struct error *err)
 {
     for (size_t i = 0; i < RESTORE_CONFIG_FILES; i++) {
-        const char *path = restore_config_paths[i];
-        if (restore_plan_has(&job->plan, path))
-            continue;
-        CLEANUP(own_freep) char *content = restore_config_format(i, &job->control);
-        struct pg_backup_manifest_file file = {
-            .path = path, .size = strlen(content), .mtime_s = clock_now_ms() / 1000};
-        const struct target_attributes attributes = {
-            .mode = FILE_MODE, .mtime_s = file.mtime_s, .size = file.size};
-        if (target_write_file(job->target, path, &attributes, content, err) < 0)
+        if (!restore_plan_has(&job->plan, restore_config_paths[i]) && write_config(job, i, err) < 0)
             return -1;
-        file.crc32c = crc32c_extend(0, content, file.size);
-        job->configs[job->config_count++] = file;
     }
     return 0;
 }
@@ -212,7 +337,7 @@ static int write_control(struct job *job, struct error *err)
     const struct target_attributes attributes = {
         .mode = file->mode, .mtime_s = file->mtime_s, .size = file->size};
     if (cancel_check(job->options->cancel, err) < 0 || target_sync(job->target, err) < 0 ||
-        target_write_file(job->target, file->path, &attributes, job->control_bytes, err) < 0)
+        target_save_file(job->target, file->path, &attributes, job->control_bytes, err) < 0)
         return -1;
     job->startable = true;
     return 0;
@@ -235,9 +360,7 @@ static int write_backup_manifest(struct job *job, struct error *err)
         return error_wrap(err, "format 'backup_manifest'");
     const struct target_attributes attributes = {
         .mode = FILE_MODE, .mtime_s = clock_now_ms() / 1000, .size = text.size};
-    if (target_write_file(job->target, "backup_manifest", &attributes, text.data, err) < 0)
-        return -1;
-    return target_sync(job->target, err);
+    return target_save_file(job->target, "backup_manifest", &attributes, text.data, err);
 }
 
 /* Says what a failed restore leaves behind, after its cause. */
@@ -248,13 +371,14 @@ static int explain(const struct job *job, struct error *err)
         return -1;
     if (job->startable)
         return error_set(err, cause.kind,
-                         "%s; the data in '%s' is complete, but its backup_manifest is not",
+                         "%s; the data in '%s' is complete, but its backup_manifest is not: run "
+                         "the same restore again",
                          cause.text, job->options->to);
-    return error_set(err, cause.kind,
-                     "%s; '%s' is incomplete and cannot start (no pg_control): empty it%s and "
-                     "restore again",
-                     cause.text, job->options->to,
-                     job->has_tablespaces ? " and its tablespaces" : "");
+    return error_set(
+        err, cause.kind,
+        "%s; '%s' is incomplete and cannot start (no pg_control): run the same restore "
+        "again, which goes on, or empty it%s",
+        cause.text, job->options->to, job->has_tablespaces ? " and its tablespaces" : "");
 }
 
 /* Where it came from, most of it first. */
@@ -277,6 +401,7 @@ static void report(const struct job *job, int64_t started_ms, struct restore_res
 {
     struct restore_result result = {.files = job->plan.file_count,
                                     .bytes = job->plan.bytes,
+                                    .kept_bytes = job->kept_bytes,
                                     .fetched_bytes = job->fetched_bytes,
                                     .duration_ms = clock_monotonic_ms() - started_ms};
     memcpy(result.backup, job->manifest.id, sizeof(result.backup));
@@ -285,24 +410,26 @@ static void report(const struct job *job, int64_t started_ms, struct restore_res
         log_warn("Restored pages that were damaged in the source already",
                  S("backup", result.backup), U("pages", job->manifest.page_error_count));
     log_info("Restored backup", S("backup", result.backup), S("to", job->options->to),
-             U("files", result.files), U("bytes", result.bytes),
+             U("files", result.files), U("bytes", result.bytes), U("keptBytes", result.kept_bytes),
              I("milliseconds", result.duration_ms));
     *ret_result = result;
 }
 
 static int run_steps(struct job *job, struct error *err)
 {
-    if (find_backup(job, err) < 0 || target_open(&job->target, job->options->to, err) < 0 ||
-        read_plan(job, err) < 0 || place_tablespaces(job, err) < 0)
+    if (find_backup(job, err) < 0 || open_target(job, err) < 0 || read_plan(job, err) < 0 ||
+        look_at_target(job, err) < 0 || begin(job, err) < 0 || make_directories(job, err) < 0)
         return -1;
-    job->writing = true;
+    expect_bytes(job);
+    if (job->is_used && compare(job, err) < 0)
+        return -1;
     progress_set_phase(job->options->progress, "copying");
-    if (make_directories(job, err) < 0 || write_files(job, err) < 0 || write_configs(job, err) < 0)
+    if (write_files(job, err) < 0 || write_configs(job, err) < 0)
         return -1;
     progress_set_phase(job->options->progress, "finishing");
-    if (write_control(job, err) < 0)
+    if (write_control(job, err) < 0 || write_backup_manifest(job, err) < 0)
         return -1;
-    return write_backup_manifest(job, err);
+    return restore_marker_remove(job->target, err);
 }
 
 int restore_run(const struct restore_options *options, struct restore_result *ret_result,

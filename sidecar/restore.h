@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * A restore into an empty directory: restore_run reads as the specification. Planned by pack, so
- * that every pack is fetched once; workers write in parallel; pg_control is written last but for
- * backup_manifest, so that a half restore never starts.
+ * A restore: restore_run reads as the specification. Planned by pack, so that every pack is fetched
+ * once; workers write in parallel; pg_control is written last but for backup_manifest, so that a
+ * half restore never starts. The directory is empty, or was left by the same restore half-way, or,
+ * with delta, is a data directory of the same database: then only what differs is fetched and
+ * written, and what the backup has not is removed.
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,7 +26,9 @@ struct restore_options {
     const struct policy *policy;
     const struct secrets *secrets;
     const char *to;
-    const char *backup;          /* id; NULL or "Latest": the newest */
+    bool delta;                  /* also over a data directory of the same database */
+    const char *backup;          /* id; NULL or "Latest": the newest, or that of a restore which was
+                                    left half-way and goes on */
     const char *region;          /* NULL: all, in the policy's order */
     const char *first;           /* the region that is read from before the others; NULL: any */
     const char *const *excluded; /* regions that are not read from */
@@ -44,6 +49,7 @@ struct restore_result {
     } regions[REGIONS_MAX]; /* those that something came from, most of it from the first */
     size_t region_count;
     uint64_t files, bytes;  /* without those that restore adds, and without WAL */
+    uint64_t kept_bytes;    /* of files: they were there already */
     uint64_t fetched_bytes; /* of packs */
     int64_t duration_ms;
 };

@@ -125,14 +125,20 @@ static int find_place(const struct restore_plan *plan, const struct backup_table
     return find_pack(plan, table->ids[place->backup], place->pack, ret_pack, err);
 }
 
+/* Whether span continues last in the file and in the pack. */
+static bool goes_on(const struct restore_span *last, const struct restore_span *span)
+{
+    return last->file == span->file && last->pack == span->pack &&
+           last->file_piece + span_pieces(last) == span->file_piece &&
+           last->piece + span_pieces(last) == span->piece;
+}
+
 /* Joins the span to the last one where it goes on in the file and in the pack. */
 static int add_span(struct restore_plan *plan, const struct restore_span *span, struct error *err)
 {
     struct restore_file *file = &plan->files[span->file];
     struct restore_span *last = plan->span_count > 0 ? &plan->spans[plan->span_count - 1] : NULL;
-    if (last && last->file == span->file && last->pack == span->pack &&
-        last->file_piece + span_pieces(last) == span->file_piece &&
-        last->piece + span_pieces(last) == span->piece) {
+    if (last && goes_on(last, span)) {
         last->length += span->length;
         return 0;
     }
@@ -259,11 +265,13 @@ static void add_directory(struct restore_plan *plan, struct entry *entry)
     plan->directories[plan->directory_count++] = (struct entry){.path = TAKE(entry->path),
                                                                 .target = TAKE(entry->target),
                                                                 .type = entry->type,
-                                                                .mode = entry->mode};
+                                                                .mode = entry->mode,
+                                                                .uid = entry->uid,
+                                                                .gid = entry->gid};
     plan->last_path = plan->directories[plan->directory_count - 1].path;
 }
 
-static const struct entry *find_directory(const struct restore_plan *plan, const char *path)
+const struct entry *restore_plan_directory(const struct restore_plan *plan, const char *path)
 {
     return plan->directory_count > 0
                ? bsearch(path, plan->directories, plan->directory_count,
@@ -286,7 +294,7 @@ static int check_parent(struct restore_plan *plan, const char *path, struct erro
     }
     CLEANUP(own_freep) char *parent = own_strdup(path);
     parent[length] = '\0';
-    const struct entry *found = find_directory(plan, parent);
+    const struct entry *found = restore_plan_directory(plan, parent);
     if (!found)
         return error_set(err, ERROR_CORRUPT, "its directory is not in the backup");
     plan->parent = (size_t)(found - plan->directories);
@@ -368,10 +376,66 @@ void restore_plan_sort_maps(struct restore_plan *plan)
         qsort(plan->maps, plan->map_count, sizeof(plan->maps[0]), compare_maps);
 }
 
+void restore_spans_done(struct restore_spans *spans)
+{
+    free(spans->spans);
+    *spans = (struct restore_spans){0};
+}
+
+void restore_spans_add(struct restore_spans *spans, const struct restore_span *span)
+{
+    struct restore_span *last = spans->count > 0 ? &spans->spans[spans->count - 1] : NULL;
+    if (last && goes_on(last, span)) {
+        last->crc32c = crc32c_combine(last->crc32c, span->crc32c, span->length);
+        last->length += span->length;
+        return;
+    }
+    spans->spans = grow(spans->spans, spans->count, sizeof(spans->spans[0]));
+    spans->spans[spans->count++] = *span;
+}
+
+uint64_t restore_spans_bytes(const struct restore_spans *spans)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < spans->count; i++)
+        bytes += spans->spans[i].length;
+    return bytes;
+}
+
+size_t *restore_plan_sort_files(struct restore_plan *plan)
+{
+    size_t *first = own_alloc((plan->file_count + 1) * sizeof(first[0])), next = 0;
+    if (plan->span_count > 0)
+        qsort(plan->spans, plan->span_count, sizeof(plan->spans[0]), compare_by_file);
+    for (size_t i = 0; i < plan->file_count; i++) {
+        first[i] = next;
+        while (next < plan->span_count && plan->spans[next].file == i)
+            next++;
+    }
+    first[plan->file_count] = next;
+    return first;
+}
+
+void restore_plan_keep(struct restore_plan *plan, struct restore_spans *wanted,
+                       struct restore_spans *kept)
+{
+    free(plan->spans);
+    plan->spans = TAKE(wanted->spans);
+    plan->span_count = wanted->count;
+    plan->kept = *kept;
+    *wanted = *kept = (struct restore_spans){0};
+    for (size_t i = 0; i < plan->file_count; i++)
+        atomic_store(&plan->files[i].spans_left, 0);
+    for (size_t i = 0; i < plan->span_count; i++)
+        atomic_fetch_add(&plan->files[plan->spans[i].file].spans_left, 1);
+    restore_plan_group(plan);
+}
+
 void restore_plan_group(struct restore_plan *plan)
 {
+    plan->pack_count = 0;
     for (size_t i = 0; i < plan->file_count; i++)
-        plan->files[i].is_hole = atomic_load(&plan->files[i].spans_left) == 0;
+        plan->files[i].has_no_data = atomic_load(&plan->files[i].spans_left) == 0;
     if (plan->span_count > 0)
         qsort(plan->spans, plan->span_count, sizeof(plan->spans[0]), compare_by_pack);
     for (size_t i = 0; i < plan->span_count; i++) {
@@ -386,6 +450,14 @@ void restore_plan_group(struct restore_plan *plan)
 
 void restore_plan_sum(struct restore_plan *plan)
 {
+    if (plan->kept.count > 0) {
+        plan->spans =
+            own_resize(plan->spans, plan->span_count + plan->kept.count, sizeof(plan->spans[0]));
+        memcpy(plan->spans + plan->span_count, plan->kept.spans,
+               plan->kept.count * sizeof(plan->spans[0]));
+        plan->span_count += plan->kept.count;
+        restore_spans_done(&plan->kept);
+    }
     if (plan->span_count > 0)
         qsort(plan->spans, plan->span_count, sizeof(plan->spans[0]), compare_by_file);
     size_t next = 0;
@@ -445,7 +517,7 @@ int restore_plan_check(const struct restore_plan *plan, struct error *err)
         return error_set(err, ERROR_CORRUPT, "the backup has no '%s'", control_path);
     if (!restore_plan_has(plan, "backup_label")) /* PostgreSQL would start, and be corrupt */
         return error_set(err, ERROR_CORRUPT, "the backup has no 'backup_label'");
-    if (!find_directory(plan, archive_status_path))
+    if (!restore_plan_directory(plan, archive_status_path))
         return error_set(err, ERROR_CORRUPT, "the backup has no '%s'", archive_status_path);
     return 0;
 }
@@ -473,6 +545,7 @@ void restore_plan_done(struct restore_plan *plan)
     free(plan->files);
     free(plan->maps);
     free(plan->spans);
+    restore_spans_done(&plan->kept);
     free(plan->packs);
     free(plan->ranges);
     *plan = (struct restore_plan){0};

@@ -27,7 +27,8 @@ struct restore_file {
     int64_t mtime_s;
     uint32_t mode;
     uint32_t crc32c;        /* of the whole content, once restore_plan_sum was called */
-    bool is_hole;           /* no byte of it is stored */
+    bool is_there;          /* the target has it, at its size and with zeros where they belong */
+    bool has_no_data;       /* nothing of it is to be written; not is_there: it is one hole */
     atomic_uint spans_left; /* not written yet; whoever writes the last one finishes the file */
 };
 
@@ -43,7 +44,13 @@ struct restore_span {
 
 struct restore_pack {
     uint32_t pack;
-    size_t first, count; /* of spans */
+    uint32_t object_bytes; /* not 0: only a part of it is wanted */
+    size_t first, count;   /* of spans */
+};
+
+struct restore_spans {
+    struct restore_span *spans;
+    size_t count;
 };
 
 /* A part of a file's map that lies in a map frame and is still to be read. */
@@ -76,6 +83,7 @@ struct restore_plan {
     size_t span_count;
     struct restore_pack *packs; /* each once */
     size_t pack_count;
+    struct restore_spans kept;    /* with their CRCs: what the target has already */
     struct restore_range *ranges; /* sorted by backup and first */
     size_t range_count;
     size_t control_file;              /* index of global/pg_control, which is written last … */
@@ -108,6 +116,17 @@ MUST_CHECK int restore_plan_add_map(struct restore_plan *plan, size_t index,
                                     struct error *err);
 /* After the last map: groups the spans by pack. */
 void restore_plan_group(struct restore_plan *plan);
+/* Sorts the spans by file instead, until they are grouped again: those of file i are first[i] to
+ * first[i + 1]. The caller's (own_freep). */
+size_t *restore_plan_sort_files(struct restore_plan *plan);
+/* Takes both: wanted is what is left of the spans, kept what the target has. Groups. */
+void restore_plan_keep(struct restore_plan *plan, struct restore_spans *wanted,
+                       struct restore_spans *kept);
+/* Appends, or lengthens the last one where it goes on in the same file and pack; CRCs are joined.
+ */
+void restore_spans_add(struct restore_spans *spans, const struct restore_span *span);
+void restore_spans_done(struct restore_spans *spans);
+uint64_t restore_spans_bytes(const struct restore_spans *spans);
 /* After all was written: puts the CRCs of the files together from those of their spans; spans are
  * sorted by file then. */
 void restore_plan_sum(struct restore_plan *plan);
@@ -118,3 +137,5 @@ const char *restore_plan_pack(const struct restore_plan *plan, uint32_t pack, ui
  * all behind the last one count. */
 bool restore_plan_knows_damage(const struct restore_plan *plan, size_t file, uint32_t block);
 bool restore_plan_has(const struct restore_plan *plan, const char *path); /* a file */
+/* A directory or tablespace link; NULL if there is none. */
+const struct entry *restore_plan_directory(const struct restore_plan *plan, const char *path);

@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "common/error.h"
@@ -19,6 +20,7 @@ struct restore_read { /* all lent */
     struct pack_reader *reader;
     const struct manifest *manifest;
     struct restore_plan *plan;
+    bool by_frames; /* fetch no whole packs: the restore may want little more of them */
 };
 
 /* Adds the entries of the manifest's index frame to the plan; frames must come in order. Errors

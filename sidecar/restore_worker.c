@@ -35,13 +35,14 @@ static int finish_file(const struct work *work, const struct target_file *open,
     return target_finish(open, &attributes, err);
 }
 
-/* Files without any data: empty ones, and those that are one hole. */
-static int make_holes(struct work *work, struct error *err)
+/* Files that no span is written to: empty ones, those that are one hole, and those that the target
+ * has already. */
+static int finish_others(struct work *work, struct error *err)
 {
     struct restore_plan *plan = work->options->plan;
     for (size_t i; (i = atomic_fetch_add(&work->next_file, 1)) < plan->file_count;) {
         const struct restore_file *file = &plan->files[i];
-        if (i == plan->control_file || !file->is_hole)
+        if (i == plan->control_file || !file->has_no_data)
             continue;
         CLEANUP(target_close_file) struct target_file open = {.fd = -1};
         if (cancel_check(work->options->cancel, err) < 0 ||
@@ -92,14 +93,44 @@ static int restore_span(const struct work *work, struct pack_reader *reader,
     return finish_file(work, open, file, err);
 }
 
+/* How many bytes of the open pack the wanted spans lie in. */
+static uint64_t wanted_bytes(const struct restore_plan *plan, struct pack_reader *reader,
+                             const struct restore_pack *pack)
+{
+    uint32_t frame_count, next = 0; /* frame that was not counted yet: spans ascend */
+    const struct container_frame *frames = pack_reader_frames(reader, &frame_count);
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < pack->count; i++) {
+        const struct restore_span *span = &plan->spans[pack->first + i];
+        uint64_t last = (span->piece + ((uint64_t)span->length - 1) / PIECE_BYTES) / FRAME_PIECES;
+        uint32_t first = span->piece / FRAME_PIECES;
+        for (next = first > next ? first : next; next <= last && next < frame_count; next++)
+            bytes += frames[next].sealed_bytes;
+    }
+    return bytes;
+}
+
+/* Whole, unless only a part of it is wanted, and less than half of its bytes. */
+static int open_pack(const struct work *work, struct pack_reader *reader,
+                     const struct restore_pack *pack, struct error *err)
+{
+    uint32_t number;
+    const char *backup = restore_plan_pack(work->options->plan, pack->pack, &number);
+    if (pack->object_bytes > 0) {
+        if (pack_reader_open_tail(reader, backup, number, pack->object_bytes, err) < 0)
+            return -1;
+        if (wanted_bytes(work->options->plan, reader, pack) < pack->object_bytes / 2)
+            return 0;
+    }
+    return pack_reader_open(reader, backup, number, err);
+}
+
 static int restore_pack(const struct work *work, struct pack_reader *reader,
                         const struct restore_pack *pack, struct error *err)
 {
     struct restore_plan *plan = work->options->plan;
     CLEANUP(target_close_file) struct target_file open = {.fd = -1};
-    uint32_t number;
-    const char *backup = restore_plan_pack(plan, pack->pack, &number);
-    if (pack_reader_open(reader, backup, number, err) < 0)
+    if (open_pack(work, reader, pack, err) < 0)
         return -1;
     for (size_t i = 0; i < pack->count; i++) {
         if (restore_span(work, reader, &plan->spans[pack->first + i], &open, err) < 0)
@@ -143,24 +174,15 @@ static int restore_segments(struct work *work, struct error *err)
 static int work_main(void *arg, struct error *err)
 {
     struct work *work = arg;
-    if (make_holes(work, err) < 0 || restore_packs(work, err) < 0)
+    if (finish_others(work, err) < 0 || restore_packs(work, err) < 0)
         return -1;
     return restore_segments(work, err);
-}
-
-static uint64_t bytes_to_write(const struct restore_worker_options *options)
-{
-    uint64_t bytes = restore_wal_count(options->manifest) * options->manifest->wal_segment_bytes;
-    for (size_t i = 0; i < options->plan->span_count; i++)
-        bytes += options->plan->spans[i].length;
-    return bytes;
 }
 
 int restore_worker_run(const struct restore_worker_options *options, uint64_t *ret_fetched_bytes,
                        struct error *err)
 {
     struct work work = {.options = options};
-    progress_set_total(options->progress, bytes_to_write(options));
     CLEANUP(crew_freep) struct crew *crew = crew_new(options->cancel);
     for (size_t i = 0; i < options->workers; i++) {
         if (crew_start(crew, "restore", work_main, &work, err) < 0)

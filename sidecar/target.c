@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -20,9 +21,19 @@
 #include "common/text.h"
 #include "sidecar/entry.h"
 
-enum { DIRECTORY_MODE = 0700, FILE_MODE = 0600, PERMISSION_BITS = 0777, PID_FILE_MAX = 4096 };
+enum {
+    DIRECTORY_MODE = 0700,
+    FILE_MODE = 0600,
+    PERMISSION_BITS = 0777,
+    PID_FILE_MAX = 4096,
+    ZERO_BYTES = 8192,
+};
+
+#define NO_OWNER UINT32_MAX
 
 static const char tablespaces_prefix[] = "pg_tblspc/";
+
+const char target_unfinished[] = "lifeboat_unfinished.tmp";
 
 /* A directory of the machine's that a part of the backup goes to. */
 struct location {
@@ -36,6 +47,8 @@ struct target {
     struct location root;
     struct location *tablespaces;
     size_t tablespace_count;
+    enum target_use use;
+    uint32_t uid, gid; /* of what is made; NO_OWNER: ours */
 };
 
 static void location_done(struct location *location)
@@ -99,22 +112,43 @@ static int make_path(const char *path, struct error *err)
     }
 }
 
+/* The next item of a directory but "." and ".."; NULL after the last. */
+static const char *next_name(DIR *stream)
+{
+    struct dirent *item;
+    do
+        item = readdir(stream);
+    while (item && (strcmp(item->d_name, ".") == 0 || strcmp(item->d_name, "..") == 0));
+    return item ? item->d_name : NULL;
+}
+
+/* To be given to closedir; path is for messages. */
+static int open_stream(int directory, const char *below, const char *path, DIR **ret_stream,
+                       struct error *err)
+{
+    int fd = open_beneath(directory, below, O_RDONLY | O_DIRECTORY);
+    *ret_stream = fd < 0 ? NULL : fdopendir(fd);
+    if (*ret_stream)
+        return 0;
+    int errnum = errno;
+    own_closep(&fd);
+    return fail(err, errnum, "list", path);
+}
+
+/* What was never given its name is nothing. */
 static int check_empty(const struct location *location, struct error *err)
 {
-    int copy = openat(location->directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *stream = copy < 0 ? NULL : fdopendir(copy);
-    if (!stream) {
-        int errnum = errno;
-        own_closep(&copy);
-        return error_errno(err, errnum, "list '%s'", location->real_path);
-    }
+    DIR *stream;
+    if (open_stream(location->directory, ".", location->real_path, &stream, err) < 0)
+        return -1;
     int result = 0;
-    for (struct dirent *item; result == 0 && (item = readdir(stream));) {
-        if (strcmp(item->d_name, ".") != 0 && strcmp(item->d_name, "..") != 0)
-            result = error_set(err, ERROR_CONFLICT,
-                               "'%s' is not empty (it has '%s'): name a new or empty directory",
-                               location->real_path, item->d_name);
-    }
+    const char *name = next_name(stream);
+    while (name && strcmp(name, target_unfinished) == 0)
+        name = next_name(stream);
+    if (name)
+        result = error_set(err, ERROR_CONFLICT,
+                           "'%s' is not empty (it has '%s'): name a new or empty directory",
+                           location->real_path, name);
     closedir(stream);
     return result;
 }
@@ -155,7 +189,8 @@ static int check_not_running(const struct location *location, struct error *err)
         digits++;
     return error_set(err, ERROR_CONFLICT,
                      "PostgreSQL (process %.*s) runs in '%s', or did and left its "
-                     "postmaster.pid: name a new or empty directory",
+                     "postmaster.pid: name a new or empty directory, or, with --delta, stop it, "
+                     "or remove that file if it does not run",
                      (int)digits, digits > 0 ? (const char *)content.data : "",
                      location->real_path);
 }
@@ -176,6 +211,14 @@ static int check_mode(const struct location *location, struct error *err)
         return 0;
     if (fchmod(fd, DIRECTORY_MODE) < 0) /* PostgreSQL refuses all others; initdb does the same */
         return error_errno(err, errno, "give '%s' the mode 0700", location->real_path);
+    return 0;
+}
+
+/* Who owns what was made; errors as of fail. */
+static int give(const struct target *target, int fd, const char *path, struct error *err)
+{
+    if (target->uid != NO_OWNER && fchown(fd, target->uid, target->gid) < 0)
+        return fail(err, errno, "set the owner of", path);
     return 0;
 }
 
@@ -254,22 +297,46 @@ int target_make_directory(struct target *target, const struct entry *entry, stru
     const char *name = last_part(entry->path);
     if (open_parent(target, entry->path, &parent, err) < 0)
         return -1;
-    if (mkdirat(parent, name, DIRECTORY_MODE) < 0)
+    if (mkdirat(parent, name, DIRECTORY_MODE) < 0 &&
+        (errno != EEXIST || target->use == TARGET_EMPTY))
         return fail(err, errno, "make directory", entry->path);
     CLEANUP(own_closep) int made = open_beneath(parent, name, O_RDONLY | O_DIRECTORY);
+    if (made >= 0 && give(target, made, entry->path, err) < 0)
+        return -1;
     if (made < 0 || fchmod(made, (entry->mode & PERMISSION_BITS) | DIRECTORY_MODE) < 0)
         return fail(err, errno, "set the mode of", entry->path);
     return 0;
 }
 
-static int open_tablespace(const struct target *target, const char *path, struct location *location,
-                           struct error *err)
+/* Where a link of the target leads to, without further symbolic links; own_freep, NULL if there is
+ * none. */
+static char *follow_link(const struct target *target, const char *path)
 {
+    char text[ENTRY_PATH_MAX + 1];
+    struct error ignored;
+    CLEANUP(own_closep) int parent = -1;
+    if (open_parent(target, path, &parent, &ignored) < 0)
+        return NULL;
+    ssize_t size = readlinkat(parent, last_part(path), text, sizeof(text));
+    if (size <= 0 || size > ENTRY_PATH_MAX || text[0] != '/')
+        return NULL;
+    text[size] = '\0';
+    return realpath(text, NULL);
+}
+
+/* A tablespace may have content only if it is that of the database which the target has. */
+static int open_tablespace(const struct target *target, const char *link, const char *path,
+                           struct location *location, struct error *err)
+{
+    CLEANUP(own_freep) char *before = follow_link(target, link);
     if (check_apart(target, path, err) < 0 || /* by name, before it is made inside another */
-        open_location(path, location, err) < 0 || check_empty(location, err) < 0 ||
+        open_location(path, location, err) < 0)
+        return -1;
+    bool is_ours = target->use == TARGET_USED && before && strcmp(before, location->real_path) == 0;
+    if ((!is_ours && check_empty(location, err) < 0) ||
         check_apart(target, location->real_path, err) < 0)
         return -1;
-    return make_private(location, err);
+    return is_ours ? check_mode(location, err) : make_private(location, err);
 }
 
 int target_place_tablespace(struct target *target, const struct entry *entry, const char *location,
@@ -283,7 +350,7 @@ int target_place_tablespace(struct target *target, const struct entry *entry, co
                          "and '..': choose another with --tablespace OLD=NEW",
                          location, entry->path);
     struct location placed = {.directory = -1, .prefix = own_format("%s/", entry->path)};
-    if (open_tablespace(target, location, &placed, err) < 0) {
+    if (open_tablespace(target, entry->path, location, &placed, err) < 0) {
         location_done(&placed);
         return error_wrap(err, "tablespace '%s' (--tablespace OLD=NEW moves it)", entry->path);
     }
@@ -293,30 +360,92 @@ int target_place_tablespace(struct target *target, const struct entry *entry, co
     return 0;
 }
 
+bool target_link_fits(struct target *target, const char *path)
+{
+    CLEANUP(own_freep) char *below = own_format("%s/", path);
+    CLEANUP(own_freep) char *leads_to = follow_link(target, path);
+    const char *rest = below;
+    const struct location *location = find_location(target, &rest);
+    return leads_to && location != &target->root && strcmp(leads_to, location->real_path) == 0;
+}
+
 int target_make_link(struct target *target, const struct entry *entry, struct error *err)
 {
     CLEANUP(own_freep) char *below = own_format("%s/", entry->path);
     const char *rest = below;
     const struct location *location = find_location(target, &rest);
     assert(location != &target->root);
+    if (give(target, location->directory, location->real_path, err) < 0)
+        return -1;
+    if (target->use == TARGET_USED && target_link_fits(target, entry->path))
+        return 0;
     CLEANUP(own_closep) int parent = -1;
     const char *name = last_part(entry->path);
     if (open_parent(target, entry->path, &parent, err) < 0)
         return -1;
     if (symlinkat(location->path, parent, name) < 0)
         return fail(err, errno, "make link", entry->path);
+    if (target->uid != NO_OWNER &&
+        fchownat(parent, name, target->uid, target->gid, AT_SYMLINK_NOFOLLOW) < 0)
+        return fail(err, errno, "set the owner of", entry->path);
+    return 0;
+}
+
+static int open_file(struct target *target, const char *path, int flags,
+                     struct target_file *ret_file, struct error *err)
+{
+    const char *rest = path;
+    const struct location *location = find_location(target, &rest);
+    int fd = open_beneath(location->directory, rest, flags | O_NOCTTY | O_NONBLOCK);
+    if (fd < 0)
+        return fail(err, errno, "open", path);
+    *ret_file = (struct target_file){.path = path, .fd = fd, .target = target};
     return 0;
 }
 
 int target_open_file(struct target *target, const char *path, struct target_file *ret_file,
                      struct error *err)
 {
-    const char *rest = path;
-    const struct location *location = find_location(target, &rest);
-    int fd = open_beneath(location->directory, rest, O_WRONLY | O_CREAT | O_NOCTTY | O_NONBLOCK);
-    if (fd < 0)
-        return fail(err, errno, "open", path);
-    *ret_file = (struct target_file){.path = path, .fd = fd};
+    return open_file(target, path, O_WRONLY | O_CREAT, ret_file, err);
+}
+
+int target_reopen_file(struct target *target, const char *path, struct target_file *ret_file,
+                       struct error *err)
+{
+    return open_file(target, path, O_RDWR, ret_file, err);
+}
+
+int target_pread(const struct target_file *file, void *data, size_t size, uint64_t offset,
+                 struct error *err)
+{
+    ssize_t got = buf_pread(file->fd, data, size, offset, err);
+    if (got < 0)
+        return error_wrap(err, "'%s'", file->path);
+    memset((uint8_t *)data + got, 0, size - (size_t)got);
+    return 0;
+}
+
+int target_resize(const struct target_file *file, uint64_t size, struct error *err)
+{
+    if (ftruncate(file->fd, (off_t)size) < 0)
+        return fail(err, errno, "set the size of", file->path);
+    return 0;
+}
+
+int target_clear(const struct target_file *file, uint64_t from, uint64_t to, struct error *err)
+{
+    static const uint8_t zeros[ZERO_BYTES];
+    if (from >= to || fallocate(file->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)from,
+                                (off_t)(to - from)) == 0)
+        return 0;
+    if (errno != EOPNOTSUPP && errno != ENOSYS)
+        return fail(err, errno, "clear a part of", file->path);
+    while (from < to) {
+        size_t size = to - from < sizeof(zeros) ? (size_t)(to - from) : sizeof(zeros);
+        if (target_write(file, zeros, size, from, err) < 0)
+            return -1;
+        from += size;
+    }
     return 0;
 }
 
@@ -338,8 +467,9 @@ int target_write(const struct target_file *file, const void *data, size_t size, 
 int target_finish(const struct target_file *file, const struct target_attributes *attributes,
                   struct error *err)
 {
-    if (ftruncate(file->fd, (off_t)attributes->size) < 0)
-        return fail(err, errno, "set the size of", file->path);
+    if (target_resize(file, attributes->size, err) < 0 ||
+        give(file->target, file->fd, file->path, err) < 0)
+        return -1;
     if (fchmod(file->fd, attributes->mode & PERMISSION_BITS) < 0)
         return fail(err, errno, "set the mode of", file->path);
     const struct timespec times[] = {{.tv_sec = attributes->mtime_s},
@@ -365,6 +495,127 @@ int target_write_file(struct target *target, const char *path,
     return target_finish(&file, attributes, err);
 }
 
+int target_sync_parent(struct target *target, const char *path, struct error *err)
+{
+    CLEANUP(own_closep) int parent = -1;
+    if (open_parent(target, path, &parent, err) < 0)
+        return -1;
+    CLEANUP(own_closep) int directory = open_beneath(parent, ".", O_RDONLY | O_DIRECTORY);
+    if (directory < 0 || fsync(directory) < 0)
+        return fail(err, errno, "write to disk the directory of", path);
+    return 0;
+}
+
+int target_save_file(struct target *target, const char *path,
+                     const struct target_attributes *attributes, const void *data,
+                     struct error *err)
+{
+    CLEANUP(target_close_file) struct target_file file = {.fd = -1};
+    CLEANUP(own_closep) int parent = -1;
+    if (target_open_file(target, target_unfinished, &file, err) < 0 ||
+        target_write(&file, data, attributes->size, 0, err) < 0 ||
+        target_finish(&file, attributes, err) < 0 || open_parent(target, path, &parent, err) < 0)
+        return -1;
+    if (fsync(file.fd) < 0 ||
+        renameat(target->root.directory, target_unfinished, parent, last_part(path)) < 0)
+        return fail(err, errno, "write to disk", path);
+    return target_sync_parent(target, path, err);
+}
+
+int target_read(struct target *target, const char *path, struct buf *content, struct error *err)
+{
+    CLEANUP(target_close_file) struct target_file file = {.fd = -1};
+    struct stat stat;
+    uint8_t *space;
+    if (open_file(target, path, O_RDONLY, &file, err) < 0)
+        return -1;
+    if (fstat(file.fd, &stat) < 0)
+        return fail(err, errno, "read", path);
+    if (!S_ISREG(stat.st_mode))
+        return error_set(err, ERROR_PERMANENT, "'%s' is no file", path);
+    if (buf_reserve(content, (size_t)stat.st_size, &space, err) < 0)
+        return error_wrap(err, "read '%s'", path);
+    ssize_t got = buf_pread(file.fd, space, (size_t)stat.st_size, 0, err);
+    if (got < 0)
+        return error_wrap(err, "read '%s'", path);
+    content->size += (size_t)got;
+    return 0;
+}
+
+int target_remove(struct target *target, const char *path, enum target_kind kind, struct error *err)
+{
+    CLEANUP(own_closep) int parent = -1;
+    if (open_parent(target, path, &parent, err) < 0)
+        return err->kind == ERROR_NOT_FOUND ? 0 : -1;
+    if (unlinkat(parent, last_part(path), kind == TARGET_DIRECTORY ? AT_REMOVEDIR : 0) < 0 &&
+        errno != ENOENT)
+        return fail(err, errno, "remove", path);
+    return 0;
+}
+
+static struct target_item look_at(int directory, const char *name, const struct stat *parent,
+                                  const struct stat *stat)
+{
+    struct target_item item = {.kind = TARGET_OTHER, .mount = stat->st_dev != parent->st_dev};
+    if (S_ISDIR(stat->st_mode))
+        item.kind = TARGET_DIRECTORY;
+    else if (S_ISLNK(stat->st_mode))
+        item.kind = TARGET_LINK;
+    else if (S_ISREG(stat->st_mode))
+        item.kind = TARGET_FILE;
+    item.writable = item.kind == TARGET_FILE && stat->st_nlink == 1 &&
+                    faccessat(directory, name, R_OK | W_OK, AT_EACCESS) == 0;
+    return item;
+}
+
+static int list_items(DIR *stream, const char *path, target_each each, void *arg, struct error *err)
+{
+    struct stat parent, stat;
+    if (fstat(dirfd(stream), &parent) < 0)
+        return fail(err, errno, "list", path);
+    for (const char *name; (name = next_name(stream));) {
+        CLEANUP(own_freep) char *full = own_format("%s%s%s", path, *path ? "/" : "", name);
+        if (fstatat(dirfd(stream), name, &stat, AT_SYMLINK_NOFOLLOW) < 0)
+            return fail(err, errno, "look at", full);
+        struct target_item item = look_at(dirfd(stream), name, &parent, &stat);
+        item.path = full;
+        if (each(arg, &item, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+int target_list(struct target *target, const char *path, target_each each, void *arg,
+                struct error *err)
+{
+    CLEANUP(own_freep) char *below = own_format("%s/", path); /* also names a location itself */
+    const char *rest = *path ? below : "";
+    const struct location *location = find_location(target, &rest);
+    DIR *stream;
+    if (open_stream(location->directory, *rest ? rest : ".", *path ? path : location->real_path,
+                    &stream, err) < 0)
+        return -1;
+    int result = list_items(stream, path, each, arg, err);
+    closedir(stream);
+    return result;
+}
+
+int target_prepare(struct target *target, uint32_t uid, uint32_t gid, struct error *err)
+{
+    if (geteuid() == 0) {
+        target->uid = uid;
+        target->gid = gid;
+    }
+    if (check_mode(&target->root, err) < 0)
+        return -1;
+    return give(target, target->root.directory, target->root.real_path, err);
+}
+
+const char *target_path(const struct target *target)
+{
+    return target->root.real_path;
+}
+
 int target_set_mode(struct target *target, uint32_t mode, struct error *err)
 {
     if (fchmod(target->root.directory, (mode & 0750) | DIRECTORY_MODE) < 0)
@@ -374,11 +625,15 @@ int target_set_mode(struct target *target, uint32_t mode, struct error *err)
 
 int target_sync(struct target *target, struct error *err)
 {
-    if (syncfs(target->root.directory) < 0)
+    struct stat root, other;
+    if (fstat(target->root.directory, &root) < 0 || syncfs(target->root.directory) < 0)
         return fail(err, errno, "write to disk", target->root.real_path);
     for (size_t i = 0; i < target->tablespace_count; i++) {
-        if (syncfs(target->tablespaces[i].directory) < 0)
-            return fail(err, errno, "write to disk", target->tablespaces[i].real_path);
+        const struct location *location = &target->tablespaces[i];
+        if (fstat(location->directory, &other) == 0 && other.st_dev == root.st_dev)
+            continue;
+        if (syncfs(location->directory) < 0)
+            return fail(err, errno, "write to disk", location->real_path);
     }
     return 0;
 }
@@ -395,12 +650,15 @@ void target_closep(struct target **target)
     free(t);
 }
 
-int target_open(struct target **ret_target, const char *path, struct error *err)
+int target_open(struct target **ret_target, const char *path, enum target_use use,
+                struct error *err)
 {
     CLEANUP(target_closep) struct target *target = own_alloc(sizeof(*target));
-    target->root.directory = -1;
-    if (open_location(path, &target->root, err) < 0 || check_not_running(&target->root, err) < 0 ||
-        check_empty(&target->root, err) < 0 || make_private(&target->root, err) < 0)
+    *target = (struct target){.root.directory = -1, .use = use, .uid = NO_OWNER, .gid = NO_OWNER};
+    if (open_location(path, &target->root, err) < 0 || check_not_running(&target->root, err) < 0)
+        return -1;
+    if (use == TARGET_EMPTY &&
+        (check_empty(&target->root, err) < 0 || make_private(&target->root, err) < 0))
         return -1;
     *ret_target = TAKE(target);
     return 0;

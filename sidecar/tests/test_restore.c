@@ -16,21 +16,18 @@
 #include <unistd.h>
 
 #include <cmocka.h>
-#include <jansson.h>
 
 #include "common/buf.h"
-#include "common/bytes.h"
 #include "common/cancel.h"
 #include "common/log.h"
 #include "common/own.h"
 #include "common/text.h"
-#include "sidecar/crc32c.h"
 #include "sidecar/manifest.h"
 #include "sidecar/pg_control.h"
 #include "sidecar/repo.h"
 #include "sidecar/restore.h"
-#include "sidecar/target.h"
 #include "sidecar/tests/helper_backup.h"
+#include "sidecar/tests/helper_restore.h"
 #include "common/tests/helper_directory.h"
 
 enum { FILE_MAX = 64 << 20, DESCRIPTORS = 16, OBJECTS_MAX = 64, PATIENCE_MS = 20000 };
@@ -68,26 +65,15 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* A restore of a backup to "pg" and "fast" in the test's directory; cancel NULL: one of its own. */
 static int restore(const struct helper_backup *from, const struct restore_options *extra,
                    struct restore_result *ret_result, struct error *err)
 {
-    struct cancel own;
-    CLEANUP(own_freep) char *to = own_format("%s/pg", scratch);
-    CLEANUP(own_freep) char *fast = own_format("%s/fast", scratch);
-    const struct target_tablespace tablespace = {from->tablespace, fast};
-    struct restore_options options = *extra;
-    assert_int_equal(cancel_init(&own, err), 0);
-    options.policy = from->repo.policy;
-    options.secrets = from->repo.secrets;
-    options.to = to;
-    options.tablespaces = &tablespace;
-    options.tablespace_count = 1;
-    if (!options.cancel)
-        options.cancel = &own;
-    int result = restore_run(&options, ret_result, err);
-    cancel_done(&own);
-    return result;
+    return helper_restore(from, scratch, extra, ret_result, err);
+}
+
+static void expect_source_restored(void)
+{
+    helper_restore_expect_source(&backup, scratch);
 }
 
 static struct restore_result must_restore(const struct helper_backup *from,
@@ -129,46 +115,6 @@ static void read_file(struct buf *content, const char *directory, const char *pa
         fail_msg("%s", err.text);
 }
 
-/* Comparing the source with what was restored */
-
-static size_t files_compared;
-
-static int compare_item(const char *path, const struct stat *st, int type, struct FTW *at)
-{
-    (void)at;
-    const char *relative = path + strlen(backup.tree.data);
-    CLEANUP(own_freep) char *other = own_format("%s/pg%s", scratch, relative);
-    struct stat restored;
-    if (lstat(other, &restored) < 0)
-        fail_msg("'%s' is missing", other);
-    assert_int_equal(restored.st_mode, st->st_mode);
-    if (type != FTW_F)
-        return 0;
-    CLEANUP(buf_done) struct buf a = BUF(FILE_MAX), b = BUF(FILE_MAX);
-    read_file(&a, "", path);
-    read_file(&b, "", other);
-    assert_int_equal(a.size, b.size);
-    if (a.size > 0 && memcmp(a.data, b.data, a.size) != 0)
-        fail_msg("'%s' has other bytes", other);
-    if (strcmp(relative, "/global/pg_control") != 0) /* it has the time of the backup */
-        assert_int_equal(restored.st_mtime, st->st_mtime);
-    files_compared++;
-    return 0;
-}
-
-static void expect_source_restored(void)
-{
-    CLEANUP(buf_done) struct buf content = BUF(FILE_MAX), source = BUF(FILE_MAX);
-    files_compared = 0;
-    assert_int_equal(nftw(backup.tree.data, compare_item, DESCRIPTORS, FTW_PHYS), 0);
-    assert_true(files_compared > 300);
-    read_file(&content, scratch, "fast/" HELPER_TREE_VERSION "/5/200");
-    read_file(&source, backup.tablespace, HELPER_TREE_VERSION "/5/200");
-    assert_int_equal(content.size, 5 * 8192);
-    assert_memory_equal(content.data, source.data, content.size);
-    helper_directory_expect(scratch, "pg/backup_label", HELPER_BACKUP_LABEL);
-}
-
 static void expect_segment(const char *name, size_t from, size_t size)
 {
     CLEANUP(own_freep) char *path = own_format("pg/pg_wal/%s", name);
@@ -182,32 +128,6 @@ static void expect_segment(const char *name, size_t from, size_t size)
     helper_directory_expect(scratch, done, "");
 }
 
-/* Does what pg_verifybackup does: every file listed is there with its size and CRC. */
-static size_t verify_backup_manifest(void)
-{
-    CLEANUP(buf_done) struct buf text = BUF(FILE_MAX), content = BUF(FILE_MAX);
-    read_file(&text, scratch, "pg/backup_manifest");
-    json_t *root = json_loadb((const char *)text.data, text.size, 0, NULL);
-    const json_t *files = json_object_get(root, "Files"), *file;
-    size_t index;
-    assert_int_equal(
-        json_integer_value(json_object_get(root, "PostgreSQL-Backup-Manifest-Version")), 2);
-    json_array_foreach(files, index, file)
-    {
-        uint8_t crc[4];
-        CLEANUP(own_freep)
-        char *path = own_format("pg/%s", json_string_value(json_object_get(file, "Path")));
-        read_file(&content, scratch, path);
-        assert_int_equal(content.size, json_integer_value(json_object_get(file, "Size")));
-        assert_true(text_parse_hex(json_string_value(json_object_get(file, "Checksum")), crc, 4));
-        if (bytes_load32(crc) != crc32c_extend(0, content.data, content.size))
-            fail_msg("the CRC of '%s' is wrong", path);
-    }
-    size_t count = json_array_size(files);
-    json_decref(root);
-    return count;
-}
-
 static void a_backup_comes_back_byte_for_byte(void **state)
 {
     (void)state;
@@ -218,7 +138,8 @@ static void a_backup_comes_back_byte_for_byte(void **state)
         assert_string_equal(result.backup, HELPER_PACKS_BACKUP);
         assert_true(result.fetched_bytes > 15 << 20);
         expect_source_restored();
-        assert_int_equal(verify_backup_manifest(), result.files + 3); /* and the configuration */
+        assert_int_equal(helper_restore_check_manifest(scratch),
+                         result.files + 3); /* and the configuration */
         empty_scratch();
     }
 }
@@ -382,7 +303,7 @@ static void what_one_region_lost_comes_from_another(void **state)
         helper_repo_damage(&backup.repo, i % 2, objects[i]);
     must_restore(&backup, &(struct restore_options){0});
     expect_source_restored();
-    verify_backup_manifest();
+    helper_restore_check_manifest(scratch);
     for (size_t i = 0; i < object_count; i++)
         helper_repo_damage(&backup.repo, i % 2, objects[i]);
     free_objects();
@@ -397,8 +318,8 @@ static void a_failed_restore_says_what_it_leaves(void **state)
     expect_failure(&backup, &one_region, ERROR_CORRUPT, pack);
     empty_scratch();
     expect_failure(&backup, &one_region, ERROR_CORRUPT,
-                   "is incomplete and cannot start (no pg_control): empty it and its tablespaces "
-                   "and restore again");
+                   "is incomplete and cannot start (no pg_control): run the same restore again, "
+                   "which goes on, or empty it and its tablespaces");
     helper_repo_damage(&backup.repo, 0, pack);
 }
 

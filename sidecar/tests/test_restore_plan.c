@@ -184,9 +184,9 @@ static void files_without_stored_bytes_are_holes(void **state)
     must_add_file("b", 3 * PIECE_BYTES, hole);
     must_add_file("c", 1, data);
     restore_plan_group(&plan);
-    assert_true(plan.files[0].is_hole);
-    assert_true(plan.files[1].is_hole);
-    assert_false(plan.files[2].is_hole);
+    assert_true(plan.files[0].has_no_data);
+    assert_true(plan.files[1].has_no_data);
+    assert_false(plan.files[2].has_no_data);
     assert_int_equal(plan.bytes, 3 * PIECE_BYTES + 1);
 }
 

@@ -43,7 +43,7 @@ static struct target *open_pg(void **state)
     struct target *target;
     struct error err;
     CLEANUP(own_freep) char *path = below(state, "pg");
-    if (target_open(&target, path, &err) < 0)
+    if (target_open(&target, path, TARGET_EMPTY, &err) < 0)
         fail_msg("%s", err.text);
     return target;
 }
@@ -53,7 +53,7 @@ static void expect_refused(void **state, const char *name, enum error_kind kind,
     struct target *target;
     struct error err;
     CLEANUP(own_freep) char *path = below(state, name);
-    assert_int_equal(target_open(&target, path, &err), -1);
+    assert_int_equal(target_open(&target, path, TARGET_EMPTY, &err), -1);
     assert_int_equal(err.kind, kind);
     if (!strstr(err.text, text))
         fail_msg("no '%s' in '%s'", text, err.text);
@@ -93,10 +93,10 @@ static void a_new_directory_is_made_with_its_parents_for_the_owner_only(void **s
     struct target *target;
     struct error err;
     CLEANUP(own_freep) char *path = below(state, "a/b/pg/");
-    assert_int_equal(target_open(&target, path, &err), 0);
+    assert_int_equal(target_open(&target, path, TARGET_EMPTY, &err), 0);
     assert_int_equal(mode_of(state, "a/b/pg"), 0700);
     target_closep(&target);
-    assert_int_equal(target_open(&target, path, &err), 0); /* it is empty still */
+    assert_int_equal(target_open(&target, path, TARGET_EMPTY, &err), 0); /* it is empty still */
     target_closep(&target);
 }
 
@@ -145,7 +145,7 @@ static void a_file_in_the_place_of_the_directory_is_refused(void **state)
     expect_refused(state, "pg/below", ERROR_PERMANENT, "Not a directory");
     struct target *target;
     struct error err;
-    assert_int_equal(target_open(&target, "", &err), -1);
+    assert_int_equal(target_open(&target, "", TARGET_EMPTY, &err), -1);
     assert_int_equal(err.kind, ERROR_PERMANENT);
 }
 
