@@ -81,7 +81,7 @@ def test_what_is_not_the_databases_is_left_alone(source, copy, lifeboat, cluster
     copy.start()  # nothing was changed
     copy.stop()
 
-    other = cluster(newest)
+    other = cluster(newest, name="other")
     other.stop()
     lifeboat.failure("restore", "--to", other.data, "--delta", *moved(source, copy)).names(
         "is the data directory of database system", source.system_identifier())
