@@ -493,6 +493,53 @@ static void damage_of_the_source_is_known(void **state)
     assert_int_equal(plan.listed_files, 3);
 }
 
+static void what_is_kept_is_taken_off_and_counts_in_the_sum(void **state)
+{
+    (void)state;
+    uint8_t data[3 * PIECE_BYTES];
+    struct restore_spans wanted = {0}, kept = {0};
+    plan.files = own_alloc(sizeof(plan.files[0]));
+    plan.file_count = 1;
+    plan.files[0].path = own_strdup("f");
+    plan.files[0].size = sizeof(data);
+    memset(data, 7, sizeof(data));
+    for (uint32_t i = 0; i < 3; i++) {
+        const struct restore_span span = {
+            .file_piece = i,
+            .pack = 4,
+            .piece = i,
+            .length = PIECE_BYTES,
+            .crc32c = i == 2 ? 0 : crc32c_extend(0, data, PIECE_BYTES),
+        };
+        restore_spans_add(i == 2 ? &wanted : &kept, &span);
+    }
+    assert_int_equal(kept.count, 1); /* joined */
+    assert_int_equal(restore_spans_bytes(&kept), 2 * PIECE_BYTES);
+    restore_plan_keep(&plan, &wanted, &kept);
+    assert_int_equal(plan.pack_count, 1);
+    assert_int_equal(plan.packs[0].count, 1);
+    assert_false(plan.files[0].has_no_data);
+    plan.spans[0].crc32c = crc32c_extend(0, data, PIECE_BYTES); /* written by a worker */
+    restore_plan_sum(&plan);
+    assert_int_equal(plan.files[0].crc32c, crc32c_extend(0, data, sizeof(data)));
+}
+
+static void a_file_that_is_kept_whole_has_no_data_to_write(void **state)
+{
+    (void)state;
+    struct restore_spans wanted = {0}, kept = {0};
+    plan.files = own_alloc(sizeof(plan.files[0]));
+    plan.file_count = 1;
+    plan.files[0].path = own_strdup("f");
+    plan.files[0].size = PIECE_BYTES;
+    restore_spans_add(&kept, &(struct restore_span){.length = PIECE_BYTES, .crc32c = 5});
+    restore_plan_keep(&plan, &wanted, &kept);
+    assert_true(plan.files[0].has_no_data);
+    assert_int_equal(plan.pack_count, 0);
+    restore_plan_sum(&plan);
+    assert_int_equal(plan.files[0].crc32c, 5);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -519,6 +566,8 @@ int main(void)
         TEST(more_bytes_than_fit_anywhere_are_corrupt),
         TEST(damage_of_the_source_is_known),
         cmocka_unit_test(a_manifest_whose_packs_cannot_be_is_corrupt),
+        TEST(what_is_kept_is_taken_off_and_counts_in_the_sum),
+        TEST(a_file_that_is_kept_whole_has_no_data_to_write),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

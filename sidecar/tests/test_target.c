@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "common/buf.h"
 #include "common/own.h"
 #include "sidecar/entry.h"
 #include "sidecar/target.h"
@@ -295,6 +296,109 @@ static void a_tablespace_is_refused_where_it_does_harm(void **state)
     expect_misplaced(state, "pg_tblspc/2", "+link/new", ERROR_CONFLICT, "one inside the other");
 }
 
+/* What has content already */
+
+static struct target *open_used(void **state)
+{
+    struct target *target;
+    struct error err;
+    CLEANUP(own_freep) char *path = below(state, "pg");
+    if (target_open(&target, path, TARGET_USED, &err) < 0)
+        fail_msg("%s", err.text);
+    return target;
+}
+
+static void a_file_appears_whole_or_not_at_all(void **state)
+{
+    CLEANUP(target_closep) struct target *target = open_pg(state);
+    struct error err;
+    make_directory(target, "global");
+    helper_directory_write(*state, "pg/lifeboat_unfinished.tmp", "the longer half of another");
+    assert_int_equal(target_save_file(target, "global/new", &plain, "hello", &err), 0);
+    helper_directory_expect(*state, "pg/global/new", "hello");
+    helper_directory_expect_missing(*state, "pg/lifeboat_unfinished.tmp");
+    assert_int_equal(target_save_file(target, "missing/new", &plain, "hello", &err), -1);
+    helper_directory_expect_missing(*state, "pg/missing");
+}
+
+static void what_was_never_given_its_name_is_nothing(void **state)
+{
+    helper_directory_write(*state, "pg/lifeboat_unfinished.tmp", "half");
+    CLEANUP(target_closep) struct target *target = open_pg(state);
+    assert_non_null(target);
+}
+
+static void nothing_is_read_or_removed_outside_the_target(void **state)
+{
+    helper_directory_write(*state, "outside/precious", "text");
+    helper_directory_write(*state, "pg/file", "text");
+    CLEANUP(own_freep) char *outside = below(state, "outside");
+    CLEANUP(own_freep) char *link = below(state, "pg/link");
+    assert_int_equal(symlink(outside, link), 0);
+    CLEANUP(target_closep) struct target *target = open_used(state);
+    CLEANUP(buf_done) struct buf content = BUF(100);
+    struct target_file file = {.fd = -1};
+    struct error err;
+    assert_int_equal(target_read(target, "link/precious", &content, &err), -1);
+    assert_int_equal(target_read(target, "../outside/precious", &content, &err), -1);
+    assert_int_equal(target_read(target, "link", &content, &err), -1);
+    assert_int_equal(target_read(target, "", &content, &err), -1);
+    assert_int_equal(target_reopen_file(target, "link/precious", &file, &err), -1);
+    assert_int_equal(target_remove(target, "link/precious", TARGET_FILE, &err), -1);
+    assert_int_equal(target_remove(target, "../outside/precious", TARGET_FILE, &err), -1);
+    assert_int_equal(target_remove(target, "missing/at/all", TARGET_FILE, &err), 0);
+    assert_int_equal(target_remove(target, "link", TARGET_LINK, &err), 0);
+    helper_directory_expect(*state, "outside/precious", "text");
+}
+
+static int note_kind(void *arg, const struct target_item *item, struct error *err)
+{
+    (void)err;
+    unsigned *seen = arg;
+    assert_false(item->mount);
+    seen[item->kind]++;
+    if (item->kind == TARGET_FILE)
+        assert_int_equal(item->writable, strcmp(item->path, "dir/linked") != 0);
+    return 0;
+}
+
+static void what_lies_there_is_told(void **state)
+{
+    helper_directory_write(*state, "pg/dir/file", "text");
+    helper_directory_write(*state, "pg/dir/below/file", "text");
+    helper_directory_write(*state, "pg/dir/linked", "text");
+    CLEANUP(own_freep) char *linked = below(state, "pg/dir/linked");
+    CLEANUP(own_freep) char *elsewhere = below(state, "elsewhere");
+    CLEANUP(own_freep) char *dangling = below(state, "pg/dir/dangling");
+    CLEANUP(own_freep) char *fifo = below(state, "pg/dir/fifo");
+    assert_int_equal(link(linked, elsewhere), 0);
+    assert_int_equal(symlink("/nowhere", dangling), 0);
+    assert_int_equal(mkfifo(fifo, 0600), 0);
+    CLEANUP(target_closep) struct target *target = open_used(state);
+    unsigned seen[4] = {0};
+    struct error err;
+    assert_int_equal(target_list(target, "dir", note_kind, seen, &err), 0);
+    assert_int_equal(seen[TARGET_FILE], 2);
+    assert_int_equal(seen[TARGET_DIRECTORY], 1);
+    assert_int_equal(seen[TARGET_LINK], 1);
+    assert_int_equal(seen[TARGET_OTHER], 1);
+    assert_int_equal(target_list(target, "missing", note_kind, seen, &err), -1);
+    assert_int_equal(err.kind, ERROR_NOT_FOUND);
+}
+
+static void a_part_that_is_cleared_reads_as_zeros(void **state)
+{
+    helper_directory_write(*state, "pg/file", "0123456789");
+    CLEANUP(target_closep) struct target *target = open_used(state);
+    CLEANUP(target_close_file) struct target_file file = {.fd = -1};
+    struct error err;
+    char data[12];
+    assert_int_equal(target_reopen_file(target, "file", &file, &err), 0);
+    assert_int_equal(target_clear(&file, 2, 5, &err), 0);
+    assert_int_equal(target_pread(&file, data, sizeof(data), 0, &err), 0);
+    assert_memory_equal(data, "01\0\0\00056789\0\0", sizeof(data));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -313,6 +417,11 @@ int main(void)
         cmocka_unit_test(a_full_disk_names_the_file_and_the_remedy),
         WITH_DIRECTORY(the_files_of_a_tablespace_go_to_its_location),
         WITH_DIRECTORY(a_tablespace_is_refused_where_it_does_harm),
+        WITH_DIRECTORY(a_file_appears_whole_or_not_at_all),
+        WITH_DIRECTORY(what_was_never_given_its_name_is_nothing),
+        WITH_DIRECTORY(nothing_is_read_or_removed_outside_the_target),
+        WITH_DIRECTORY(what_lies_there_is_told),
+        WITH_DIRECTORY(a_part_that_is_cleared_reads_as_zeros),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
