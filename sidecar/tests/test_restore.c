@@ -207,6 +207,32 @@ static void configuration_in_the_backup_is_kept(void **state)
     helper_backup_close(&other);
 }
 
+enum { SOMEBODY = 1234 };
+
+static int expect_owner(const char *path, const struct stat *st, int type, struct FTW *at)
+{
+    (void)type;
+    if (at->level > 0 && (st->st_uid != SOMEBODY || st->st_gid != SOMEBODY))
+        fail_msg("'%s' is owned by %u:%u", path, st->st_uid, st->st_gid);
+    return 0;
+}
+
+static void what_root_restores_is_its_former_owners(void **state)
+{
+    (void)state;
+    struct helper_backup other;
+    if (geteuid() != 0)
+        skip();
+    helper_backup_open(&other, 1);
+    assert_int_equal(fchownat(other.tree.fd, "global", SOMEBODY, SOMEBODY, 0), 0);
+    helper_backup_commit(&other);
+    struct restore_result unused;
+    struct error err;
+    assert_int_equal(restore(&other, &(struct restore_options){0}, &unused, &err), 0);
+    assert_int_equal(nftw(scratch, expect_owner, DESCRIPTORS, FTW_PHYS), 0);
+    helper_backup_close(&other);
+}
+
 /* Damage */
 
 static char *objects[OBJECTS_MAX]; /* names below the repository */
@@ -498,6 +524,7 @@ int main(void)
         TEST(tablespaces_are_linked_to_where_they_went),
         TEST(configuration_that_was_elsewhere_is_written),
         TEST(configuration_in_the_backup_is_kept),
+        TEST(what_root_restores_is_its_former_owners),
         TEST(each_object_that_is_damaged_is_named),
         TEST(each_object_that_is_missing_is_named),
         TEST(what_one_region_lost_comes_from_another),
