@@ -1,24 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sidecar/azure_pass_source.h"
 
-#include <fcntl.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/buf.h"
-#include "common/bytes.h"
 #include "common/clock.h"
 #include "common/http.h"
 #include "common/own.h"
 #include "common/text.h"
 #include "sidecar/azure_pass.h"
 #include "sidecar/connection.h"
+#include "sidecar/credential.h"
 #include "sidecar/policy.h"
 #include "sidecar/secrets.h"
+#include "sidecar/token_exchange.h"
 
 enum {
-    FORM_BYTES_MAX = 64 * 1024,
     TIMEOUT_MS = 30 * 1000,
     METADATA_CONNECT_MS = 2000, /* it is on this machine, or not there at all */
 };
@@ -33,7 +32,7 @@ struct azure_pass_source {
     char *client_id, *token_file;
 };
 
-static int fetch_static(const struct azure_pass_source *source, struct azure_pass *ret_pass,
+static int fetch_static(const struct azure_pass_source *source, struct credential *ret_pass,
                         struct error *err)
 {
     CLEANUP(secrets_azure_done) struct secrets_azure keys = {0};
@@ -72,7 +71,7 @@ static int refuse(const struct azure_pass_source *source, const struct http_resp
 }
 
 static int ask(const struct azure_pass_source *source, const struct http_request *request,
-               struct azure_pass *ret_pass, struct error *err)
+               struct credential *ret_pass, struct error *err)
 {
     CLEANUP(http_response_done) struct http_response response = {.body = {.secret = true}};
     if (http_perform(source->http, request, &response, err) < 0)
@@ -85,63 +84,48 @@ static int ask(const struct azure_pass_source *source, const struct http_request
     return 0;
 }
 
-static void put_parameter(struct buf *form, const char *name, const char *value)
+static int make_form(const struct azure_pass_source *source, struct buf *form, struct error *err)
 {
-    CLEANUP(own_freep) char *encoded = text_percent(value, false);
-    const char *const parts[] = {form->size > 0 ? "&" : "", name, "=", encoded};
-    for (size_t i = 0; i < ARRAY_SIZE(parts); i++)
-        bytes_put(form, parts[i], strlen(parts[i]));
-    buf_wipe(encoded, strlen(encoded));
-}
-
-/* The token of the service account, without the line end that a file may have. */
-static int read_assertion(const struct azure_pass_source *source, struct buf *text,
-                          struct error *err)
-{
-    if (buf_read_file(text, AT_FDCWD, source->token_file, err) < 0)
+    CLEANUP(buf_done) struct buf token = BUF_SECRET(CREDENTIAL_TEXT_MAX);
+    CLEANUP(own_freep) char *scope = own_format("%s.default", storage);
+    if (token_exchange_read(&token, source->token_file, err) < 0)
         return error_wrap(err, "AZURE_FEDERATED_TOKEN_FILE");
-    while (text->size > 0 && text->data[text->size - 1] <= ' ')
-        text->size--;
-    bool good = text->size > 0;
-    for (size_t i = 0; i < text->size; i++)
-        good = good && text->data[i] > ' ' && text->data[i] <= '~';
-    if (!good)
-        return error_set(err, ERROR_PERMANENT,
-                         "AZURE_FEDERATED_TOKEN_FILE: '%s' holds no token of a service account",
-                         source->token_file);
-    bytes_put8(text, '\0');
+    const struct {
+        const char *name, *value;
+    } fields[] = {
+        {"grant_type", "client_credentials"},
+        {"client_id", source->client_id},
+        {"scope", scope},
+        {"client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"},
+        {"client_assertion", credential_text(&token)},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(fields); i++)
+        if (token_exchange_add(form, fields[i].name, fields[i].value, err) < 0)
+            return -1;
     return 0;
 }
 
-static int fetch_by_assertion(const struct azure_pass_source *source, struct azure_pass *ret_pass,
+static int fetch_by_assertion(const struct azure_pass_source *source, struct credential *ret_pass,
                               struct error *err)
 {
     static const char *const headers[] = {"Content-Type: application/x-www-form-urlencoded",
                                           "Accept: application/json", NULL};
-    CLEANUP(buf_done) struct buf assertion = BUF_SECRET(SECRETS_VALUE_MAX);
-    CLEANUP(buf_done) struct buf form = BUF_SECRET(FORM_BYTES_MAX);
-    CLEANUP(own_freep) char *scope = own_format("%s.default", storage);
-    if (read_assertion(source, &assertion, err) < 0)
+    CLEANUP(buf_done) struct buf form = BUF_SECRET(TOKEN_EXCHANGE_FORM_MAX);
+    if (make_form(source, &form, err) < 0)
         return -1;
-    put_parameter(&form, "grant_type", "client_credentials");
-    put_parameter(&form, "client_id", source->client_id);
-    put_parameter(&form, "scope", scope);
-    put_parameter(&form, "client_assertion_type",
-                  "urn:ietf:params:oauth:client-assertion-type:jwt-bearer");
-    put_parameter(&form, "client_assertion", (const char *)assertion.data);
     const struct http_request request = {
         .method = "POST",
         .url = source->url,
         .headers = headers,
         .body = form.data,
         .body_size = form.size,
-        .response_max = AZURE_PASS_ANSWER_MAX,
+        .response_max = CREDENTIAL_ANSWER_MAX,
         .timeout_ms = TIMEOUT_MS,
     };
     return ask(source, &request, ret_pass, err);
 }
 
-static int fetch_by_metadata(const struct azure_pass_source *source, struct azure_pass *ret_pass,
+static int fetch_by_metadata(const struct azure_pass_source *source, struct credential *ret_pass,
                              struct error *err)
 {
     static const char *const headers[] = {"Metadata: true", NULL};
@@ -149,13 +133,13 @@ static int fetch_by_metadata(const struct azure_pass_source *source, struct azur
         .method = "GET",
         .url = source->url,
         .headers = headers,
-        .response_max = AZURE_PASS_ANSWER_MAX,
+        .response_max = CREDENTIAL_ANSWER_MAX,
         .timeout_ms = TIMEOUT_MS,
     };
     return ask(source, &request, ret_pass, err);
 }
 
-int azure_pass_source_fetch(struct azure_pass_source *source, struct azure_pass *ret_pass,
+int azure_pass_source_fetch(struct azure_pass_source *source, struct credential *ret_pass,
                             struct error *err)
 {
     switch (source->region->azure.auth) {
@@ -181,11 +165,6 @@ void azure_pass_source_closep(struct azure_pass_source **source)
     free(s);
 }
 
-static bool is_loopback(const char *url)
-{
-    return text_starts_with(url, "http://127.0.0.1:") || text_starts_with(url, "http://localhost:");
-}
-
 static int open_web_identity(struct azure_pass_source *source, const struct cancel *cancel,
                              struct error *err)
 {
@@ -200,7 +179,7 @@ static int open_web_identity(struct azure_pass_source *source, const struct canc
                              "azure.auth: WebIdentity needs %s, which is not in the environment; "
                              "label the pod azure.workload.identity/use: \"true\"",
                              names[i]);
-    if (!text_starts_with(authority, "https://") && !is_loopback(authority))
+    if (!token_exchange_is_safe(authority))
         return error_set(err, ERROR_PERMANENT, "AZURE_AUTHORITY_HOST '%s' is not https://",
                          authority);
     CLEANUP(own_freep) char *tenant = text_percent(getenv(names[1]), false);

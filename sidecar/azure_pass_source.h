@@ -14,7 +14,7 @@
 
 #include "common/error.h"
 
-struct azure_pass;
+struct credential;
 struct azure_pass_source;
 struct cancel;
 struct policy_region;
@@ -31,4 +31,4 @@ void azure_pass_source_closep(struct azure_pass_source **source);
 /* From any number of threads. TRANSIENT: worth another attempt; PERMANENT, NOT_FOUND: needs a
  * person, and says what to look at; CORRUPT: an answer that makes no sense. */
 MUST_CHECK int azure_pass_source_fetch(struct azure_pass_source *source,
-                                       struct azure_pass *ret_pass, struct error *err);
+                                       struct credential *ret_pass, struct error *err);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sidecar/s3_key_source.h"
 
-#include <fcntl.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -10,17 +9,18 @@
 #include "common/own.h"
 #include "common/text.h"
 #include "sidecar/connection.h"
+#include "sidecar/credential.h"
 #include "sidecar/policy.h"
 #include "sidecar/s3_key.h"
 #include "sidecar/s3_xml.h"
 #include "sidecar/secrets.h"
+#include "sidecar/token_exchange.h"
 
 enum {
     STS_TIMEOUT_MS = 20000,
     /* link-local services answer at once or, where a network policy drops packets, never */
     METADATA_CONNECT_MS = 2000,
     METADATA_TIMEOUT_MS = 5000,
-    FORM_BYTES_MAX = 3 * S3_KEY_TEXT_MAX + 4096,
     ROLE_BYTES_MAX = 256, /* a role's name has at most 64 */
 };
 
@@ -43,17 +43,19 @@ struct s3_key_source {
 static int take_text(struct buf *ret_text, const char *name, const struct buf *text,
                      struct error *err)
 {
-    return s3_key_set(ret_text, name, text->data, text->size, err);
+    return credential_set(ret_text, name, text->data, text->size, err);
 }
 
-static int fetch_static(const struct s3_key_source *source, struct s3_key *key, struct error *err)
+static int fetch_static(const struct s3_key_source *source, struct credential *key,
+                        struct error *err)
 {
     CLEANUP(secrets_s3_done) struct secrets_s3 values = {0};
     if (secrets_get_s3(source->secrets, source->region, &values, err) < 0 ||
-        take_text(&key->access_key_id, "access-key-id", &values.access_key_id, err) < 0 ||
-        take_text(&key->secret_access_key, "secret-access-key", &values.secret_access_key, err) < 0)
+        take_text(&key->id, "access-key-id", &values.access_key_id, err) < 0 ||
+        take_text(&key->secret, "secret-access-key", &values.secret_access_key, err) < 0 ||
+        take_text(&key->session, "session-token", &values.session_token, err) < 0)
         return -1;
-    return take_text(&key->session_token, "session-token", &values.session_token, err);
+    return s3_key_complete(key, err);
 }
 
 /* Requests */
@@ -87,51 +89,26 @@ static struct http_response secret_response(void)
     return (struct http_response){.body = BUF_SECRET(0), .headers = BUF(0)};
 }
 
-/* A token in a file that somebody else writes anew from time to time; one line end does not count.
- */
-static int read_token(const char *path, struct buf *token, struct error *err)
-{
-    if (buf_read_file(token, AT_FDCWD, path, err) < 0)
-        return error_wrap(err, "token '%s'", path);
-    while (token->size > 0 && strchr("\r\n", token->data[token->size - 1]))
-        token->size--;
-    CLEANUP(buf_done) struct buf checked = BUF_SECRET(0);
-    if (s3_key_set(&checked, "the token", token->data, token->size, err) < 0 || token->size == 0)
-        return error_set(err, ERROR_PERMANENT, "token '%s': the file holds no token", path);
-    buf_done(token);
-    *token = checked;
-    checked = (struct buf){0};
-    return 0;
-}
-
 /* WebIdentity */
-
-static int add_field(struct buf *form, const char *name, const char *value, struct error *err)
-{
-    CLEANUP(own_freep) char *encoded = text_percent(value, false);
-    int result = buf_format(form, err, "&%s=%s", name, encoded);
-    buf_wipe(encoded, strlen(encoded));
-    return result;
-}
 
 static int make_form(const struct s3_key_source *source, struct buf *form, struct error *err)
 {
     static const char action[] = "Action=AssumeRoleWithWebIdentity&Version=2011-06-15";
-    CLEANUP(buf_done) struct buf token = BUF_SECRET(S3_KEY_TEXT_MAX);
-    if (read_token(source->token_file, &token, err) < 0 ||
+    CLEANUP(buf_done) struct buf token = BUF_SECRET(CREDENTIAL_TEXT_MAX);
+    if (token_exchange_read(&token, source->token_file, err) < 0 ||
         buf_append(form, action, strlen(action), err) < 0 ||
-        (source->role && add_field(form, "RoleArn", source->role, err) < 0) ||
-        add_field(form, "RoleSessionName", source->session, err) < 0)
+        (source->role && token_exchange_add(form, "RoleArn", source->role, err) < 0) ||
+        token_exchange_add(form, "RoleSessionName", source->session, err) < 0)
         return -1;
-    return add_field(form, "WebIdentityToken", s3_key_text(&token), err);
+    return token_exchange_add(form, "WebIdentityToken", credential_text(&token), err);
 }
 
-static int fetch_web_identity(struct s3_key_source *source, struct s3_key *ret_key,
+static int fetch_web_identity(struct s3_key_source *source, struct credential *ret_key,
                               struct error *err)
 {
     static const char *const headers[] = {"Content-Type: application/x-www-form-urlencoded",
                                           "Accept: application/xml", NULL};
-    CLEANUP(buf_done) struct buf form = BUF_SECRET(FORM_BYTES_MAX);
+    CLEANUP(buf_done) struct buf form = BUF_SECRET(TOKEN_EXCHANGE_FORM_MAX);
     CLEANUP(http_response_done) struct http_response response = secret_response();
     if (make_form(source, &form, err) < 0)
         return -1;
@@ -141,7 +118,7 @@ static int fetch_web_identity(struct s3_key_source *source, struct s3_key *ret_k
         .headers = headers,
         .body = form.data,
         .body_size = form.size,
-        .response_max = S3_KEY_ANSWER_MAX,
+        .response_max = CREDENTIAL_ANSWER_MAX,
         .timeout_ms = STS_TIMEOUT_MS,
     };
     if (http_perform(source->http, &request, &response, err) < 0)
@@ -166,7 +143,7 @@ static int ask(struct s3_key_source *source, const char *method, const char *url
         .url = url,
         .headers = headers,
         .body = strcmp(method, "PUT") == 0 ? "" : NULL,
-        .response_max = S3_KEY_ANSWER_MAX,
+        .response_max = CREDENTIAL_ANSWER_MAX,
         .timeout_ms = METADATA_TIMEOUT_MS,
     };
     if (http_perform(source->http, &request, response, err) < 0)
@@ -180,22 +157,22 @@ static int ask(struct s3_key_source *source, const char *method, const char *url
                    err);
 }
 
-static int take_key(const char *url, const struct http_response *response, struct s3_key *ret_key,
-                    struct error *err)
+static int take_key(const char *url, const struct http_response *response,
+                    struct credential *ret_key, struct error *err)
 {
     if (s3_key_parse_json(ret_key, response->body.data, response->body.size, err) < 0)
         return error_wrap(err, "answer of '%s'", url);
     return 0;
 }
 
-static int fetch_agent(struct s3_key_source *source, struct s3_key *ret_key, struct error *err)
+static int fetch_agent(struct s3_key_source *source, struct credential *ret_key, struct error *err)
 {
     CLEANUP(http_response_done) struct http_response response = secret_response();
-    CLEANUP(buf_done) struct buf token = BUF_SECRET(S3_KEY_TEXT_MAX);
-    CLEANUP(buf_done) struct buf header = BUF_SECRET(S3_KEY_TEXT_MAX + 64);
-    if (source->token_file && read_token(source->token_file, &token, err) < 0)
+    CLEANUP(buf_done) struct buf token = BUF_SECRET(CREDENTIAL_TEXT_MAX);
+    CLEANUP(buf_done) struct buf header = BUF_SECRET(CREDENTIAL_TEXT_MAX + 64);
+    if (source->token_file && token_exchange_read(&token, source->token_file, err) < 0)
         return -1;
-    const char *text = source->token_file ? s3_key_text(&token) : source->token;
+    const char *text = source->token_file ? credential_text(&token) : source->token;
     if (text && (buf_format(&header, err, "Authorization: %s", text) < 0 ||
                  buf_append(&header, "", 1, err) < 0))
         return -1;
@@ -212,7 +189,7 @@ static char *first_line(const struct http_response *response, struct error *err)
     text[strcspn(text, "\r\n")] = '\0';
     CLEANUP(buf_done) struct buf checked = BUF_SECRET(0);
     if (*text && strlen(text) <= ROLE_BYTES_MAX &&
-        s3_key_set(&checked, "it", text, strlen(text), err) == 0)
+        credential_set(&checked, "it", text, strlen(text), err) == 0)
         return TAKE(text);
     error_set(err, ERROR_CORRUPT, "expected one line of text");
     return NULL;
@@ -235,7 +212,8 @@ static char *metadata_session(struct s3_key_source *source, struct error *err)
     return token ? own_format("X-aws-ec2-metadata-token: %s", token) : NULL;
 }
 
-static int fetch_metadata(struct s3_key_source *source, struct s3_key *ret_key, struct error *err)
+static int fetch_metadata(struct s3_key_source *source, struct credential *ret_key,
+                          struct error *err)
 {
     static const char path[] = "latest/meta-data/iam/security-credentials";
     CLEANUP(http_response_done) struct http_response response = secret_response();
@@ -270,6 +248,10 @@ static int prepare_web_identity(struct s3_key_source *source, struct error *err)
         source->url_owned =
             own_format("https://sts.%s.amazonaws.com%s/", s3->region, china ? ".cn" : "");
     source->url = source->url_owned;
+    if (!token_exchange_is_safe(source->url_owned))
+        return error_set(err, ERROR_PERMANENT,
+                         "WebIdentity: '%s', which the token would go to, is not https://",
+                         source->url_owned);
     source->token_file = connection_environment("AWS_WEB_IDENTITY_TOKEN_FILE", NULL);
     source->role = connection_environment("AWS_ROLE_ARN", NULL);
     source->session = connection_environment("AWS_ROLE_SESSION_NAME", "lifeboat");
@@ -282,23 +264,6 @@ static int prepare_web_identity(struct s3_key_source *source, struct error *err)
                          "WebIdentity: AWS_ROLE_ARN is not set: set it to the role that the pod's "
                          "service account may take on");
     return 0;
-}
-
-/* Where plain HTTP cannot leave the machine, so that the token cannot either. */
-static bool is_near(const char *url)
-{
-    static const char *const hosts[] = {"169.254.170.2",  "169.254.170.23", "localhost",
-                                        "[fd00:ec2::23]", "127.0.0.1",      "[::1]"};
-    if (!text_starts_with(url, "http://"))
-        return text_starts_with(url, "https://");
-    const char *host = url + strlen("http://");
-    if (memchr(host, '@', strcspn(host, "/?#"))) /* what is before it is no host */
-        return false;
-    size_t size = host[0] == '[' ? strcspn(host, "]") + 1 : strcspn(host, ":/?#");
-    for (size_t i = 0; i < ARRAY_SIZE(hosts); i++)
-        if (strlen(hosts[i]) == size && memcmp(host, hosts[i], size) == 0)
-            return true;
-    return false;
 }
 
 static int prepare_instance(struct s3_key_source *source, struct error *err)
@@ -317,10 +282,10 @@ static int prepare_instance(struct s3_key_source *source, struct error *err)
     source->token_file = connection_environment("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", NULL);
     source->token = connection_environment("AWS_CONTAINER_AUTHORIZATION_TOKEN", NULL);
     CLEANUP(buf_done) struct buf checked = BUF_SECRET(0);
-    if (source->token && s3_key_set(&checked, "AWS_CONTAINER_AUTHORIZATION_TOKEN", source->token,
-                                    strlen(source->token), err) < 0)
+    if (source->token && credential_set(&checked, "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+                                        source->token, strlen(source->token), err) < 0)
         return -1;
-    if (!is_near(source->url))
+    if (!token_exchange_is_safe(source->url))
         return error_set(err, ERROR_PERMANENT,
                          "Instance: AWS_CONTAINER_CREDENTIALS_FULL_URI: expected https:// or an "
                          "address of this machine, not '%s'",
@@ -351,9 +316,9 @@ static int prepare(struct s3_key_source *source, const struct cancel *cancel, st
     return http_new(&source->http, &options, err);
 }
 
-int s3_key_source_fetch(struct s3_key_source *source, struct s3_key *ret_key, struct error *err)
+int s3_key_source_fetch(struct s3_key_source *source, struct credential *ret_key, struct error *err)
 {
-    CLEANUP(s3_key_done) struct s3_key key = {0};
+    CLEANUP(credential_done) struct credential key = {0};
     int result = -1;
     switch (source->region->s3.auth) {
     case POLICY_S3_STATIC:
@@ -370,7 +335,7 @@ int s3_key_source_fetch(struct s3_key_source *source, struct s3_key *ret_key, st
     if (result < 0)
         return -1;
     *ret_key = key;
-    key = (struct s3_key){0};
+    key = (struct credential){0};
     return 0;
 }
 

@@ -16,7 +16,7 @@
 
 struct cancel;
 struct policy_region;
-struct s3_key;
+struct credential;
 struct s3_key_source;
 struct secrets;
 
@@ -27,8 +27,8 @@ MUST_CHECK int s3_key_source_open(struct s3_key_source **ret_source,
                                   const struct cancel *cancel, struct error *err);
 void s3_key_source_closep(struct s3_key_source **source);
 
-/* From any number of threads. ret_key is s3_key_done's. TRANSIENT: worth another attempt;
+/* From any number of threads. ret_key is credential_done's. TRANSIENT: worth another attempt;
  * PERMANENT, NOT_FOUND: needs a person, and says what to look at; CORRUPT: an answer that makes no
  * sense. */
-MUST_CHECK int s3_key_source_fetch(struct s3_key_source *source, struct s3_key *ret_key,
+MUST_CHECK int s3_key_source_fetch(struct s3_key_source *source, struct credential *ret_key,
                                    struct error *err);

@@ -7,6 +7,7 @@
 #include "common/clock.h"
 #include "common/own.h"
 #include "common/text.h"
+#include "sidecar/credential.h"
 #include "sidecar/s3_key.h"
 #include "sidecar/store_page.h"
 #include "sidecar/xml_document.h"
@@ -31,7 +32,7 @@ struct lock_reader {
 
 struct key_reader {
     struct xml_document document;
-    struct s3_key *key;
+    struct credential *key;
 };
 
 static void keep_object(struct listing_reader *reader)
@@ -136,17 +137,17 @@ static void read_lock(struct xml_document *document, const char *name, const cha
 /* AssumeRoleWithWebIdentityResult, in it Credentials, in it these. */
 static void read_key(struct xml_document *document, const char *name, const char *text)
 {
-    struct s3_key *key = ((struct key_reader *)document)->key;
+    struct credential *key = ((struct key_reader *)document)->key;
     struct error err = {0};
     int result = 0;
     if (document->depth != 4)
         return;
     if (strcmp(name, "AccessKeyId") == 0)
-        result = s3_key_set(&key->access_key_id, name, text, strlen(text), &err);
+        result = credential_set(&key->id, name, text, strlen(text), &err);
     else if (strcmp(name, "SecretAccessKey") == 0)
-        result = s3_key_set(&key->secret_access_key, name, text, strlen(text), &err);
+        result = credential_set(&key->secret, name, text, strlen(text), &err);
     else if (strcmp(name, "SessionToken") == 0)
-        result = s3_key_set(&key->session_token, name, text, strlen(text), &err);
+        result = credential_set(&key->session, name, text, strlen(text), &err);
     else if (strcmp(name, "Expiration") == 0 && !clock_parse(text, &key->expires_ms))
         result = -1;
     if (result < 0)
@@ -176,19 +177,19 @@ int s3_xml_parse_lock(bool *ret_enabled, const void *data, size_t size, struct e
     return 0;
 }
 
-int s3_xml_parse_key(struct s3_key *ret_key, const void *data, size_t size, struct error *err)
+int s3_xml_parse_key(struct credential *ret_key, const void *data, size_t size, struct error *err)
 {
-    CLEANUP(s3_key_done) struct s3_key key = {0};
+    CLEANUP(credential_done) struct credential key = {0};
     struct key_reader reader = {
         .document = {.root = "AssumeRoleWithWebIdentityResponse", .element = read_key},
         .key = &key};
     const char *problem = xml_document_read(&reader.document, data, size);
     if (problem)
         return error_set(err, ERROR_CORRUPT, "the key that was lent: %s", problem);
-    if (s3_key_check(&key, err) < 0)
+    if (s3_key_complete(&key, err) < 0)
         return error_wrap(err, "the key that was lent");
     *ret_key = key;
-    key = (struct s3_key){0};
+    key = (struct credential){0};
     return 0;
 }
 

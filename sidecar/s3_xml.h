@@ -13,7 +13,7 @@
 
 #include "common/error.h"
 
-struct s3_key;
+struct credential;
 struct store_page;
 
 struct s3_xml_error {
@@ -30,7 +30,7 @@ MUST_CHECK int s3_xml_parse_listing(struct store_page *ret_page, const void *dat
 MUST_CHECK int s3_xml_parse_lock(bool *ret_enabled, const void *data, size_t size,
                                  struct error *err);
 /* Of AssumeRoleWithWebIdentity: the key that it lends. CORRUPT */
-MUST_CHECK int s3_xml_parse_key(struct s3_key *ret_key, const void *data, size_t size,
+MUST_CHECK int s3_xml_parse_key(struct credential *ret_key, const void *data, size_t size,
                                 struct error *err);
 
 /* Whether data is an error document with a code, of S3 or of STS. */

@@ -10,10 +10,10 @@
 #include "common/http.h"
 #include "common/own.h"
 #include "common/text.h"
-#include "sidecar/azure_credentials.h"
 #include "sidecar/azure_failure.h"
-#include "sidecar/azure_pass.h"
 #include "sidecar/azure_xml.h"
+#include "sidecar/credential.h"
+#include "sidecar/credentials.h"
 #include "sidecar/policy.h"
 #include "sidecar/secrets.h"
 #include "sidecar/shared_key.h"
@@ -33,7 +33,7 @@ static const char version[] = "2021-08-06";
 struct store_azure {
     struct store store;
     struct http *http;
-    struct azure_credentials *credentials;
+    struct credentials *credentials;
     char *scheme; /* "https" */
     char *host;   /* as in the header Host */
     char *base;   /* path of the container: "/container" or "/account/container" */
@@ -120,7 +120,7 @@ static char *make_path(const struct store_azure *azure, const struct ask *ask)
 }
 
 /* "?name=value&…", percent-encoded; "" if there is none. */
-static char *make_query(const struct texts *parameters, const struct azure_pass *pass)
+static char *make_query(const struct texts *parameters, const struct credential *pass)
 {
     CLEANUP(own_freep) char *query = own_strdup("");
     for (size_t i = 0; parameters && i < parameters->count; i++) {
@@ -130,26 +130,26 @@ static char *make_query(const struct texts *parameters, const struct azure_pass 
         query = own_format("%s%s%.*s%s", shorter, *shorter ? "&" : "?",
                            (int)(value - parameters->items[i]), parameters->items[i], encoded);
     }
-    if (pass->kind != AZURE_PASS_SIGNATURE)
+    if (pass->kind != CREDENTIAL_AZURE_SIGNATURE)
         return TAKE(query);
-    return own_format("%s%s%s", query, *query ? "&" : "?", (const char *)pass->value.data);
+    return own_format("%s%s%s", query, *query ? "&" : "?", (const char *)pass->secret.data);
 }
 
-static void authorize(const struct store_azure *azure, const struct azure_pass *pass,
+static void authorize(const struct store_azure *azure, const struct credential *pass,
                       const struct shared_key_request *request, struct texts *headers)
 {
     CLEANUP(wipep) char *value = NULL;
     const struct shared_key_signer signer = {
-        .account = azure->account, .key = pass->value.data, .key_size = pass->value.size};
-    if (pass->kind == AZURE_PASS_KEY)
+        .account = azure->account, .key = pass->secret.data, .key_size = pass->secret.size};
+    if (pass->kind == CREDENTIAL_AZURE_KEY)
         value = shared_key_authorization(&signer, request);
-    else if (pass->kind == AZURE_PASS_TOKEN)
-        value = own_format("Bearer %s", (const char *)pass->value.data);
+    else if (pass->kind == CREDENTIAL_AZURE_TOKEN)
+        value = own_format("Bearer %s", (const char *)pass->secret.data);
     add_header(headers, "Authorization", value);
 }
 
 static int send_request(struct store_azure *azure, const struct ask *ask,
-                        const struct azure_pass *pass, struct http_response *response,
+                        const struct credential *pass, struct http_response *response,
                         struct error *err)
 {
     CLEANUP(done_texts) struct texts headers = {0};
@@ -211,15 +211,12 @@ static bool is_refusal(const struct http_response *response)
 static int perform(struct store_azure *azure, const struct ask *ask, struct http_response *response,
                    struct error *err)
 {
-    CLEANUP(azure_pass_done) struct azure_pass pass = {0};
-    if (azure_credentials_get(azure->credentials, &pass, err) < 0) {
-        if (err->kind == ERROR_NOT_FOUND) /* that is what an object is that is not there */
-            err->kind = ERROR_PERMANENT;
+    CLEANUP(credential_done) struct credential pass = {0};
+    if (credentials_get(azure->credentials, &pass, err) < 0)
         return -1;
-    }
     if (send_request(azure, ask, &pass, response, err) < 0)
         return -1;
-    if (is_refusal(response) && azure_credentials_replace(azure->credentials, &pass) &&
+    if (is_refusal(response) && credentials_replace(azure->credentials, &pass) &&
         send_request(azure, ask, &pass, response, err) < 0)
         return -1;
     return judge(azure, response, err);
@@ -346,7 +343,7 @@ static void azure_close(struct store *base)
 {
     struct store_azure *azure = downcast(base);
     http_freep(&azure->http);
-    azure_credentials_closep(&azure->credentials);
+    credentials_closep(&azure->credentials);
     free(azure->scheme);
     free(azure->host);
     free(azure->base);
@@ -401,7 +398,7 @@ int store_azure_open(struct store **ret_store, const struct policy_region *regio
     azure->account = own_strdup(policy->account);
     azure->container = own_strdup(policy->container);
     azure->identity = policy->auth != POLICY_AZURE_STATIC;
-    if (azure_credentials_open(&azure->credentials, region, secrets, cancel, err) < 0 ||
+    if (credentials_open(&azure->credentials, region, secrets, cancel, err) < 0 ||
         secrets_ca_path(secrets, region, &ca_file, err) < 0)
         return -1;
     const struct http_options options = {.cancel = cancel, .ca_file = ca_file};

@@ -10,10 +10,10 @@
 #include "common/log.h"
 #include "common/own.h"
 #include "common/text.h"
+#include "sidecar/credential.h"
+#include "sidecar/credentials.h"
 #include "sidecar/policy.h"
-#include "sidecar/s3_credentials.h"
 #include "sidecar/s3_failure.h"
-#include "sidecar/s3_key.h"
 #include "sidecar/s3_xml.h"
 #include "sidecar/secrets.h"
 #include "sidecar/sigv4.h"
@@ -43,7 +43,7 @@ struct store_s3 {
     char *base;   /* path before keys: "/" or "/bucket/" */
     char *prefix; /* before names: "" or "some/where/" */
     char *bucket, *region, *storage_class, *server_side_encryption;
-    struct s3_credentials *credentials;
+    struct credentials *credentials;
     bool by_role;          /* they are no keys of the Secret */
     const char *lock_mode; /* of what is put, lent; NULL: the bucket's */
     unsigned lock_days;
@@ -61,7 +61,7 @@ struct ask {
     const char *if_none_match;
     const char *range;
     size_t answer_max;
-    const struct s3_key *key; /* set by perform */
+    const struct credential *key; /* set by perform */
 };
 
 /* Headers as they are signed and sent; owns its texts. */
@@ -106,7 +106,7 @@ static void make_headers(const struct store_s3 *s3, const struct ask *ask, const
     add_header(headers, "Host", s3->host);
     add_header(headers, "x-amz-date", time);
     add_header(headers, "x-amz-content-sha256", payload_hash);
-    add_header(headers, "x-amz-security-token", s3_key_text(&ask->key->session_token));
+    add_header(headers, "x-amz-security-token", credential_text(&ask->key->session));
     add_header(headers, "Range", ask->range);
     add_header(headers, "If-None-Match", ask->if_none_match);
     if (ask->bytes) {
@@ -123,8 +123,8 @@ static void sign(const struct store_s3 *s3, const struct ask *ask, const char *p
                  struct headers *headers)
 {
     const struct sigv4_signer signer = {
-        .access_key_id = s3_key_text(&ask->key->access_key_id),
-        .secret_access_key = s3_key_text(&ask->key->secret_access_key),
+        .access_key_id = credential_text(&ask->key->id),
+        .secret_access_key = credential_text(&ask->key->secret),
         .region = s3->region,
         .service = "s3",
     };
@@ -199,17 +199,14 @@ static int attempt(struct store_s3 *s3, const struct ask *ask, struct http_respo
 static int perform(struct store_s3 *s3, const struct ask *ask, struct http_response *response,
                    struct error *err)
 {
-    CLEANUP(s3_key_done) struct s3_key key = {0};
+    CLEANUP(credential_done) struct credential key = {0};
     struct ask signed_ask = *ask;
     bool refused;
     signed_ask.key = &key;
-    if (s3_credentials_get(s3->credentials, &key, err) < 0) {
-        if (err->kind == ERROR_NOT_FOUND) /* that is what an object is that is not there */
-            err->kind = ERROR_PERMANENT;
-        return error_wrap(err, "credentials");
-    }
+    if (credentials_get(s3->credentials, &key, err) < 0)
+        return -1;
     int result = attempt(s3, &signed_ask, response, &refused, err);
-    if (result < 0 && refused && s3_credentials_replace(s3->credentials, &key))
+    if (result < 0 && refused && credentials_replace(s3->credentials, &key))
         result = attempt(s3, &signed_ask, response, &refused, err);
     return result;
 }
@@ -440,7 +437,7 @@ static void s3_close(struct store *base)
 {
     struct store_s3 *s3 = downcast(base);
     http_freep(&s3->http);
-    s3_credentials_closep(&s3->credentials);
+    credentials_closep(&s3->credentials);
     free(s3->scheme);
     free(s3->host);
     free(s3->base);
@@ -500,7 +497,7 @@ int store_s3_open(struct store **ret_store, const struct policy_region *region,
     s3->lock_mode = policy->lock_mode;
     s3->lock_days = policy->lock_days;
     s3->needs_checksum = policy->lock_mode != NULL;
-    if (s3_credentials_open(&s3->credentials, region, secrets, cancel, err) < 0 ||
+    if (credentials_open(&s3->credentials, region, secrets, cancel, err) < 0 ||
         secrets_ca_path(secrets, region, &ca_file, err) < 0)
         return -1;
     const struct http_options options = {.cancel = cancel, .ca_file = ca_file};

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/own.h"
+#include "sidecar/credential.h"
 #include "sidecar/s3_key.h"
 #include "sidecar/s3_xml.h"
 #include "sidecar/store_page.h"
@@ -45,13 +46,13 @@ static void check_lock(const uint8_t *data, size_t size)
 static void check_key(const uint8_t *data, size_t size)
 {
     struct error err;
-    CLEANUP(s3_key_done) struct s3_key key = {0};
+    CLEANUP(credential_done) struct credential key = {0};
     if (s3_xml_parse_key(&key, data, size, &err) < 0) {
         assert(err.kind == ERROR_CORRUPT);
         return;
     }
-    assert(key.access_key_id.size > 0 && key.secret_access_key.size > 0);
-    assert(!strpbrk(s3_key_text(&key.session_token), "\r\n "));
+    assert(key.id.size > 0 && key.secret.size > 0);
+    assert(!strpbrk(credential_text(&key.session), "\r\n "));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

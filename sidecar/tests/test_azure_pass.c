@@ -9,8 +9,9 @@
 
 #include "common/own.h"
 #include "sidecar/azure_pass.h"
+#include "sidecar/credential.h"
 
-static int parse(struct azure_pass *pass, const char *text, struct error *err)
+static int parse(struct credential *pass, const char *text, struct error *err)
 {
     return azure_pass_parse_token(pass, text, strlen(text), 1000, err);
 }
@@ -18,32 +19,28 @@ static int parse(struct azure_pass *pass, const char *text, struct error *err)
 static void a_key_is_base64(void **state)
 {
     (void)state;
-    CLEANUP(azure_pass_done) struct azure_pass pass = {0}, copy = {0};
+    CLEANUP(credential_done) struct credential pass = {0}, none = {0};
     struct error err;
     assert_int_equal(azure_pass_of_key(&pass, "a2V5", 4, &err), 0);
-    assert_int_equal(pass.kind, AZURE_PASS_KEY);
-    assert_int_equal(pass.value.size, 3);
-    assert_memory_equal(pass.value.data, "key", 4);
-    azure_pass_copy(&copy, &pass);
-    assert_true(azure_pass_is_same(&copy, &pass));
-    azure_pass_done(&copy);
-    assert_false(azure_pass_is_same(&copy, &pass));
-    assert_int_equal(azure_pass_of_key(&copy, "not a key", 9, &err), -1);
+    assert_int_equal(pass.kind, CREDENTIAL_AZURE_KEY);
+    assert_int_equal(pass.secret.size, 3);
+    assert_memory_equal(pass.secret.data, "key", 4);
+    assert_int_equal(azure_pass_of_key(&none, "not a key", 9, &err), -1);
     assert_int_equal(err.kind, ERROR_CORRUPT);
-    assert_int_equal(azure_pass_of_key(&copy, "", 0, &err), -1);
+    assert_int_equal(azure_pass_of_key(&none, "", 0, &err), -1);
 }
 
 static void a_signature_may_begin_with_a_question_mark(void **state)
 {
     (void)state;
     static const char *const bad[] = {"", "?", "sv=1", "sv=1&sig=a b", "sig=a#b", "sig=a\nb"};
-    CLEANUP(azure_pass_done) struct azure_pass pass = {0};
+    CLEANUP(credential_done) struct credential pass = {0};
     struct error err;
     assert_int_equal(azure_pass_of_signature(&pass, "?sv=1&sig=a%2B", 14, &err), 0);
-    assert_int_equal(pass.kind, AZURE_PASS_SIGNATURE);
-    assert_string_equal((const char *)pass.value.data, "sv=1&sig=a%2B");
+    assert_int_equal(pass.kind, CREDENTIAL_AZURE_SIGNATURE);
+    assert_string_equal((const char *)pass.secret.data, "sv=1&sig=a%2B");
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
-        struct azure_pass none = {0};
+        struct credential none = {0};
         assert_int_equal(azure_pass_of_signature(&none, bad[i], strlen(bad[i]), &err), -1);
         assert_int_equal(err.kind, ERROR_CORRUPT);
         assert_null(strstr(err.text, "sv=1"));
@@ -53,15 +50,15 @@ static void a_signature_may_begin_with_a_question_mark(void **state)
 static void a_token_is_read_as_entra_and_as_instance_metadata_give_it(void **state)
 {
     (void)state;
-    CLEANUP(azure_pass_done) struct azure_pass entra = {0}, metadata = {0};
+    CLEANUP(credential_done) struct credential entra = {0}, metadata = {0};
     struct error err;
     assert_int_equal(parse(&entra,
                            "{\"token_type\":\"Bearer\",\"expires_in\":3599,"
                            "\"ext_expires_in\":3599,\"access_token\":\"eyJ0.a-b_c.d\"}",
                            &err),
                      0);
-    assert_int_equal(entra.kind, AZURE_PASS_TOKEN);
-    assert_string_equal((const char *)entra.value.data, "eyJ0.a-b_c.d");
+    assert_int_equal(entra.kind, CREDENTIAL_AZURE_TOKEN);
+    assert_string_equal((const char *)entra.secret.data, "eyJ0.a-b_c.d");
     assert_int_equal(entra.expires_ms, 1000 + 3599000);
     assert_int_equal(parse(&metadata,
                            "{\"access_token\":\"x\",\"client_id\":\"c\",\"expires_in\":\"86399\","
@@ -89,18 +86,18 @@ static void what_is_no_token_is_corrupt(void **state)
         "{\"access_token\":\"x\",\"access_token\":\"y\",\"expires_in\":1}",
     };
     for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
-        struct azure_pass pass = {0};
+        struct credential pass = {0};
         struct error err = {0};
         assert_int_equal(parse(&pass, texts[i], &err), -1);
         assert_int_equal(err.kind, ERROR_CORRUPT);
-        assert_int_equal(pass.kind, AZURE_PASS_NONE);
+        assert_int_equal(pass.kind, CREDENTIAL_NONE);
     }
 }
 
 static void an_absurd_lifetime_is_cut(void **state)
 {
     (void)state;
-    CLEANUP(azure_pass_done) struct azure_pass pass = {0};
+    CLEANUP(credential_done) struct credential pass = {0};
     struct error err;
     assert_int_equal(
         parse(&pass, "{\"access_token\":\"x\",\"expires_in\":9223372036854775807}", &err), 0);

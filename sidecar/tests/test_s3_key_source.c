@@ -14,6 +14,7 @@
 #include "common/tests/helper_directory.h"
 #include "common/tests/helper_http_play.h"
 #include "common/tests/helper_http_server.h"
+#include "sidecar/credential.h"
 #include "sidecar/policy.h"
 #include "sidecar/s3_key.h"
 #include "sidecar/s3_key_source.h"
@@ -87,7 +88,7 @@ static int tear_down(void **state)
 }
 
 /* The key that the source of the region gives after these steps, else the error. */
-static int fetch(struct fixture *fixture, struct http_play *play, struct s3_key *ret_key,
+static int fetch(struct fixture *fixture, struct http_play *play, struct credential *ret_key,
                  struct error *err)
 {
     CLEANUP(s3_key_source_closep) struct s3_key_source *source = NULL;
@@ -102,25 +103,25 @@ static int fetch(struct fixture *fixture, struct http_play *play, struct s3_key 
 
 static void assert_lent(struct fixture *fixture, struct http_play *play)
 {
-    CLEANUP(s3_key_done) struct s3_key key = {0};
+    CLEANUP(credential_done) struct credential key = {0};
     struct error err;
     if (fetch(fixture, play, &key, &err) < 0)
         fail_msg("%s", err.text);
-    assert_string_equal(s3_key_text(&key.access_key_id), "ASIA");
-    assert_string_equal(s3_key_text(&key.secret_access_key), "secret");
-    assert_string_equal(s3_key_text(&key.session_token), "token");
+    assert_string_equal(credential_text(&key.id), "ASIA");
+    assert_string_equal(credential_text(&key.secret), "secret");
+    assert_string_equal(credential_text(&key.session), "token");
     assert_int_equal(key.expires_ms, 1893456000000);
 }
 
 static void assert_fails(struct fixture *fixture, struct http_play *play, enum error_kind kind,
                          const char *text)
 {
-    struct s3_key key = {0};
+    struct credential key = {0};
     struct error err = {0};
     assert_int_equal(fetch(fixture, play, &key, &err), -1);
     if (err.kind != kind || !strstr(err.text, text))
         fail_msg("%s: %s", error_kind_name(err.kind), err.text);
-    assert_null(key.access_key_id.data);
+    assert_null(key.id.data);
 }
 
 static void play_sts(struct fixture *fixture, struct http_play *play)
@@ -179,7 +180,7 @@ static void the_token_is_read_anew_each_time(void **state)
     assert_int_equal(
         s3_key_source_open(&source, &fixture->region, fixture->secrets, &fixture->cancel, &err), 0);
     for (int i = 0; i < 2; i++) {
-        CLEANUP(s3_key_done) struct s3_key key = {0};
+        CLEANUP(credential_done) struct credential key = {0};
         assert_int_equal(s3_key_source_fetch(source, &key, &err), 0);
         helper_directory_write(fixture->directory, "token", "second");
     }
@@ -341,7 +342,7 @@ static void an_agent_elsewhere_must_speak_tls(void **state)
 static void static_keys_are_those_of_the_secret(void **state)
 {
     struct fixture *fixture = *state;
-    CLEANUP(s3_key_done) struct s3_key key = {0};
+    CLEANUP(credential_done) struct credential key = {0};
     struct error err;
     fixture->region.s3.auth = POLICY_S3_STATIC;
     fixture->region.s3.credentials = "eu";
@@ -349,8 +350,8 @@ static void static_keys_are_those_of_the_secret(void **state)
     helper_directory_write(fixture->directory, "eu.access-key-id", "AKIA\n");
     helper_directory_write(fixture->directory, "eu.secret-access-key", "s\n");
     assert_int_equal(fetch(fixture, NULL, &key, &err), 0);
-    assert_string_equal(s3_key_text(&key.access_key_id), "AKIA");
-    assert_string_equal(s3_key_text(&key.session_token), "");
+    assert_string_equal(credential_text(&key.id), "AKIA");
+    assert_string_equal(credential_text(&key.session), "");
     assert_int_equal(key.expires_ms, 0);
 }
 

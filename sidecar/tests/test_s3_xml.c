@@ -10,6 +10,7 @@
 
 #include "common/buf.h"
 #include "common/own.h"
+#include "sidecar/credential.h"
 #include "sidecar/s3_key.h"
 #include "sidecar/s3_xml.h"
 #include "sidecar/store_page.h"
@@ -194,12 +195,12 @@ static void a_key_that_is_lent_is_read_with_its_end(void **state)
     static const char text[] =
         LENT(PAIR "<SessionToken>T&amp;</SessionToken><Expiration>2030-01-01T00:00:00Z"
                   "</Expiration>");
-    CLEANUP(s3_key_done) struct s3_key key = {0};
+    CLEANUP(credential_done) struct credential key = {0};
     struct error err;
     assert_int_equal(s3_xml_parse_key(&key, text, strlen(text), &err), 0);
-    assert_string_equal(s3_key_text(&key.access_key_id), "A");
-    assert_string_equal(s3_key_text(&key.secret_access_key), "S");
-    assert_string_equal(s3_key_text(&key.session_token), "T&");
+    assert_string_equal(credential_text(&key.id), "A");
+    assert_string_equal(credential_text(&key.secret), "S");
+    assert_string_equal(credential_text(&key.session), "T&");
     assert_int_equal(key.expires_ms, 1893456000000);
 }
 
@@ -216,12 +217,12 @@ static void a_key_that_makes_no_sense_is_corrupt(void **state)
         "<AssumeRoleWithWebIdentityResponse>" PAIR "</AssumeRoleWithWebIdentityResponse>",
     };
     for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
-        struct s3_key key = {0};
+        struct credential key = {0};
         struct error err = {0};
         if (s3_xml_parse_key(&key, texts[i], strlen(texts[i]), &err) == 0 ||
             err.kind != ERROR_CORRUPT)
             fail_msg("%s: %s", texts[i], err.text);
-        assert_null(key.access_key_id.data);
+        assert_null(key.id.data);
     }
 }
 

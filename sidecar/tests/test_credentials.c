@@ -19,8 +19,9 @@
 #include "common/tests/helper_directory.h"
 #include "common/tests/helper_http_play.h"
 #include "common/tests/helper_http_server.h"
+#include "sidecar/credential.h"
+#include "sidecar/credentials.h"
 #include "sidecar/policy.h"
-#include "sidecar/s3_credentials.h"
 #include "sidecar/s3_key.h"
 #include "sidecar/secrets.h"
 
@@ -37,7 +38,7 @@ struct fixture {
     struct secrets *secrets;
     struct cancel cancel;
     struct policy_region region;
-    struct s3_credentials *credentials;
+    struct credentials *credentials;
 };
 
 static int set_up(void **state)
@@ -64,7 +65,7 @@ static int tear_down(void **state)
 {
     struct fixture *fixture = *state;
     clock_fake(-1);
-    s3_credentials_closep(&fixture->credentials);
+    credentials_closep(&fixture->credentials);
     secrets_closep(&fixture->secrets);
     cancel_done(&fixture->cancel);
     helper_directory_remove(fixture->directory);
@@ -76,8 +77,8 @@ static int tear_down(void **state)
 static void open_credentials(struct fixture *fixture)
 {
     struct error err;
-    if (s3_credentials_open(&fixture->credentials, &fixture->region, fixture->secrets,
-                            &fixture->cancel, &err) < 0)
+    if (credentials_open(&fixture->credentials, &fixture->region, fixture->secrets,
+                         &fixture->cancel, &err) < 0)
         fail_msg("%s", err.text);
 }
 
@@ -91,32 +92,32 @@ static void open_agent(struct fixture *fixture, struct http_play *play)
 
 static void assert_key(struct fixture *fixture, const char *id)
 {
-    CLEANUP(s3_key_done) struct s3_key key = {0};
+    CLEANUP(credential_done) struct credential key = {0};
     struct error err;
-    if (s3_credentials_get(fixture->credentials, &key, &err) < 0)
+    if (credentials_get(fixture->credentials, &key, &err) < 0)
         fail_msg("%s", err.text);
-    assert_string_equal(s3_key_text(&key.access_key_id), id);
+    assert_string_equal(credential_text(&key.id), id);
 }
 
 static enum error_kind get_error(struct fixture *fixture)
 {
-    struct s3_key key = {0};
+    struct credential key = {0};
     struct error err;
-    assert_int_equal(s3_credentials_get(fixture->credentials, &key, &err), -1);
+    assert_int_equal(credentials_get(fixture->credentials, &key, &err), -1);
     return err.kind;
 }
 
 /* What becomes of a key of that id that was refused; NULL if there is no other. */
 static void assert_replaced(struct fixture *fixture, const char *id, const char *by)
 {
-    CLEANUP(s3_key_done) struct s3_key key = {0};
+    CLEANUP(credential_done) struct credential key = {.kind = CREDENTIAL_S3_KEY};
     struct error err;
-    assert_int_equal(s3_key_set(&key.access_key_id, "id", id, strlen(id), &err), 0);
-    assert_int_equal(s3_key_set(&key.secret_access_key, "secret", "s", 1, &err), 0);
+    assert_int_equal(credential_set(&key.id, "id", id, strlen(id), &err), 0);
+    assert_int_equal(credential_set(&key.secret, "secret", "s", 1, &err), 0);
     if (fixture->region.s3.auth != POLICY_S3_STATIC)
-        assert_int_equal(s3_key_set(&key.session_token, "token", "t", 1, &err), 0);
-    assert_int_equal(s3_credentials_replace(fixture->credentials, &key), by != NULL);
-    assert_string_equal(s3_key_text(&key.access_key_id), by ? by : id);
+        assert_int_equal(credential_set(&key.session, "token", "t", 1, &err), 0);
+    assert_int_equal(credentials_replace(fixture->credentials, &key), by != NULL);
+    assert_string_equal(credential_text(&key.id), by ? by : id);
 }
 
 static void a_key_of_the_secret_is_looked_at_again_after_a_while(void **state)
@@ -259,11 +260,11 @@ static int use(void *arg, struct error *err)
 {
     struct fixture *fixture = arg;
     for (int i = 0; i < 200; i++) {
-        CLEANUP(s3_key_done) struct s3_key key = {0};
-        if (s3_credentials_get(fixture->credentials, &key, err) < 0)
+        CLEANUP(credential_done) struct credential key = {0};
+        if (credentials_get(fixture->credentials, &key, err) < 0)
             return -1;
-        s3_credentials_replace(fixture->credentials, &key);
-        if (key.access_key_id.size == 0)
+        credentials_replace(fixture->credentials, &key);
+        if (key.id.size == 0)
             return error_set(err, ERROR_PERMANENT, "a key without id");
     }
     return 0;
