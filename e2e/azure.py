@@ -30,14 +30,10 @@ from certificates import Authority
 
 VERSION = "2021-08-06"
 ACCOUNT = "lifeboattest"
-KEY = base64.b64encode(hashlib.sha512(b"Lifeboat test").digest()).decode()
+KEY, OTHER_KEY = (base64.b64encode(hashlib.sha512(text).digest()).decode() for text in (b"Lifeboat test", b"another"))
 DOMAIN = f"{ACCOUNT}.blob.localhost"  # names below localhost need no name server: libcurl itself knows what they mean
 ALTERNATIVE_NAMES = ("IP:127.0.0.1", "DNS:localhost", f"DNS:{DOMAIN}")
 TENANT, CLIENT = "11111111-2222-3333-4444-555555555555", "66666666-7777-8888-9999-000000000000"
-
-
-def sign(text: str) -> str:
-    return base64.b64encode(hmac.digest(base64.b64decode(KEY), text.encode(), "sha256")).decode()
 
 
 class AzureServer:
@@ -50,7 +46,7 @@ class AzureServer:
         self._process: subprocess.Popen | None = None
 
     def start(self) -> "AzureServer":
-        """Also starts again, on the same port and blobs, after `end`."""
+        """Also starts again, on the same port and blobs, after `end`; with another key if that was changed."""
         if not (self.home / "blobs").exists():
             host.make_directory(self.home / "blobs")
             Authority(self.home, "Lifeboat test CA").issue("server", "/CN=Lifeboat test Azure", *ALTERNATIVE_NAMES)
@@ -58,7 +54,7 @@ class AzureServer:
                 "--blobHost", "127.0.0.1", "--blobPort", str(self.port), "--oauth", "basic",
                 "--cert", self.home / "server.crt", "--key", self.home / "server.key"]
         with open(self.log, "a") as log:
-            self._process = host.spawn(argv, env={"AZURITE_ACCOUNTS": f"{ACCOUNT}:{KEY}"}, stdin=subprocess.DEVNULL,
+            self._process = host.spawn(argv, env={"AZURITE_ACCOUNTS": f"{ACCOUNT}:{self.key}"}, stdin=subprocess.DEVNULL,
                                        stdout=log, stderr=log)
         try:
             host.wait_until(self._answers, "Azurite answers")
@@ -71,6 +67,9 @@ class AzureServer:
         if self._process is not None:
             host.end(self._process)
             self._process = None
+
+    def sign(self, text: str) -> str:
+        return base64.b64encode(hmac.digest(base64.b64decode(self.key), text.encode(), "sha256")).decode()
 
     def _answers(self) -> bool:
         if self._process.poll() is not None:
@@ -92,7 +91,7 @@ class AzureServer:
         own = "".join(f"{name}:{value}\n" for name, value in sorted(headers.items()))
         resource = f"/{ACCOUNT}{path}" + "".join(f"\n{name}:{value}" for name, value in sorted(parameters.items()))
         length = str(len(body)) if body else ""
-        headers["Authorization"] = f"SharedKey {ACCOUNT}:" + sign(f"{method}\n\n\n{length}\n\n\n\n\n\n\n\n\n{own}{resource}")
+        headers["Authorization"] = f"SharedKey {ACCOUNT}:" + self.sign(f"{method}\n\n\n{length}\n\n\n\n\n\n\n\n\n{own}{resource}")
         context = ssl.create_default_context(cafile=str(self.ca))
         connection = http.client.HTTPSConnection("127.0.0.1", self.port, context=context, timeout=30)
         try:
@@ -139,7 +138,7 @@ class AzureServer:
         end = (datetime.now(timezone.utc) + timedelta(hours=hours)).strftime("%Y-%m-%dT%H:%M:%SZ")
         text = "\n".join([permissions, "", end, f"/blob/{ACCOUNT}/{container}", "", "", "https", VERSION, "c", *[""] * 7])
         return urllib.parse.urlencode({"sv": VERSION, "sr": "c", "sp": permissions, "se": end, "spr": "https",
-                                       "sig": sign(text)})
+                                       "sig": self.sign(text)})
 
 
 def unsigned_token(lifetime_s: int) -> str:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 import host
-from azure import AzureServer, IdentityServer
+import lifeboat as command_line
+from azure import OTHER_KEY, AzureServer, IdentityServer
 from lifeboat import PASSWORD, at
 from postgres import Postgres, assert_verified
 
@@ -33,6 +34,16 @@ def identity() -> Iterator[IdentityServer]:
         yield identity
     finally:
         identity.end()
+
+
+@pytest.fixture
+def storage(workspace) -> Iterator[AzureServer]:
+    """A server of the test's own, whose key it may change."""
+    storage = AzureServer(workspace / "storage")
+    try:
+        yield storage.start()
+    finally:
+        storage.end()
 
 
 def first(azure: AzureServer, container: str, part: str) -> str:
@@ -68,6 +79,37 @@ def test_a_shared_access_signature_is_enough(azure, container, lifeboat, server,
     failure = lifeboat.failure("backup", *at(server))
     failure.names("azure", "the shared access signature needs the permissions rwdl")
     assert "sig=" not in failure.message
+
+
+@pytest.mark.parametrize("kind", ["account-key", "sas-token"])
+def test_credentials_may_change_in_the_middle_of_a_backup(storage, lifeboat, server, newest, kind):
+    def write_secret() -> None:
+        lifeboat.add_secret(f"azure.{kind}", storage.key if kind == "account-key" else
+                            storage.shared_access_signature(container))
+
+    def names(part: str) -> list[str]:
+        return [name for name in storage.marks(container) if part in name]
+
+    container = storage.make_container("changing")
+    lifeboat.use_azure(storage, container)
+    (lifeboat.secrets / "azure.account-key").unlink()
+    write_secret()
+    lifeboat.take_time()
+    with lifeboat.running("backup", *at(server)) as process:
+        host.wait_until(lambda: process.poll() is not None or names("/running/"), "the backup is under way")
+        before = names("/packs/")
+        storage.end()
+        storage.key = OTHER_KEY  # with which the signature of the old one ends, too
+        write_secret()
+        storage.start()
+        assert process.poll() is None
+        done = command_line.outcome(process, timeout_s=120)
+    assert done.returncode == 0, done.stderr
+    assert len(names("/packs/")) > len(before)
+    assert "Took new credentials" in done.stderr
+    assert "sig=" not in done.stderr and OTHER_KEY not in done.stderr
+    lifeboat.restore(lifeboat.home / "new")
+    assert_verified(newest, lifeboat.home / "new")
 
 
 def test_a_pod_with_an_identity_needs_no_secret(azure, container, identity, lifeboat, server, newest):
