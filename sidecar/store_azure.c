@@ -20,6 +20,7 @@
 #include "sidecar/store.h"
 #include "sidecar/store_http.h"
 #include "sidecar/store_page.h"
+#include "sidecar/token_exchange.h"
 #include "sidecar/xml_document.h"
 
 enum {
@@ -40,6 +41,7 @@ struct store_azure {
     char *prefix; /* before names: "" or "some/where/" */
     char *account, *container;
     bool identity; /* not a key or a signature of a Secret */
+    bool safe;     /* nobody on the way can read what is sent */
 };
 
 /* Texts, owned; wiped, as one may be a secret. */
@@ -214,6 +216,11 @@ static int perform(struct store_azure *azure, const struct ask *ask, struct http
     CLEANUP(credential_done) struct credential pass = {0};
     if (credentials_get(azure->credentials, &pass, err) < 0)
         return -1;
+    if (!azure->safe && pass.kind != CREDENTIAL_AZURE_KEY)
+        return error_set(err, ERROR_PERMANENT,
+                         "azure.endpoint: a token or a shared access signature would be read by "
+                         "others on its way to '%s': use https://",
+                         azure->host);
     if (send_request(azure, ask, &pass, response, err) < 0)
         return -1;
     if (is_refusal(response) && credentials_replace(azure->credentials, &pass) &&
@@ -370,6 +377,7 @@ static void set_address(struct store_azure *azure, const struct policy_azure *po
     CLEANUP(own_freep) char *label = own_format("%s.", policy->account);
     const char *endpoint = policy->endpoint ? policy->endpoint : public;
     const char *host = strstr(endpoint, "://") + 3;
+    azure->safe = token_exchange_is_safe(endpoint);
     azure->scheme = own_format("%.*s", (int)(host - endpoint) - 3, endpoint);
     azure->host = own_strdup(host);
     azure->base = text_starts_with(host, label)

@@ -366,6 +366,21 @@ static void a_signature_is_sent_as_it_is_and_never_told(void **state)
     assert_null(strstr(err.text, "sig="));
 }
 
+/* A key only signs; what else lets requests through goes with them. */
+static void what_others_could_use_travels_by_tls(void **state)
+{
+    (void)state;
+    struct play play = PLAY({0});
+    play.http.count = 0;
+    struct policy_azure azure = policy_of(&play);
+    azure.endpoint = "http://shop.blob.example.com";
+    helper_store_open_azure(&play.helper, &azure, "sas-token", "?sv=1&sig=a%2Bb");
+    struct error err = remove_error(&play);
+    end(&play);
+    assert_int_equal(err.kind, ERROR_PERMANENT);
+    assert_non_null(strstr(err.text, "on its way to 'shop.blob.example.com': use https://"));
+}
+
 static void a_refused_key_is_tried_again_only_if_it_was_replaced(void **state)
 {
     (void)state;
@@ -625,6 +640,7 @@ int main(void)
         cmocka_unit_test(what_retention_keeps_is_told_with_its_end),
         cmocka_unit_test(retention_is_asked_for_and_what_is_over_is_none),
         cmocka_unit_test(a_signature_is_sent_as_it_is_and_never_told),
+        cmocka_unit_test(what_others_could_use_travels_by_tls),
         cmocka_unit_test(a_refused_key_is_tried_again_only_if_it_was_replaced),
         cmocka_unit_test(a_key_that_cannot_be_read_for_a_while_is_used_on),
         cmocka_unit_test(a_token_is_asked_for_once_and_used),
