@@ -91,7 +91,8 @@ static int read_s3(struct fields *region, struct policy_spec_region *spec_region
 {
     static const char *const skipped[] = {"bucket",       "prefix",     "endpoint",
                                           "region",       "pathStyle",  "auth",
-                                          "storageClass", "objectLock", "serverSideEncryption"};
+                                          "storageClass", "objectLock", "serverSideEncryption",
+                                          "kmsKey"};
     struct fields s3;
     fields_object(region, "s3", &s3);
     for (size_t i = 0; i < ARRAY_SIZE(skipped); i++)

@@ -8,6 +8,7 @@
 
 #include "common/fields.h"
 #include "common/own.h"
+#include "common/text.h"
 #include "sidecar/policy_operator.h"
 #include "sidecar/syntax.h"
 
@@ -126,9 +127,24 @@ static int read_lock(struct policy_s3 *s3, struct fields *region)
     return fields_end(&lock);
 }
 
-static int read_s3(struct policy_s3 *s3, struct fields *region)
+static void read_encryption_by_service(struct policy_s3 *s3, struct fields *fields)
 {
     static const char *const encryptions[] = {"AES256", "aws:kms", "aws:kms:dsse", NULL};
+    if (fields_has(fields, "serverSideEncryption"))
+        s3->server_side_encryption =
+            encryptions[fields_choice(fields, "serverSideEncryption", encryptions, 0)];
+    else
+        fields_skip(fields, "serverSideEncryption");
+    s3->kms_key = syntax_string(fields, "kmsKey", NULL, syntax_kms_key);
+    if (s3->kms_key &&
+        (!s3->server_side_encryption || !text_starts_with(s3->server_side_encryption, "aws:kms")))
+        fields_fail(fields, "kmsKey",
+                    "'%s' would not be used: set serverSideEncryption: aws:kms, or remove it",
+                    s3->kms_key);
+}
+
+static int read_s3(struct policy_s3 *s3, struct fields *region)
+{
     struct fields fields;
     fields_object(region, "s3", &fields);
     fields_require(&fields, "bucket");
@@ -141,11 +157,7 @@ static int read_s3(struct policy_s3 *s3, struct fields *region)
     s3->ca_key = syntax_string(&fields, "caKey", NULL, syntax_secret_key);
     s3->storage_class = syntax_string(&fields, "storageClass", NULL, syntax_storage_class);
     check_storage_class(&fields, s3->storage_class);
-    if (fields_has(&fields, "serverSideEncryption"))
-        s3->server_side_encryption =
-            encryptions[fields_choice(&fields, "serverSideEncryption", encryptions, 0)];
-    else
-        fields_skip(&fields, "serverSideEncryption");
+    read_encryption_by_service(s3, &fields);
     if (read_lock(s3, &fields) < 0)
         return -1;
     return fields_end(&fields);

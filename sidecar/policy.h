@@ -42,8 +42,9 @@ struct policy_s3 {
                                 auth is Static */
     const char *ca_key;      /* PEM in the Secret; may be missing */
     const char *storage_class, *server_side_encryption; /* header values; may be missing */
-    const char *lock_mode;                              /* a header value, of Object Lock … */
-    unsigned lock_days; /* … after which retention ends; 0: the bucket's own rule */
+    const char *kms_key;   /* likewise, of server_side_encryption with KMS */
+    const char *lock_mode; /* a header value, of Object Lock … */
+    unsigned lock_days;    /* … after which retention ends; 0: the bucket's own rule */
 };
 
 enum policy_azure_auth {

@@ -248,10 +248,6 @@ static int prepare_web_identity(struct s3_key_source *source, struct error *err)
         source->url_owned =
             own_format("https://sts.%s.amazonaws.com%s/", s3->region, china ? ".cn" : "");
     source->url = source->url_owned;
-    if (!token_exchange_is_safe(source->url_owned))
-        return error_set(err, ERROR_PERMANENT,
-                         "WebIdentity: '%s', which the token would go to, is not https://",
-                         source->url_owned);
     source->token_file = connection_environment("AWS_WEB_IDENTITY_TOKEN_FILE", NULL);
     source->role = connection_environment("AWS_ROLE_ARN", NULL);
     source->session = connection_environment("AWS_ROLE_SESSION_NAME", "lifeboat");

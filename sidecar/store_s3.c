@@ -42,7 +42,7 @@ struct store_s3 {
     char *host;   /* as in the header Host, with the bucket in front in virtual-host style */
     char *base;   /* path before keys: "/" or "/bucket/" */
     char *prefix; /* before names: "" or "some/where/" */
-    char *bucket, *region, *storage_class, *server_side_encryption;
+    char *bucket, *region, *storage_class, *server_side_encryption, *kms_key;
     struct credentials *credentials;
     bool by_role;          /* they are no keys of the Secret */
     const char *lock_mode; /* of what is put, lent; NULL: the bucket's */
@@ -114,6 +114,7 @@ static void make_headers(const struct store_s3 *s3, const struct ask *ask, const
         add_header(headers, "x-amz-checksum-sha256", s3->needs_checksum ? checksum : NULL);
         add_header(headers, "x-amz-storage-class", s3->storage_class);
         add_header(headers, "x-amz-server-side-encryption", s3->server_side_encryption);
+        add_header(headers, "x-amz-server-side-encryption-aws-kms-key-id", s3->kms_key);
         if (!ask->bytes->passing)
             add_lock(s3, headers);
     }
@@ -446,6 +447,7 @@ static void s3_close(struct store *base)
     free(s3->region);
     free(s3->storage_class);
     free(s3->server_side_encryption);
+    free(s3->kms_key);
     store_done(base);
     free(s3);
 }
@@ -493,6 +495,7 @@ int store_s3_open(struct store **ret_store, const struct policy_region *region,
     s3->region = own_strdup(policy->region);
     s3->storage_class = own_strdup(policy->storage_class);
     s3->server_side_encryption = own_strdup(policy->server_side_encryption);
+    s3->kms_key = own_strdup(policy->kms_key);
     s3->by_role = policy->auth != POLICY_S3_STATIC;
     s3->lock_mode = policy->lock_mode;
     s3->lock_days = policy->lock_days;

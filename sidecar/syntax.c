@@ -18,6 +18,7 @@ enum {
     SECRET_PREFIX_MAX = 230, /* ".secret-access-key" follows */
     IDENTIFIER_MAX = 63,
     S3_WORD_MAX = 64,
+    KMS_KEY_MAX = 512,
     PREFIX_MAX = 256, /* leaves room for the repository's names below STORE_NAME_MAX */
     ENDPOINT_MAX = 300,
     DIRECTORY_MAX = 1024,
@@ -118,6 +119,12 @@ const char *syntax_storage_class(const char *text)
 const char *syntax_s3_region(const char *text)
 {
     return is_made_of(text, ALNUM "_-", S3_WORD_MAX) ? NULL : "a region such as eu-central-1";
+}
+
+const char *syntax_kms_key(const char *text)
+{
+    return is_made_of(text, ALNUM ":/_-", KMS_KEY_MAX) ? NULL
+                                                       : "the ARN or the id of a key of AWS KMS";
 }
 
 const char *syntax_container(const char *text)

@@ -30,6 +30,8 @@ const char *syntax_identifier(const char *text);
 const char *syntax_bucket(const char *text);
 const char *syntax_storage_class(const char *text);
 const char *syntax_s3_region(const char *text);
+/* AWS KMS: the ARN of a key, its id, or the ARN of an alias. */
+const char *syntax_kms_key(const char *text);
 /* Azure: naming rules of containers and storage accounts. */
 const char *syntax_container(const char *text);
 const char *syntax_account(const char *text);

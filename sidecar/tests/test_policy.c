@@ -484,7 +484,7 @@ static void bad_buckets_are_named(void **state)
         {"bucket: shop-backups", "bukcet: b",
          "p.yaml:14: spec.regions[0].s3.bukcet: unknown field; known here: bucket, prefix, "
          "endpoint, region, pathStyle, auth, credentials, caKey, storageClass, "
-         "serverSideEncryption and objectLock"},
+         "serverSideEncryption, kmsKey and objectLock"},
         {"      bucket: shop-backups\n", "",
          "p.yaml:13: spec.regions[0].s3.bucket: required, but missing"},
         {"prefix: pg/prod", "prefix: /pg",
@@ -533,6 +533,16 @@ static void bad_buckets_are_named(void **state)
         {"credentials: eu", "credentials: eu\n      serverSideEncryption: aws",
          "p.yaml:18: spec.regions[0].s3.serverSideEncryption: expected AES256, aws:kms or "
          "aws:kms:dsse, not \"aws\""},
+        {"credentials: eu", "credentials: eu\n      kmsKey: k",
+         "p.yaml:18: spec.regions[0].s3.kmsKey: 'k' would not be used: set "
+         "serverSideEncryption: aws:kms, or remove it"},
+        {"credentials: eu", "credentials: eu\n      serverSideEncryption: AES256\n      kmsKey: k",
+         "p.yaml:19: spec.regions[0].s3.kmsKey: 'k' would not be used: set "
+         "serverSideEncryption: aws:kms, or remove it"},
+        {"credentials: eu",
+         "credentials: eu\n      serverSideEncryption: aws:kms\n      kmsKey: the key",
+         "p.yaml:19: spec.regions[0].s3.kmsKey: expected the ARN or the id of a key of AWS KMS, "
+         "not \"the key\""},
         {"credentials: eu", "credentials: eu\n      pathStyle: 1",
          "p.yaml:18: spec.regions[0].s3.pathStyle: expected true or false, not 1"},
         {"credentials: eu", "credentials: eu\n      region: eu/1",

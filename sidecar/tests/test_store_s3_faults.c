@@ -409,6 +409,19 @@ static void how_the_service_encrypts_is_said_with_each_put(void **state)
     end(&play);
 }
 
+static void the_key_that_the_service_encrypts_with_is_said_with_each_put(void **state)
+{
+    (void)state;
+    struct play play = PLAY(
+        {"HEAD", NULL, 404, .refuses = "x-amz-server-side-encryption"},
+        {"PUT", "x-amz-server-side-encryption-aws-kms-key-id: arn:aws:kms:eu-1:1:key/2\r\n", 200},
+        {"PUT", "x-amz-server-side-encryption;x-amz-server-side-encryption-aws-kms-key-id", 412});
+    start_with(&play, (struct policy_s3){.server_side_encryption = "aws:kms:dsse",
+                                         .kms_key = "arn:aws:kms:eu-1:1:key/2"});
+    helper_store_assert_put(play.helper.store, "a", "bytes");
+    end(&play);
+}
+
 /* Credentials that change */
 
 static void a_refusal_after_the_secret_changed_is_no_failure(void **state)
@@ -631,6 +644,7 @@ int main(void)
         cmocka_unit_test(a_session_token_is_sent_and_signed),
         cmocka_unit_test(a_missing_object_is_no_matter_to_a_removal),
         cmocka_unit_test(how_the_service_encrypts_is_said_with_each_put),
+        cmocka_unit_test(the_key_that_the_service_encrypts_with_is_said_with_each_put),
         cmocka_unit_test(a_refusal_after_the_secret_changed_is_no_failure),
         cmocka_unit_test(a_refusal_of_what_the_secret_still_says_is_told),
         cmocka_unit_test(a_key_of_a_role_signs_and_is_named_in_errors),
