@@ -19,6 +19,7 @@
 #include "sidecar/change_search.h"
 #include "sidecar/changes.h"
 #include "sidecar/heartbeat.h"
+#include "sidecar/heartbeat_note.h"
 #include "sidecar/manifest.h"
 #include "sidecar/packer.h"
 #include "sidecar/parent.h"
@@ -247,7 +248,12 @@ static int announce(struct job *job, const struct parent_candidate *parent, stru
     log_info("Started backup", S("backup", manifest->id), S("parent", manifest->parent),
              S("pgdata", job->pgdata), U("systemIdentifier", job->server.system_identifier),
              B("standby", job->server.in_recovery));
-    return heartbeat_new(&job->heartbeat, job->repo, manifest->id, manifest->parent, err);
+    struct heartbeat_note note = {
+        .timeline = wal_receiver_timeline(job->wal),
+        .start_lsn = manifest->start_lsn,
+    };
+    memcpy(note.parent, manifest->parent, sizeof(note.parent));
+    return heartbeat_new(&job->heartbeat, job->repo, manifest->id, &note, err);
 }
 
 /* Whoever prunes either has seen our heartbeat, or we see that the parent is retired. */
@@ -526,6 +532,8 @@ static int commit(struct job *job, struct error *err)
     if (job->prior && parent_search_check(job->repo, job->manifest.parent,
                                           parent_search_regions(job->repo), err) < 0)
         return error_wrap(err, "parent '%s'", job->manifest.parent);
+    if (heartbeat_check(job->heartbeat, err) < 0)
+        return -1;
     if (witness_collect(job->repo, &job->manifest, err) < 0 ||
         manifest_format(&job->manifest, &text, err) < 0)
         return -1;

@@ -11,13 +11,15 @@
 #include "common/crew.h"
 #include "common/log.h"
 #include "common/own.h"
+#include "sidecar/heartbeat_note.h"
 #include "sidecar/repo.h"
 
 enum { INTERVAL_MS = 5 * 60 * 1000, DEAD_AFTER_MS = 60 * 60 * 1000 };
 
 struct heartbeat {
     struct repo *repo;
-    const char *backup_id, *parent;
+    const char *backup_id;
+    struct heartbeat_note note;
     const struct cancel *cancel; /* of the job */
     struct cancel stop;          /* of the thread alone */
     unsigned written;
@@ -31,12 +33,7 @@ static char *object_name(const struct heartbeat *heartbeat, unsigned n)
 
 static int put_heartbeat(struct heartbeat *heartbeat, struct error *err)
 {
-    char now[CLOCK_TEXT_BYTES];
-    clock_format(clock_now_ms(), now);
-    const char *quote = heartbeat->parent[0] != '\0' ? "\"" : "";
-    CLEANUP(own_freep)
-    char *text = own_format("{\"format\": 1, \"parent\": %s%s%s, \"time\": \"%s\"}\n", quote,
-                            quote[0] != '\0' ? heartbeat->parent : "null", quote, now);
+    CLEANUP(own_freep) char *text = heartbeat_note_format(&heartbeat->note, clock_now_ms());
     CLEANUP(own_freep) char *name = object_name(heartbeat, heartbeat->written);
     struct store_bytes bytes = {.data = text, .size = strlen(text), .passing = true};
     digest_sha256(bytes.data, bytes.size, bytes.sha256);
@@ -69,6 +66,29 @@ static int heartbeat_main(void *arg, struct error *err)
         if (beat(heartbeat, err) < 0)
             return -1;
     }
+}
+
+int heartbeat_check(struct heartbeat *heartbeat, struct error *err)
+{
+    struct regions *regions = heartbeat->repo->regions;
+    CLEANUP(own_freep) char *name = object_name(heartbeat, 0);
+    CLEANUP(own_freep) char *full = repo_full_name(heartbeat->repo, name);
+    for (size_t i = 0; i < regions_count(regions); i++) {
+        const struct region *region = regions_at(regions, i);
+        bool there;
+        if (!region->writable || !regions_usable(regions, i))
+            continue;
+        if (store_has(region->store, full, &there, err) < 0) {
+            if (regions_lose(regions, i, err) < 0)
+                return -1;
+        } else if (!there) {
+            return error_set(err, ERROR_CONFLICT,
+                             "its heartbeats were removed from region '%s': it was silent for so "
+                             "long that it was taken for dead",
+                             region->name);
+        }
+    }
+    return 0;
 }
 
 void heartbeat_stop(struct heartbeat *heartbeat)
@@ -108,12 +128,12 @@ int heartbeat_start(struct heartbeat *heartbeat, struct crew *crew, const struct
 }
 
 int heartbeat_new(struct heartbeat **ret_heartbeat, struct repo *repo, const char *backup_id,
-                  const char *parent, struct error *err)
+                  const struct heartbeat_note *note, struct error *err)
 {
     CLEANUP(own_freep) struct heartbeat *heartbeat = own_alloc(sizeof(*heartbeat));
     heartbeat->repo = repo;
     heartbeat->backup_id = backup_id;
-    heartbeat->parent = parent;
+    heartbeat->note = *note;
     if (cancel_init(&heartbeat->stop, err) < 0)
         return -1;
     if (put_heartbeat(heartbeat, err) < 0) {

@@ -11,11 +11,16 @@
 struct cancel;
 struct crew;
 struct heartbeat;
+struct heartbeat_note;
 struct repo;
 
-/* Puts the first heartbeat, which names the parent ("": none). Lends everything. */
+/* Puts the first heartbeat. Lends repo and backup_id, copies the note. */
 MUST_CHECK int heartbeat_new(struct heartbeat **ret_heartbeat, struct repo *repo,
-                             const char *backup_id, const char *parent, struct error *err);
+                             const char *backup_id, const struct heartbeat_note *note,
+                             struct error *err);
+/* CONFLICT: the first heartbeat is gone from a region that the job still uses: whoever prunes took
+ * the backup for dead, and its packs and WAL may be gone too. */
+MUST_CHECK int heartbeat_check(struct heartbeat *heartbeat, struct error *err);
 /* Starts a thread on the crew that puts one every five minutes. */
 MUST_CHECK int heartbeat_start(struct heartbeat *heartbeat, struct crew *crew,
                                const struct cancel *cancel, struct error *err);
