@@ -22,6 +22,7 @@ static const char *const server_metadata[] = {
 };
 
 enum { LABELS_MAX = 64, ANNOTATIONS_MAX = 256, CLUSTER_MAX = 63, LOCK_DAYS_MAX = 36500 };
+enum { KEEP_MAX = 10000 }; /* backups or days of retention */
 
 static unsigned read_count(struct fields *fields, const char *name, unsigned max, unsigned fallback)
 {
@@ -320,6 +321,25 @@ static int read_effort(struct policy *policy, struct fields *spec)
     return fields_end(&parallelism);
 }
 
+static int read_retention(struct policy *policy, struct fields *spec)
+{
+    struct retention_rules *rules = &policy->retention;
+    const struct {
+        const char *name;
+        unsigned *value;
+    } members[] = {
+        {"fulls", &rules->fulls},     {"windowDays", &rules->window_days},
+        {"daily", &rules->daily},     {"weekly", &rules->weekly},
+        {"monthly", &rules->monthly}, {"yearly", &rules->yearly},
+        {"minimum", &rules->minimum},
+    };
+    struct fields retention;
+    fields_object(spec, "retention", &retention);
+    for (size_t i = 0; i < ARRAY_SIZE(members); i++)
+        *members[i].value = (unsigned)fields_integer(&retention, members[i].name, 0, KEEP_MAX, 0);
+    return fields_end(&retention);
+}
+
 static int check_limits(struct fields *spec)
 {
     static const char *const names[] = {"readBytesPerSecond", "uploadBytesPerSecond"};
@@ -342,6 +362,8 @@ static int read_spec(struct policy *policy, struct fields *root)
         read_source(policy, &spec) < 0)
         return -1;
     if (read_encryption(policy, &spec) < 0 || read_effort(policy, &spec) < 0)
+        return -1;
+    if (read_retention(policy, &spec) < 0)
         return -1;
     if (check_limits(&spec) < 0 || policy_operator_check(&spec, policy->quorum > 0) < 0)
         return -1;

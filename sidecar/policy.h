@@ -3,7 +3,7 @@
  * A BackupPolicy as the engine obeys it: the same YAML that kubectl applies. All of it is checked
  * when it is read: unknown fields, wrong types, values out of bounds and rules that hold together
  * are errors that name file, line, path, value and remedy. What only the operator acts on
- * (schedules, retention, drills …) is checked and forgotten; what would change what the engine does
+ * (schedules, drills …) is checked and forgotten; what would change what the engine does
  * and cannot be obeyed yet is refused, never ignored. Reference: docs/policy.md.
  */
 #pragma once
@@ -14,6 +14,7 @@
 
 #include "common/error.h"
 #include "common/yaml.h"
+#include "sidecar/retention.h"
 
 enum { POLICY_REGIONS_MAX = 8, POLICY_KEYS_MAX = 16 };
 
@@ -92,7 +93,8 @@ struct policy {
     int compression_level; /* of zstd, 1 to 19 */
     struct policy_encryption encryption;
     unsigned workers, uploads; /* 1 to 64 each */
-    struct yaml document;      /* owns all texts */
+    struct retention_rules retention;
+    struct yaml document; /* owns all texts */
 };
 
 /* PERMANENT; also NOT_FOUND from policy_load when there is no such file. file is only named. */

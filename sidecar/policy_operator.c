@@ -11,7 +11,6 @@
 enum {
     SCHEDULES_MAX = 16,
     DRILLS_MAX = 8,
-    KEEP_MAX = 10000, /* backups or days */
     DAY_SECONDS = 24 * 60 * 60,
     MONTH_SECONDS = 31 * DAY_SECONDS,
 };
@@ -138,14 +137,11 @@ static int check_sidecar(struct fields *spec)
 
 int policy_operator_check(struct fields *spec, bool writable)
 {
-    static const char *const retention[] = {"fulls",   "windowDays", "daily",   "weekly",
-                                            "monthly", "yearly",     "minimum", NULL};
     static const char *const objectives[] = {"recoveryPointSeconds", "recoveryTimeSeconds",
                                              "backupSeconds", NULL};
     bool suspended = fields_bool(spec, "suspend", false);
     fields_integer(spec, "deadlineSeconds", 1, MONTH_SECONDS, 1);
     if (check_schedules(spec, writable || suspended) < 0 ||
-        check_integers(spec, "retention", retention, KEEP_MAX) < 0 ||
         check_integers(spec, "objectives", objectives, MONTH_SECONDS) < 0)
         return -1;
     if (check_verification(spec) < 0 || check_drills(spec) < 0)

@@ -208,6 +208,8 @@ static void what_is_left_out_has_its_default(void **state)
     assert_string_equal(policy->encryption.active_key, "k3");
     assert_int_equal(policy->workers, 2);
     assert_int_equal(policy->uploads, 2);
+    assert_int_equal(policy->retention.fulls, 0);
+    assert_int_equal(policy->retention.minimum, 0);
 }
 
 static void every_field_of_the_example_is_obeyed_or_checked(void **state)
@@ -231,6 +233,14 @@ static void every_field_of_the_example_is_obeyed_or_checked(void **state)
     assert_string_equal(policy->regions[2].file_path, "/mnt/vault");
     assert_string_equal(policy->encryption.active_key, "k2");
     assert_int_equal(policy->quorum, 1);
+    const struct retention_rules *rules = &policy->retention;
+    assert_int_equal(rules->fulls, 4);
+    assert_int_equal(rules->window_days, 30);
+    assert_int_equal(rules->daily, 7);
+    assert_int_equal(rules->weekly, 4);
+    assert_int_equal(rules->monthly, 12);
+    assert_int_equal(rules->yearly, 2);
+    assert_int_equal(rules->minimum, 2);
 }
 
 static void every_policy_in_the_reference_is_accepted(void **state)
@@ -418,8 +428,8 @@ static void bad_regions_are_named(void **state)
     static const struct change changes[] = {
         {"  regions:\n", "  regoins:\n",
          "p.yaml:10: spec.regoins: unknown field; known here: regions, quorum, connection, source, "
-         "encryption, compression, parallelism, limits, suspend, deadlineSeconds, schedules, "
-         "retention, objectives, verification, drills, wal and sidecar"},
+         "encryption, compression, parallelism, retention, limits, suspend, deadlineSeconds, "
+         "schedules, objectives, verification, drills, wal and sidecar"},
         {BODY, "  regions: []\n", "p.yaml:10: spec.regions: needs at least one region"},
         {BODY, "  regions: {}\n", "p.yaml:10: spec.regions: expected a list, not an object"},
         {BODY, "  regions: [1,2,3,4,5,6,7,8,9]\n",
