@@ -193,7 +193,8 @@ static int read_later(struct fields *fields, struct policy_spec *spec)
         bool refused;
     } later[] = {
         {"limits", "spec.limits", "this version cannot limit its speed", true},
-        {"retention", "spec.retention", "this version removes no backup", false},
+        {"retention", "spec.retention",
+         "this version's operator removes no backup ('lifeboat-sidecar prune' does)", false},
         {"verification", "spec.verification",
          "this version verifies by hand only ('lifeboat-sidecar verify')", false},
         {"drills", "spec.drills", "this version runs no drills", false},

@@ -17,8 +17,9 @@ enum {
     FOR_SHOW = 1 << CLI_SHOW,
     FOR_RESTORE = 1 << CLI_RESTORE,
     FOR_VERIFY = 1 << CLI_VERIFY,
+    FOR_PRUNE = 1 << CLI_PRUNE,
     FOR_SERVE = 1 << CLI_SERVE,
-    FOR_READING = FOR_LIST | FOR_SHOW | FOR_RESTORE | FOR_VERIFY,
+    FOR_READING = FOR_LIST | FOR_SHOW | FOR_RESTORE | FOR_VERIFY | FOR_PRUNE,
     FOR_ONCE = FOR_BACKUP | FOR_READING,
     FOR_JOBS = FOR_BACKUP | FOR_RESTORE,
 };
@@ -51,6 +52,7 @@ enum {
     OPTION_PROGRESS,
     OPTION_DEADLINE,
     OPTION_REGIONS,
+    OPTION_DRY_RUN,
     OPTION_CONFIG,
     OPTION_TOKEN,
     OPTION_SUPERVISED,
@@ -87,6 +89,7 @@ static const struct option long_options[] = {
     {"progress", required_argument, NULL, OPTION_PROGRESS},
     {"deadline", required_argument, NULL, OPTION_DEADLINE},
     {"regions", no_argument, NULL, OPTION_REGIONS},
+    {"dry-run", no_argument, NULL, OPTION_DRY_RUN},
     {"config", required_argument, NULL, OPTION_CONFIG},
     {"token", required_argument, NULL, OPTION_TOKEN},
     {"supervised", required_argument, NULL, OPTION_SUPERVISED},
@@ -131,14 +134,16 @@ static const struct {
     {OPTION_DEADLINE, FOR_JOBS, 0},
     {OPTION_REGIONS, FOR_LIST, 0},
     {OPTION_DELTA, FOR_RESTORE, 0},
+    {OPTION_DRY_RUN, FOR_PRUNE, 0},
     {OPTION_CONFIG, FOR_SERVE, TEXT(config)},
     {OPTION_TOKEN, FOR_SERVE, TEXT(token)},
     {OPTION_SUPERVISED, FOR_SERVE, TEXT(supervised)},
 };
 
 static const char *const command_names[] = {
-    [CLI_BACKUP] = "backup", [CLI_LIST] = "list",   [CLI_SHOW] = "show", [CLI_RESTORE] = "restore",
-    [CLI_VERIFY] = "verify", [CLI_SERVE] = "serve", [CLI_HELP] = "help", [CLI_VERSION] = "version",
+    [CLI_BACKUP] = "backup",   [CLI_LIST] = "list",     [CLI_SHOW] = "show",
+    [CLI_RESTORE] = "restore", [CLI_VERIFY] = "verify", [CLI_PRUNE] = "prune",
+    [CLI_SERVE] = "serve",     [CLI_HELP] = "help",     [CLI_VERSION] = "version",
 };
 
 #define COMMON_HELP                                                                                \
@@ -208,6 +213,14 @@ static const char *const help_texts[] = {
         "  --workers N              parallel workers; else spec.parallelism.workers\n"
         "\n"
         "Exit status 1 if anything is wrong; notes are no harm to any restore.\n",
+    [CLI_PRUNE] =
+        "usage: lifeboat-sidecar prune -f FILE [options]\n"
+        "\n"
+        "Removes the backups that spec.retention does not keep, and what crashes left behind, "
+        "from\n"
+        "every region that may be written to. Without retention no backup is removed.\n"
+        "\n" COMMON_HELP
+        "  --dry-run                remove nothing, but tell what would be, and why\n" READ_HELP,
     [CLI_SERVE] =
         "usage: lifeboat-sidecar serve [options]\n"
         "\n"
@@ -231,6 +244,7 @@ static const char *const help_texts[] = {
                  "  show       show one backup\n"
                  "  restore    restore a backup into an empty directory\n"
                  "  verify     read the backups and list all that is wrong\n"
+                 "  prune      remove the backups that spec.retention does not keep\n"
                  "  serve      the sidecar in a pod, obeying the operator\n"
                  "\n"
                  "'lifeboat-sidecar COMMAND --help' tells more. Exit status: 0 done, 1 failed,\n"
@@ -412,6 +426,9 @@ static int set_option(struct cli_options *options, int option, const char *value
         return 0;
     case OPTION_DELTA:
         options->delta = true;
+        return 0;
+    case OPTION_DRY_RUN:
+        options->dry_run = true;
         return 0;
     case OPTION_TYPE:
         return parse_type(options, value, err);

@@ -22,6 +22,7 @@ enum cli_command {
     CLI_SHOW,
     CLI_RESTORE,
     CLI_VERIFY,
+    CLI_PRUNE,
     CLI_SERVE,
     CLI_HELP,
     CLI_VERSION,
@@ -52,6 +53,7 @@ struct cli_options {
     bool progress;             /* as JSON */
     bool regions;              /* of list */
     bool delta;                /* of restore */
+    bool dry_run;              /* of prune */
     const char *region, *first_region;
     const char *excluded[POLICY_REGIONS_MAX]; /* of restore */
     size_t excluded_count;

@@ -17,6 +17,9 @@ MUST_CHECK int command_restore(const struct cli_options *options, struct cancel 
 /* Fails after printing what it found if anything is wrong. */
 MUST_CHECK int command_verify(const struct cli_options *options, struct cancel *cancel,
                               struct error *err);
+/* Fails after printing the result if any region could not be pruned. */
+MUST_CHECK int command_prune(const struct cli_options *options, struct cancel *cancel,
+                             struct error *err);
 /* Damaged manifests are rows of the list; the command fails after printing it. */
 MUST_CHECK int command_list(const struct cli_options *options, struct cancel *cancel,
                             struct error *err);

@@ -51,6 +51,8 @@ static int run_command(const struct cli_options *options, struct error *err)
         return command_restore(options, &stop, err);
     case CLI_VERIFY:
         return command_verify(options, &stop, err);
+    case CLI_PRUNE:
+        return command_prune(options, &stop, err);
     case CLI_SERVE:
         return command_serve(options, &stop, err);
     case CLI_VERSION:

@@ -12,7 +12,9 @@
 
 struct findings;
 struct overview;
+struct prune_result;
 struct restore_result;
+struct retention_rules;
 struct verify_result;
 
 /* A backup in a list. */
@@ -27,6 +29,13 @@ struct output_row {
 struct output_backup {
     const struct manifest *manifest;
     json_t *regions, *missing_regions;
+};
+
+/* What prune decided, and by which rules. */
+struct output_prune {
+    const struct retention_rules *rules;
+    const struct prune_result *result;
+    bool dry_run;
 };
 
 /* All fail only if stdout cannot be written. */
@@ -47,3 +56,5 @@ MUST_CHECK int output_restore_done(const struct restore_result *result, const ch
 /* The findings, in output_verify.c. */
 MUST_CHECK int output_verify_done(const struct verify_result *result,
                                   const struct findings *findings, bool json, struct error *err);
+/* In output_prune.c. */
+MUST_CHECK int output_prune_done(const struct output_prune *prune, bool json, struct error *err);

@@ -503,10 +503,16 @@ static int adopt_writer(struct repo *repo, size_t region, const struct repo_docu
     return 0;
 }
 
+enum access {
+    ACCESS_READ,
+    ACCESS_OWN,   /* reads what nobody else may write to */
+    ACCESS_WRITE, /* a region that cannot be read is lost */
+};
+
 /* Reads repository.json in every usable region; gives how many have it, and in err why a region
- * could not be read (kind NONE if all could). To write, such a region is lost. -1 when the job
- * cannot go on. */
-static int read_documents(struct repo *repo, bool write, size_t *ret_found, struct error *err)
+ * could not be read (kind NONE if all could). -1 when the job cannot go on. */
+static int read_documents(struct repo *repo, enum access access, size_t *ret_found,
+                          struct error *err)
 {
     struct error first = {0};
     *ret_found = 0;
@@ -514,12 +520,13 @@ static int read_documents(struct repo *repo, bool write, size_t *ret_found, stru
         CLEANUP(repo_document_done) struct repo_document document = {0};
         int found = regions_usable(repo->regions, i) ? read_document(repo, i, &document, err) : 0;
         if (found > 0 && (adopt_document(repo, i, &document, err) < 0 ||
-                          (write && adopt_writer(repo, i, &document, err) < 0)))
+                          (access != ACCESS_READ && adopt_writer(repo, i, &document, err) < 0)))
             return -1;
         *ret_found += found > 0;
         if (found >= 0)
             continue;
-        if (write ? regions_lose(repo->regions, i, err) < 0 : err->kind == ERROR_CANCELED)
+        if (access == ACCESS_WRITE ? regions_lose(repo->regions, i, err) < 0
+                                   : err->kind == ERROR_CANCELED)
             return -1;
         if (first.kind == ERROR_NONE)
             first = *err;
@@ -537,7 +544,7 @@ static int put_document(struct repo *repo, struct error *err)
         return -1;
     /* whoever made it in the same moment may have named another id key */
     size_t found;
-    return read_documents(repo, true, &found, err);
+    return read_documents(repo, ACCESS_WRITE, &found, err);
 }
 
 int repo_open_write(struct repo **ret_repo, const struct policy *policy,
@@ -553,7 +560,7 @@ int repo_open_write(struct repo **ret_repo, const struct policy *policy,
     size_t found;
     if (regions_check_quorum(regions, err) < 0 ||
         user_keys_load(&users, policy, secrets, err) < 0 ||
-        read_documents(repo, true, &found, err) < 0)
+        read_documents(repo, ACCESS_WRITE, &found, err) < 0)
         return -1;
     if (found == 0 && regions_first_loss(regions, err))
         return error_wrap(err, "a new repository needs every region once");
@@ -656,7 +663,8 @@ int repo_open_read(struct repo **ret_repo, const struct policy *policy,
         return -1;
     CLEANUP(repo_closep) struct repo *repo = repo_new(policy, regions, system_identifier);
     size_t found;
-    if (read_documents(repo, false, &found, err) < 0 || (found == 0 && err->kind != ERROR_NONE))
+    const enum access access = wish->own ? ACCESS_OWN : ACCESS_READ;
+    if (read_documents(repo, access, &found, err) < 0 || (found == 0 && err->kind != ERROR_NONE))
         return -1;
     if (found == 0)
         return error_set(err, ERROR_NOT_FOUND, "no '%s%s' in any region", repo->prefix,

@@ -43,6 +43,7 @@ MUST_CHECK int repo_open_write(struct repo **ret_repo, const struct policy *poli
 struct repo_wish {
     uint64_t system_identifier; /* 0: the only one, or the one that has the backup */
     const char *backup;         /* lent; NULL, "Latest": says nothing */
+    bool own;                   /* not one that another cluster writes to: PERMANENT */
 };
 /* For everything else. NOT_FOUND: there is none; PERMANENT: there are several (lists them), or as
  * above. */

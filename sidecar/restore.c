@@ -95,7 +95,8 @@ static int find_backup(struct job *job, struct error *err)
         .excluded = options->excluded,
         .excluded_count = options->excluded_count,
     };
-    const struct repo_wish wish = {options->system_identifier, options->backup};
+    const struct repo_wish wish = {.system_identifier = options->system_identifier,
+                                   .backup = options->backup};
     progress_set_phase(options->progress, "planning");
     job->has_marker =
         restore_marker_peek(options->to, &found, err) == 0 || err->kind != ERROR_NOT_FOUND;

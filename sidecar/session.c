@@ -20,7 +20,8 @@ int session_open_repo(struct session *session, const struct cli_options *options
                       const struct cancel *cancel, struct error *err)
 {
     const struct regions_choice choice = {.only = options->region};
-    const struct repo_wish wish = {options->system_identifier, options->backup};
+    const struct repo_wish wish = {.system_identifier = options->system_identifier,
+                                   .backup = options->backup};
     if (regions_open(&session->regions, session->policy, session->secrets, &choice, cancel, err) <
         0)
         return -1;

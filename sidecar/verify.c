@@ -37,7 +37,8 @@ static int find_repository(struct job *job, struct error *err)
 {
     const struct verify_options *options = job->options;
     const struct regions_choice choice = {.only = options->region};
-    const struct repo_wish wish = {options->system_identifier, options->backup};
+    const struct repo_wish wish = {.system_identifier = options->system_identifier,
+                                   .backup = options->backup};
     CLEANUP(regions_closep) struct regions *regions = NULL;
     CLEANUP(repo_closep) struct repo *repo = NULL;
     if (regions_open(&regions, options->policy, options->secrets, &choice, options->cancel, err) <

@@ -241,7 +241,8 @@ static void readiness_names_what_stands_in_the_way(void **state)
          .pods = {{.name = "shop-0", .state = FINE}},
          .expected = "False",
          .reason = "Unsupported",
-         .text = "backups are made without it: spec.retention: this version removes no backup; "
+         .text = "backups are made without it: spec.retention: this version's operator removes no "
+                 "backup ('lifeboat-sidecar prune' does); "
                  "spec.wal.mode: "},
         {.why = "more than unsupported",
          .spec = "{" REGIONS ", \"retention\": {\"fulls\": 1}}",

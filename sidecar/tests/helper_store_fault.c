@@ -14,6 +14,7 @@ struct store_faulty {
     atomic_uint own_calls, *calls;
     unsigned first, count;
     enum store_fault fault;
+    void (*watch)(unsigned call);
 };
 
 static struct store_faulty *downcast(struct store *store)
@@ -25,20 +26,24 @@ static struct store_faulty *downcast(struct store *store)
 static bool is_due(struct store_faulty *faulty)
 {
     unsigned call = atomic_fetch_add(faulty->calls, 1) + 1;
+    if (faulty->watch)
+        faulty->watch(call);
     return call >= faulty->first && call - faulty->first < faulty->count;
 }
 
 static int fail(const struct store_faulty *faulty, struct error *err)
 {
-    bool permanent = faulty->fault == STORE_FAULT_PERMANENT;
-    return error_set(err, permanent ? ERROR_PERMANENT : ERROR_TRANSIENT, "fault of the test");
+    const enum error_kind kind = faulty->fault == STORE_FAULT_PERMANENT ? ERROR_PERMANENT
+                                 : faulty->fault == STORE_FAULT_LOCKED  ? ERROR_CONFLICT
+                                                                        : ERROR_TRANSIENT;
+    return error_set(err, kind, "fault of the test");
 }
 
 static int fault_put(struct store *store, const char *name, const struct store_bytes *bytes,
                      struct error *err)
 {
     struct store_faulty *faulty = downcast(store);
-    bool due = is_due(faulty);
+    bool due = is_due(faulty) && faulty->fault != STORE_FAULT_LOCKED;
     if ((!due || faulty->fault == STORE_FAULT_LOST_ANSWER) &&
         faulty->inner->driver->put(faulty->inner, name, bytes, err) < 0)
         return -1;
@@ -49,7 +54,7 @@ static int fault_get(struct store *store, const char *name, uint64_t offset, uin
                      struct buf *data, struct error *err)
 {
     struct store_faulty *faulty = downcast(store);
-    bool due = is_due(faulty);
+    bool due = is_due(faulty) && faulty->fault != STORE_FAULT_LOCKED;
     if (due && faulty->fault == STORE_FAULT_PARTIAL)
         size = size / 2 + 1;
     if ((!due || faulty->fault == STORE_FAULT_LOST_ANSWER ||
@@ -63,7 +68,7 @@ static int fault_list(struct store *store, struct store_query *query, store_each
                       struct error *err)
 {
     struct store_faulty *faulty = downcast(store);
-    if (is_due(faulty))
+    if (is_due(faulty) && faulty->fault != STORE_FAULT_LOCKED)
         return fail(faulty, err);
     return faulty->inner->driver->list(faulty->inner, query, each, arg, err);
 }
@@ -109,6 +114,11 @@ void store_fault_set(struct store *store, unsigned first, unsigned count, enum s
     faulty->first = first;
     faulty->count = count;
     faulty->fault = fault;
+}
+
+void store_fault_watch(struct store *store, void (*watch)(unsigned call))
+{
+    downcast(store)->watch = watch;
 }
 
 void store_fault_count(struct store *store, atomic_uint *calls)

@@ -13,6 +13,7 @@ enum store_fault {
     STORE_FAULT_TRANSIENT,   /* fails before anything is done */
     STORE_FAULT_PERMANENT,   /* the same, for good */
     STORE_FAULT_LOST_ANSWER, /* all is done, then the answer gets lost: TRANSIENT */
+    STORE_FAULT_LOCKED,      /* removals are refused: CONFLICT; all else goes well */
     STORE_FAULT_PARTIAL,     /* half of the bytes go over the wire, then TRANSIENT */
 };
 
@@ -22,5 +23,7 @@ struct store *store_fault_wrap(struct store *inner);
 void store_fault_set(struct store *store, unsigned first, unsigned count, enum store_fault fault);
 /* Counts them in *calls from now on, which is there longer than the store. */
 void store_fault_count(struct store *store, atomic_uint *calls);
+/* Before each call, with its number; from any thread. */
+void store_fault_watch(struct store *store, void (*watch)(unsigned call));
 /* How many there were. */
 unsigned store_fault_calls(const struct store *store);

@@ -139,6 +139,20 @@ static void verify_takes_a_sample_and_what_is_expected(void **state)
     assert_int_equal(options.sample_percent, 100);
 }
 
+static void prune_can_be_tried_dry(void **state)
+{
+    (void)state;
+    CLEANUP(cli_options_done) struct cli_options options;
+    struct error err;
+    char dry[] = "prune -f p --dry-run --region eu", wet[] = "prune -f p";
+    assert_int_equal(parse(dry, &options, &err), 0);
+    assert_int_equal(options.command, CLI_PRUNE);
+    assert_true(options.dry_run);
+    assert_string_equal(options.region, "eu");
+    assert_int_equal(parse(wet, &options, &err), 0);
+    assert_false(options.dry_run);
+}
+
 static void help_is_for_the_command(void **state)
 {
     (void)state;
@@ -186,6 +200,8 @@ static void wrong_usage_is_told_with_what_was_typed(void **state)
         {"backup -f p --deadline 0", "--deadline '0': expected a number from 1"},
         {"backup -f p --exclude-region eu", "backup does not know --exclude-region"},
         {"backup -f p --regions", "backup does not know --regions"},
+        {"verify -f p --dry-run", "verify does not know --dry-run"},
+        {"prune -f p --backup x", "prune does not know --backup"},
         {"serve -f p", "serve does not know --file"},
         {"serve extra", "unexpected argument 'extra'"},
         {"backup -f p --config /c", "backup does not know --config"},
@@ -211,6 +227,7 @@ int main(void)
         cmocka_unit_test(serve_needs_no_option_in_a_pod),
         cmocka_unit_test(show_takes_an_id),
         cmocka_unit_test(verify_takes_a_sample_and_what_is_expected),
+        cmocka_unit_test(prune_can_be_tried_dry),
         cmocka_unit_test(help_is_for_the_command),
         cmocka_unit_test(wrong_usage_is_told_with_what_was_typed),
     };
