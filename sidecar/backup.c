@@ -36,6 +36,7 @@
 #include "sidecar/source.h"
 #include "sidecar/timeline.h"
 #include "sidecar/upload.h"
+#include "sidecar/wal_presence.h"
 #include "sidecar/wal_receiver.h"
 #include "sidecar/witness.h"
 
@@ -532,7 +533,8 @@ static int commit(struct job *job, struct error *err)
     if (job->prior && parent_search_check(job->repo, job->manifest.parent,
                                           parent_search_regions(job->repo), err) < 0)
         return error_wrap(err, "parent '%s'", job->manifest.parent);
-    if (heartbeat_check(job->heartbeat, err) < 0)
+    if (heartbeat_check(job->heartbeat, err) < 0 ||
+        wal_presence_check(job->repo, &job->manifest, err) < 0)
         return -1;
     if (witness_collect(job->repo, &job->manifest, err) < 0 ||
         manifest_format(&job->manifest, &text, err) < 0)
