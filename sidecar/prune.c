@@ -162,7 +162,7 @@ static int apply(struct pruning *pruning, struct error *err)
     if (retire(pruning, err) < 0 || prune_facts_refresh(facts, err) < 0)
         return -1;
     if (facts->unlisted & pruning->bit) {
-        *err = facts->unlisted_error;
+        *err = pruning->removal.region->error; /* written once, before it was lost */
         return -1;
     }
     facts->scene.retired_only = true;
@@ -203,7 +203,7 @@ static int prune_region(struct job *job, size_t index, struct error *err)
     };
     pruning.result->name = region->name;
     if (facts->unlisted & pruning.bit) {
-        pruning.result->error = region->store ? facts->unlisted_error : region->error;
+        pruning.result->error = region->error;
         return 0;
     }
     facts->scene.retired_only = false;

@@ -17,13 +17,21 @@
 
 enum { HISTORY_BYTES_MAX = 1 << 20, TIMELINE_DIGITS = 8 };
 
+/* A region that cannot be listed is asked no more, so that the others need not wait for it again
+ * and again. */
 static int list(struct prune_facts *facts, const char *prefix, struct repo_names *ret_names,
                 struct error *err)
 {
+    struct regions *regions = facts->repo->regions;
     if (repo_list(facts->repo, prefix, ret_names, err) < 0)
         return -1;
-    if (facts->unlisted == 0 && ret_names->unlisted != 0)
-        facts->unlisted_error = ret_names->unlisted_error;
+    for (size_t i = 0; i < regions_count(regions); i++) {
+        struct error why = ret_names->unlisted_error;
+        if (ret_names->unlisted & 1u << i && regions_usable(regions, i) &&
+            regions_lose(regions, i, &why) < 0)
+            log_error(&why, "Lost a region for the rest of the job",
+                      S("region", regions_at(regions, i)->name));
+    }
     facts->unlisted |= ret_names->unlisted;
     return 0;
 }
@@ -177,9 +185,10 @@ static struct prune_backup *backup_of(struct prune_facts *facts, const char *id)
     return &facts->backups[at];
 }
 
-/* Sets bits of a mask of the backups that objects below prefix name. */
-static int mark(struct prune_facts *facts, const char *prefix, size_t mask_offset,
-                struct error *err)
+/* What an object says of the backup that it is named after. */
+enum mark { MARK_COMMITTED, MARK_RETIRED, MARK_HELD };
+
+static int mark(struct prune_facts *facts, const char *prefix, enum mark meaning, struct error *err)
 {
     CLEANUP(repo_names_done) struct repo_names names = {0};
     if (list(facts, prefix, &names, err) < 0)
@@ -188,10 +197,10 @@ static int mark(struct prune_facts *facts, const char *prefix, size_t mask_offse
         struct prune_backup *backup = backup_of(facts, names.names[i].name + strlen(prefix));
         if (!backup)
             continue;
-        uint32_t mask;
-        memcpy(&mask, (const char *)backup + mask_offset, sizeof(mask));
-        mask |= names.names[i].regions;
-        memcpy((char *)backup + mask_offset, &mask, sizeof(mask));
+        uint32_t *regions = meaning == MARK_COMMITTED ? &backup->regions
+                            : meaning == MARK_RETIRED ? &backup->retired
+                                                      : &backup->held;
+        *regions |= names.names[i].regions;
     }
     return 0;
 }
@@ -199,15 +208,15 @@ static int mark(struct prune_facts *facts, const char *prefix, size_t mask_offse
 static int load_backups(struct prune_facts *facts, struct error *err)
 {
     facts->scene.backup_count = 0;
-    if (mark(facts, "manifests/", offsetof(struct prune_backup, regions), err) < 0)
+    if (mark(facts, "manifests/", MARK_COMMITTED, err) < 0)
         return -1;
     const size_t committed = facts->scene.backup_count;
     for (size_t i = 0; i < committed; i++)
         if (load_manifest(facts, &facts->backups[i], err) < 0)
             return -1;
-    if (mark(facts, "retired/", offsetof(struct prune_backup, retired), err) < 0)
+    if (mark(facts, "retired/", MARK_RETIRED, err) < 0)
         return -1;
-    return mark(facts, "holds/", offsetof(struct prune_backup, held), err);
+    return mark(facts, "holds/", MARK_HELD, err);
 }
 
 /* Timelines */

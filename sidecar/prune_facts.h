@@ -24,9 +24,8 @@ struct prune_facts {
     struct prune_backup *backups;
     struct prune_running *running;
     struct retention_line *lines;
-    struct timeline *histories;  /* the same index */
-    uint32_t unlisted;           /* regions that could not be listed at some time … */
-    struct error unlisted_error; /* … and why */
+    struct timeline *histories; /* the same index */
+    uint32_t unlisted; /* regions that could not be listed at some time: lost, with their errors */
 };
 
 /* -1: no region could be listed, or CANCELED. Manifests, heartbeats and histories that cannot be
