@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Retention: what no rule keeps goes, and what is kept restores, whoever backs up meanwhile and wherever prune is killed."""
 
+import datetime
 import json
 import random
 import shutil
@@ -82,7 +83,7 @@ def test_an_incremental_outlives_those_that_it_was_built_on(lifeboat, server, s3
         assert wet["removed"]["manifests"]["count"] == 4
         assert 0 < wet["removed"]["packs"]["count"]
         assert 0 < wet["removed"]["wal"]["count"]
-        assert wet["error"] is None and wet["locked"] == []
+        assert wet["error"] is None and wet["locked"]["count"] == 0
     assert_kept(lifeboat, newest, last)
 
     server.sql("CHECKPOINT")
@@ -210,6 +211,36 @@ def test_prune_killed_at_any_moment_loses_nothing(lifeboat, server, newest):
     prune(lifeboat, daily=1)
     assert_kept(lifeboat, newest, last)
     assert base not in listed(lifeboat)
+
+
+def test_what_object_lock_keeps_is_told_and_goes_when_it_may(lifeboat, server, s3, newest):
+    bucket = s3.make_bucket("prune-locked", locked=True)
+    lifeboat.use_s3(s3, bucket)
+    [free] = back_up(lifeboat, server, "full")
+    lifeboat.spec["regions"][0]["s3"]["objectLock"] = {"days": 2}
+    locked, newer = back_up(lifeboat, server, "full", "full")
+    [told] = prune(lifeboat, "--dry-run", fulls=1)["regions"]
+    [done] = prune(lifeboat, fulls=1)["regions"]
+    assert done["error"] is None and done["removed"]["manifests"]["count"] == 1 and done["removed"]["packs"]["count"] > 0
+    assert told["removed"] == done["removed"] and told["locked"] == done["locked"]
+    [entry] = done["locked"]["first"]
+    assert entry["object"] == f"manifests/{locked}" and entry["message"].startswith("locked until 20")
+    [decision] = [entry for entry in done["backups"] if entry["backup"] == locked]
+    assert decision["keep"] and not decision["retired"]
+    assert decision["reasons"] == ["its manifest cannot be removed yet: " + entry["message"]]
+    assert "locked until 20" in lifeboat.run("prune").stdout
+    assert_kept(lifeboat, newest, locked, newer)
+    assert free not in listed(lifeboat)
+
+    until = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=5)
+    for key in s3.keys(bucket):
+        if f"/{locked}" in key:
+            s3.shorten_retention(bucket, key, until)
+    host.wait_until(lambda: datetime.datetime.now(datetime.timezone.utc) > until + datetime.timedelta(seconds=1), "it may go")
+    [done] = prune(lifeboat, fulls=1)["regions"]
+    assert done["removed"]["manifests"]["count"] == 1 and done["removed"]["packs"]["count"] > 0
+    assert {entry["object"].split("/")[0] for entry in done["locked"]["first"]} == {"wal"}  # nobody released that
+    assert_kept(lifeboat, newest, newer)
 
 
 def test_a_region_that_is_down_does_not_keep_the_others(lifeboat, server, newest):

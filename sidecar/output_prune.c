@@ -8,7 +8,7 @@
 #include "sidecar/output.h"
 #include "sidecar/prune.h"
 
-enum { REASONS_BYTES_MAX = 1024, LINE_BYTES_MAX = 4096 };
+enum { REASONS_BYTES_MAX = 2048, LOCKED_SHOWN = 10, LOCKED_SHOWN_JSON = 200 };
 
 /* For people: a line for each backup, then what was removed besides. */
 
@@ -19,6 +19,18 @@ static const char *wal_of(const struct prune_decision *decision)
     return decision->verdict.continuous ? "since" : "own";
 }
 
+/* own_freep */
+static char *reason_of(const struct output_prune *prune, const struct prune_decision *decision,
+                       enum retention_reason reason)
+{
+    char text[RETENTION_TEXT_BYTES];
+    retention_describe(prune->rules, reason, text);
+    if (reason != RETENTION_LOCKED || !decision->lock)
+        return own_strdup(text);
+    CLEANUP(own_freep) char *lock = text_escape(decision->lock);
+    return own_format("%s: %s", text, lock);
+}
+
 static int format_reasons(const struct output_prune *prune, const struct prune_decision *decision,
                           struct buf *text, struct error *err)
 {
@@ -26,10 +38,10 @@ static int format_reasons(const struct output_prune *prune, const struct prune_d
         return buf_format(text, err, "%s",
                           decision->retired ? "no rule keeps it; retired" : "no rule keeps it");
     for (int reason = 0; reason < RETENTION_REASONS; reason++) {
-        char one[RETENTION_TEXT_BYTES];
         if (!(decision->verdict.reasons & 1u << reason))
             continue;
-        retention_describe(prune->rules, (enum retention_reason)reason, one);
+        CLEANUP(own_freep)
+        char *one = reason_of(prune, decision, (enum retention_reason)reason);
         if (buf_format(text, err, "%s%s", text->size > 0 ? "; " : "", one) < 0)
             return -1;
     }
@@ -69,6 +81,16 @@ static void print_removed(const struct output_prune *prune, const struct prune_r
     printf(": %s\n", text);
 }
 
+static void print_locked(const struct prune_region *region)
+{
+    for (size_t i = 0; i < region->locked_count && i < LOCKED_SHOWN; i++) {
+        CLEANUP(own_freep) char *message = text_escape(region->locked[i].message);
+        printf("stays   %s: %s\n", region->locked[i].object, message);
+    }
+    if (region->locked_count > LOCKED_SHOWN)
+        printf("stay    %zu more that are locked\n", region->locked_count - LOCKED_SHOWN);
+}
+
 static int print_region(const struct output_prune *prune, const struct prune_region *region,
                         struct error *err)
 {
@@ -78,10 +100,7 @@ static int print_region(const struct output_prune *prune, const struct prune_reg
             return -1;
     print_note("pack", region->packs_kept);
     print_note("WAL", region->wal_kept);
-    for (size_t i = 0; i < region->locked_count; i++) {
-        CLEANUP(own_freep) char *escaped = text_escape(region->locked[i].message);
-        printf("locked: %s\n", escaped);
-    }
+    print_locked(region);
     if (region->error.kind != ERROR_NONE) {
         CLEANUP(own_freep) char *escaped = text_escape(region->error.text);
         printf("FAILED: %s\n", escaped);
@@ -97,10 +116,10 @@ static json_t *decision_to_json(const struct output_prune *prune,
 {
     json_t *reasons = json_array();
     for (int reason = 0; reason < RETENTION_REASONS; reason++) {
-        char one[RETENTION_TEXT_BYTES];
         if (!(decision->verdict.reasons & 1u << reason))
             continue;
-        retention_describe(prune->rules, (enum retention_reason)reason, one);
+        CLEANUP(own_freep)
+        char *one = reason_of(prune, decision, (enum retention_reason)reason);
         json_array_append_new(reasons, json_string(one));
     }
     return json_pack("{s:s, s:s, s:b, s:o, s:s?, s:b}", "backup", decision->id, "type",
@@ -116,11 +135,11 @@ static json_t *note_to_json(const char *note)
 
 static json_t *locked_to_json(const struct prune_region *region)
 {
-    json_t *array = json_array();
-    for (size_t i = 0; i < region->locked_count; i++)
-        json_array_append_new(array, json_pack("{s:s, s:o}", "object", region->locked[i].object,
+    json_t *first = json_array();
+    for (size_t i = 0; i < region->locked_count && i < LOCKED_SHOWN_JSON; i++)
+        json_array_append_new(first, json_pack("{s:s, s:o}", "object", region->locked[i].object,
                                                "message", note_to_json(region->locked[i].message)));
-    return array;
+    return json_pack("{s:I, s:o}", "count", (json_int_t)region->locked_count, "first", first);
 }
 
 static json_t *region_to_json(const struct output_prune *prune, const struct prune_region *region)

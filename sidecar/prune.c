@@ -24,7 +24,6 @@ struct job {
 /* The region at work. */
 struct pruning {
     struct job *job;
-    size_t index;
     uint32_t bit;
     struct prune_region *result;
     struct prune_removal removal;
@@ -82,21 +81,55 @@ static void note_decisions(const struct pruning *pruning)
         memcpy(decision->id, backup->id, sizeof(decision->id));
         decision->verdict = pruning->plan.verdicts[i];
         decision->retired = (backup->retired & pruning->bit) != 0;
+        CLEANUP(own_freep) char *manifest = own_format("manifests/%s", backup->id);
+        decision->lock = prune_removal_lock(&pruning->removal, manifest);
         result->decision_count++;
     }
     memcpy(result->packs_kept, pruning->plan.packs_kept, sizeof(result->packs_kept));
     memcpy(result->wal_kept, pruning->plan.wal_kept, sizeof(result->wal_kept));
 }
 
-static void count_planned(const struct pruning *pruning)
+/* Doing */
+
+static int remove_step(struct pruning *pruning, enum prune_step step, struct error *err)
 {
-    for (int step = 0; step < PRUNE_STEPS; step++) {
-        pruning->result->removed[step].count = pruning->plan.objects[step].count;
-        pruning->result->removed[step].bytes = pruning->plan.objects[step].bytes;
+    struct prune_removal *removal = &pruning->removal;
+    const bool passing = step == PRUNE_HEARTBEATS || step == PRUNE_MARKERS;
+    removal->count = removal->bytes = 0;
+    const int result = prune_remove(removal, &pruning->plan.objects[step], passing, err);
+    pruning->result->removed[step].count = removal->count;
+    pruning->result->removed[step].bytes = removal->bytes;
+    return result;
+}
+
+/* Where a manifest is locked, all of its backup stays. */
+static void note_locked(struct pruning *pruning)
+{
+    struct prune_facts *facts = &pruning->job->facts;
+    for (size_t i = 0; i < facts->scene.backup_count; i++) {
+        struct prune_backup *backup = &facts->backups[i];
+        CLEANUP(own_freep) char *name = own_format("manifests/%s", backup->id);
+        if (prune_removal_lock(&pruning->removal, name))
+            backup->locked |= pruning->bit;
     }
 }
 
-/* Doing */
+/* Backups whose manifests are locked are not retired: they serve until they may go. A manifest is
+ * put last, so its retention ends last. */
+static int ask_manifests(struct pruning *pruning, struct error *err)
+{
+    struct prune_removal *removal = &pruning->removal;
+    const bool dry_run = removal->dry_run;
+    removal->dry_run = true;
+    const int asked = prune_remove(removal, &pruning->plan.objects[PRUNE_MANIFESTS], false, err);
+    removal->dry_run = dry_run;
+    if (asked < 0)
+        return -1;
+    note_locked(pruning);
+    make_plan(pruning);
+    note_decisions(pruning);
+    return 0;
+}
 
 /* A marker for each backup that is to go, so that no new one builds on it. */
 static int retire(const struct pruning *pruning, struct error *err)
@@ -105,7 +138,7 @@ static int retire(const struct pruning *pruning, struct error *err)
     const struct prune_objects *manifests = &pruning->plan.objects[PRUNE_MANIFESTS];
     clock_format(clock_now_ms(), now);
     CLEANUP(own_freep) char *text = own_format("{\"format\": 1, \"time\": \"%s\"}\n", now);
-    struct store_bytes bytes = {.data = text, .size = strlen(text)};
+    struct store_bytes bytes = {.data = text, .size = strlen(text), .passing = true};
     digest_sha256(bytes.data, bytes.size, bytes.sha256);
     for (size_t i = 0; i < manifests->count; i++) {
         const char *id = manifests->names[i]->name + strlen("manifests/");
@@ -118,38 +151,17 @@ static int retire(const struct pruning *pruning, struct error *err)
     return 0;
 }
 
-static int remove_step(struct pruning *pruning, enum prune_step step, struct error *err)
-{
-    struct prune_removal *removal = &pruning->removal;
-    removal->count = removal->bytes = 0;
-    const int result = prune_remove(removal, &pruning->plan.objects[step], err);
-    pruning->result->removed[step].count = removal->count;
-    pruning->result->removed[step].bytes = removal->bytes;
-    return result;
-}
-
-static bool is_locked(const struct pruning *pruning, const char *object)
-{
-    for (size_t i = 0; i < pruning->removal.locked_count; i++)
-        if (strcmp(pruning->removal.locked[i].object, object) == 0)
-            return true;
-    return false;
-}
-
-/* The backups whose manifests were removed are gone; where one is locked, all of it stays. */
+/* The backups whose manifests were removed are gone. */
 static void note_removed(struct pruning *pruning)
 {
     struct prune_facts *facts = &pruning->job->facts;
     const struct prune_objects *manifests = &pruning->plan.objects[PRUNE_MANIFESTS];
+    note_locked(pruning);
     for (size_t i = 0; i < manifests->count; i++) {
-        const char *name = manifests->names[i]->name, *id = name + strlen("manifests/");
+        const char *id = manifests->names[i]->name + strlen("manifests/");
         for (size_t j = 0; j < facts->scene.backup_count; j++) {
             struct prune_backup *backup = &facts->backups[j];
-            if (strcmp(backup->id, id) != 0)
-                continue;
-            if (is_locked(pruning, name))
-                backup->locked |= pruning->bit;
-            else
+            if (strcmp(backup->id, id) == 0 && !(backup->locked & pruning->bit))
                 backup->regions &= ~pruning->bit;
         }
     }
@@ -166,6 +178,7 @@ static int apply(struct pruning *pruning, struct error *err)
         return -1;
     }
     facts->scene.retired_only = true;
+    note_locked(pruning);
     make_plan(pruning);
     note_decisions(pruning);
     if (remove_step(pruning, PRUNE_HEARTBEATS, err) < 0 ||
@@ -178,50 +191,67 @@ static int apply(struct pruning *pruning, struct error *err)
     return remove_step(pruning, PRUNE_MARKERS, err);
 }
 
-static void pruning_done(struct pruning *pruning)
+/* What would be removed, without a look at what changes meanwhile. */
+static int rehearse(struct pruning *pruning, struct error *err)
 {
-    prune_plan_done(&pruning->plan);
-    pruning->result->locked = TAKE(pruning->removal.locked);
-    pruning->result->locked_count = pruning->removal.locked_count;
+    for (enum prune_step step = 0; step < PRUNE_STEPS; step++)
+        if (remove_step(pruning, step, err) < 0)
+            return -1;
+    return 0;
+}
+
+static int decide_and_remove(struct pruning *pruning, struct error *err)
+{
+    pruning->job->facts.scene.retired_only = false;
+    make_plan(pruning);
+    note_decisions(pruning);
+    if (ask_manifests(pruning, err) < 0)
+        return -1;
+    return pruning->removal.dry_run ? rehearse(pruning, err) : apply(pruning, err);
+}
+
+static void log_region(const struct prune_region *region)
+{
+    if (region->locked_count > 0)
+        log_warn("Left objects that are locked", S("region", region->name),
+                 U("objects", region->locked_count), S("first", region->locked[0].object),
+                 S("error", region->locked[0].message));
+    log_info("Pruned a region", S("region", region->name),
+             U("backups", region->removed[PRUNE_MANIFESTS].count),
+             U("packs", region->removed[PRUNE_PACKS].count),
+             U("wal", region->removed[PRUNE_WAL].count));
 }
 
 /* -1: CANCELED. */
 static int prune_region(struct job *job, size_t index, struct error *err)
 {
+    const struct prune_options *options = job->options;
     struct region *region = regions_at(job->regions, index);
-    struct prune_facts *facts = &job->facts;
-    CLEANUP(pruning_done)
+    struct prune_region *result = &job->result.regions[job->result.count++];
     struct pruning pruning = {
         .job = job,
-        .index = index,
         .bit = 1u << index,
-        .result = &job->result.regions[job->result.count++],
+        .result = result,
         .removal = {.repo = job->repo,
                     .region = region,
-                    .workers = job->options->policy->uploads,
-                    .cancel = job->options->cancel},
+                    .workers = options->policy->uploads,
+                    .cancel = options->cancel,
+                    .dry_run = options->dry_run},
     };
-    pruning.result->name = region->name;
-    if (facts->unlisted & pruning.bit) {
-        pruning.result->error = region->error;
+    result->name = region->name;
+    if (job->facts.unlisted & pruning.bit) {
+        result->error = region->error;
         return 0;
     }
-    facts->scene.retired_only = false;
-    make_plan(&pruning);
-    note_decisions(&pruning);
-    if (job->options->dry_run) {
-        count_planned(&pruning);
-        return 0;
-    }
-    if (apply(&pruning, err) == 0) {
-        log_info("Pruned a region", S("region", region->name),
-                 U("backups", pruning.result->removed[PRUNE_MANIFESTS].count),
-                 U("packs", pruning.result->removed[PRUNE_PACKS].count),
-                 U("wal", pruning.result->removed[PRUNE_WAL].count));
-        return 0;
-    }
-    pruning.result->error = *err;
-    return err->kind == ERROR_CANCELED ? -1 : 0;
+    const int done = decide_and_remove(&pruning, err);
+    prune_plan_done(&pruning.plan);
+    result->locked = TAKE(pruning.removal.locked);
+    result->locked_count = pruning.removal.locked_count;
+    if (done < 0)
+        result->error = *err;
+    else if (!options->dry_run)
+        log_region(result);
+    return done < 0 && err->kind == ERROR_CANCELED ? -1 : 0;
 }
 
 void prune_result_done(struct prune_result *result)

@@ -33,7 +33,8 @@ struct prune_decision {
     char id[BACKUP_ID_BYTES];
     enum backup_type type;
     struct retention_verdict verdict;
-    bool retired; /* had been, before this run or by it */
+    bool retired;     /* had been, before this run or by it */
+    const char *lock; /* lent from the region's locked: until when its manifest stays; NULL */
 };
 
 struct prune_region {
@@ -43,8 +44,8 @@ struct prune_region {
     size_t decision_count;
     struct {
         uint64_t count, bytes;
-    } removed[PRUNE_STEPS]; /* or would be */
-    struct prune_locked *locked;
+    } removed[PRUNE_STEPS];      /* or would be */
+    struct prune_locked *locked; /* what retention of the store kept from removal */
     size_t locked_count;
     char packs_kept[PRUNE_NOTE_BYTES], wal_kept[PRUNE_NOTE_BYTES]; /* see prune_plan */
 };

@@ -119,6 +119,26 @@ static struct retention_backup describe(const struct making *making,
     return described;
 }
 
+/* Whether a is the earlier one. Ids have no more than seconds, manifests have. */
+static bool is_earlier(const struct retention_backup *a, const struct retention_backup *b)
+{
+    return a->started_ms != b->started_ms ? a->started_ms < b->started_ms
+                                          : a->finished_ms < b->finished_ms;
+}
+
+/* Puts a backup where it belongs among those before it; its index in the scene goes along. */
+static void insert_in_time(struct retention_backup *backups, size_t *indexes, size_t count)
+{
+    for (size_t i = count; i > 0 && is_earlier(&backups[i], &backups[i - 1]); i--) {
+        const struct retention_backup backup = backups[i];
+        const size_t index = indexes[i];
+        backups[i] = backups[i - 1];
+        indexes[i] = indexes[i - 1];
+        backups[i - 1] = backup;
+        indexes[i - 1] = index;
+    }
+}
+
 static void decide(struct making *making)
 {
     const struct prune_scene *scene = making->scene;
@@ -126,6 +146,7 @@ static void decide(struct making *making)
     struct retention_backup *here = own_alloc((scene->backup_count + 1) * sizeof(*here));
     CLEANUP(own_freep)
     struct retention_verdict *verdicts = own_alloc((scene->backup_count + 1) * sizeof(*verdicts));
+    CLEANUP(own_freep) size_t *indexes = own_alloc((scene->backup_count + 1) * sizeof(*indexes));
     struct retention_facts facts = {
         .rules = scene->rules,
         .now_ms = scene->now_ms,
@@ -134,14 +155,16 @@ static void decide(struct making *making)
         .line_count = scene->line_count,
         .retired_only = scene->retired_only,
     };
-    for (size_t i = 0; i < scene->backup_count; i++)
-        if (scene->backups[i].regions & making->region)
-            here[facts.count++] = describe(making, &scene->backups[i]);
+    for (size_t i = 0; i < scene->backup_count; i++) {
+        if (!(scene->backups[i].regions & making->region))
+            continue;
+        here[facts.count] = describe(making, &scene->backups[i]);
+        indexes[facts.count] = i;
+        insert_in_time(here, indexes, facts.count++);
+    }
     retention_decide(&facts, verdicts);
-    size_t next = 0;
-    for (size_t i = 0; i < scene->backup_count; i++)
-        if (scene->backups[i].regions & making->region)
-            making->plan->verdicts[i] = verdicts[next++];
+    for (size_t i = 0; i < facts.count; i++)
+        making->plan->verdicts[indexes[i]] = verdicts[i];
 }
 
 /* What stays */

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,7 +18,7 @@ struct repo;
 
 struct prune_locked {
     char *object;  /* name below the repository */
-    char *message; /* as the store said, until when if that is known */
+    char *message; /* "locked until …", or why the store refused */
 };
 
 struct prune_removal {
@@ -25,13 +26,16 @@ struct prune_removal {
     struct region *region;
     size_t workers;
     struct cancel *cancel;
-    uint64_t count, bytes; /* removed so far, by all calls */
+    bool dry_run;          /* only asks what is locked */
+    uint64_t count, bytes; /* removed so far, by all calls, or would be */
     struct prune_locked *locked;
     size_t locked_count;
 };
 
-/* Those that were removed by somebody else meanwhile are removed as well. After an error, some are
- * removed. */
+/* passing: these carry no retention from us, so nobody asks for it. Those that were removed by
+ * somebody else meanwhile are removed as well. After an error, some are removed. */
 MUST_CHECK int prune_remove(struct prune_removal *removal, const struct prune_objects *objects,
-                            struct error *err);
+                            bool passing, struct error *err);
+/* What was told of an object that was passed over; NULL: it was not. */
+const char *prune_removal_lock(const struct prune_removal *removal, const char *object);
 void prune_removal_done(struct prune_removal *removal);

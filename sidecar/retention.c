@@ -218,7 +218,7 @@ void retention_describe(const struct retention_rules *rules, enum retention_reas
         [RETENTION_HELD] = {"held", NULL, 0},
         [RETENTION_PARENT] = {"a backup that runs builds on it", NULL, 0},
         [RETENTION_UNREADABLE] = {"its manifest cannot be read: see verify", NULL, 0},
-        [RETENTION_LOCKED] = {"its manifest is locked", NULL, 0},
+        [RETENTION_LOCKED] = {"its manifest cannot be removed yet", NULL, 0},
         [RETENTION_NOT_YET] = {"no rule keeps it any more: it goes next time", NULL, 0},
     };
     if (texts[reason].rule)

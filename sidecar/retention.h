@@ -63,7 +63,7 @@ struct retention_line {
 struct retention_facts {
     struct retention_rules rules;
     int64_t now_ms;                         /* by the clocks of the stores */
-    const struct retention_backup *backups; /* in order of their ids, which is that of time */
+    const struct retention_backup *backups; /* in the order in which they were started */
     size_t count;
     const struct retention_line *lines;
     size_t line_count;

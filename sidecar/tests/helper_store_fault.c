@@ -83,6 +83,22 @@ static int fault_remove(struct store *store, const char *name, struct error *err
     return due ? fail(faulty, err) : 0;
 }
 
+/* Until the last second of 9999, if it is due. */
+static int fault_locked_until(struct store *store, const char *name, int64_t *ret_until_ms,
+                              struct error *err)
+{
+    struct store_faulty *faulty = downcast(store);
+    const struct store_driver *driver = faulty->inner->driver;
+    const bool due = is_due(faulty);
+    if (due && faulty->fault == STORE_FAULT_LOCKED)
+        *ret_until_ms = STORE_FAULT_LOCK_MS;
+    else if (due)
+        return fail(faulty, err);
+    else if (driver->locked_until)
+        return driver->locked_until(faulty->inner, name, ret_until_ms, err);
+    return 0;
+}
+
 static void fault_close(struct store *store)
 {
     struct store_faulty *faulty = downcast(store);
@@ -98,6 +114,7 @@ struct store *store_fault_wrap(struct store *inner)
         .get = fault_get,
         .list = fault_list,
         .remove = fault_remove,
+        .locked_until = fault_locked_until,
         .close = fault_close,
     };
     struct store_faulty *faulty = own_alloc(sizeof(*faulty));

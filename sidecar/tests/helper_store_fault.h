@@ -13,9 +13,13 @@ enum store_fault {
     STORE_FAULT_TRANSIENT,   /* fails before anything is done */
     STORE_FAULT_PERMANENT,   /* the same, for good */
     STORE_FAULT_LOST_ANSWER, /* all is done, then the answer gets lost: TRANSIENT */
-    STORE_FAULT_LOCKED,      /* removals are refused: CONFLICT; all else goes well */
+    STORE_FAULT_LOCKED,      /* retention until STORE_FAULT_LOCK_MS: asked for, it says so, and
+                                removals are refused: CONFLICT; all else goes well */
     STORE_FAULT_PARTIAL,     /* half of the bytes go over the wire, then TRANSIENT */
 };
+
+/* 9999-12-31T23:59:59Z */
+#define STORE_FAULT_LOCK_MS INT64_C(253402300799000)
 
 /* Takes inner, and lends its cancel; does not wait between attempts. */
 struct store *store_fault_wrap(struct store *inner);

@@ -419,8 +419,27 @@ static void a_locked_object_is_told_and_passed_over(void **state)
     assert_int_equal(result.regions[0].error.kind, ERROR_NONE);
     assert_int_equal(result.regions[0].locked_count, 2); /* the manifests: no more is tried */
     assert_true(text_starts_with(result.regions[0].locked[0].object, "manifests/"));
-    assert_int_equal(count(0, ""), objects + 2); /* markers */
+    assert_string_equal(result.regions[0].locked[0].message, "locked until 9999-12-31T23:59:59Z");
+    assert_int_equal(result.regions[0].decisions[2].verdict.reasons, 1 << RETENTION_LOCKED);
+    assert_string_equal(result.regions[0].decisions[2].lock, "locked until 9999-12-31T23:59:59Z");
+    assert_int_equal(count(0, ""), objects); /* not even markers: they serve as ever */
     check_pruned(1);
+}
+
+static void a_dry_run_tells_what_is_locked(void **state)
+{
+    (void)state;
+    CLEANUP(prune_result_done) struct prune_result result = {0};
+    struct error err;
+    reset();
+    const size_t objects = count(0, "");
+    plan_fault("r0", 1, FOR_GOOD, STORE_FAULT_LOCKED);
+    assert_int_equal(prune(true, &result, &err), 0);
+    assert_int_equal(result.regions[0].locked_count, 2);
+    assert_int_equal(result.regions[0].removed[PRUNE_MANIFESTS].count, 0);
+    assert_int_equal(result.regions[0].removed[PRUNE_PACKS].count, 0);
+    assert_int_equal(result.regions[1].removed[PRUNE_MANIFESTS].count, 2);
+    assert_int_equal(count(0, ""), objects);
 }
 
 static unsigned death;
@@ -552,6 +571,7 @@ int main(void)
         cmocka_unit_test(a_failure_at_any_call_leaves_what_is_kept_whole),
         cmocka_unit_test(a_store_that_goes_away_at_any_call_leaves_what_is_kept_whole),
         cmocka_unit_test(a_locked_object_is_told_and_passed_over),
+        cmocka_unit_test(a_dry_run_tells_what_is_locked),
         cmocka_unit_test(killed_at_any_call_it_leaves_what_is_kept_whole),
         cmocka_unit_test(a_backup_that_starts_at_any_moment_keeps_its_parent_or_learns_of_it),
         cmocka_unit_test(a_backup_that_commits_at_any_moment_has_its_packs),

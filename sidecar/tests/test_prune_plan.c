@@ -192,6 +192,19 @@ static void each_region_keeps_by_the_rules_what_it_has(void **state)
     EXPECT(&stage, "manifests/" A, "packs/" A "/000002", WAL("02"), WAL("03"));
 }
 
+static void of_backups_of_one_second_the_last_to_finish_is_the_newest(void **state)
+{
+    (void)state;
+    struct stage stage;
+    struct manifest earlier = manifest_c;
+    earlier.finished_ms = manifest_b.finished_ms - 1;
+    set_stage(&stage);
+    stage.backups[2].manifest = &earlier;
+    stage.scene.rules = (struct retention_rules){.daily = 1};
+    EXPECT(&stage, "manifests/" A, "manifests/" C, "packs/" A "/000002", "packs/" C "/000001",
+           WAL("02"), WAL("03"));
+}
+
 static void what_a_running_backup_needs_stays(void **state)
 {
     (void)state;
@@ -368,6 +381,7 @@ int main(void)
         cmocka_unit_test(what_no_rule_keeps_goes_with_its_packs_and_wal),
         cmocka_unit_test(packs_that_a_kept_backup_refers_to_stay),
         cmocka_unit_test(each_region_keeps_by_the_rules_what_it_has),
+        cmocka_unit_test(of_backups_of_one_second_the_last_to_finish_is_the_newest),
         cmocka_unit_test(what_a_running_backup_needs_stays),
         cmocka_unit_test(a_dead_backup_needs_nothing),
         cmocka_unit_test(packs_that_nobody_lists_go_after_a_day),
