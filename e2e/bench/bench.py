@@ -10,8 +10,9 @@ from functools import cached_property
 from pathlib import Path
 
 import host
+import machine
 from machine import WITHOUT, Machine
-from measuring import size_bytes
+from measuring import size_bytes, warm
 from postgres import Postgres
 from programs import PEER_MAJOR
 from report import Report
@@ -25,8 +26,6 @@ class Bench:
     def __init__(self, home: Path, options: argparse.Namespace, stack: ExitStack):
         self.home, self.options, self.stack = home, options, stack
         self.report = Report()
-        self.machine: Machine | None = None  # as measured on the files of `source`
-        self.floor_s: float | None = None
 
     @cached_property
     def source(self) -> Postgres:
@@ -39,6 +38,14 @@ class Bench:
     @cached_property
     def source_bytes(self) -> int:
         return size_bytes(self.source.data, WITHOUT)
+
+    @cached_property
+    def machine(self) -> Machine:
+        """What it can do with the files of `source`."""
+        warm(self.source.data, WITHOUT)
+        found = machine.look(self.home, self.source.data)
+        self.report.note(found.describe())
+        return found
 
     def server(self, name: str, major: int, **settings: str) -> Postgres:
         server = Postgres(major, self.home / name).init(self.options.checksums, **SETTINGS | settings)

@@ -59,7 +59,7 @@ def look(bench: Bench, server: Postgres, what: str) -> None:
     program.prepare()
     names = f"full, {what}", f"restore, {what}"
     for _ in range(bench.options.runs):
-        warm(server.data)
+        warm(server.data, WITHOUT)
         before = size_bytes(program.repository)
         run = measure(program.backup())
         run.details["storedBytes"] = size_bytes(program.repository) - before

@@ -59,7 +59,7 @@ def name_of(summaries: str, step: int | None) -> str:
 
 def back_up(bench: Bench, program: LifeboatProgram, name: str, kind: str, source: str) -> Run:
     server = program.server
-    warm(server.data)
+    warm(server.data, WITHOUT)
     stored_bytes, log_bytes = size_bytes(program.repository), server.log.stat().st_size
     run = measure(program.backup(kind))
     manifest = json.loads(run.output)

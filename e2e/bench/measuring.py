@@ -98,17 +98,17 @@ def _note_peaks(pid: int, peaks: dict[int, int]) -> None:
 def files_of(directory: Path, without: tuple[str, ...] = ()) -> list[Path]:
     """All files below, but for some of its own subdirectories."""
     return [path for path in directory.rglob("*")
-            if path.is_file() and path.relative_to(directory).parts[0] not in without]
+            if path.relative_to(directory).parts[0] not in without and path.is_file()]
 
 
 def size_bytes(directory: Path, without: tuple[str, ...] = ()) -> int:
     return sum(path.stat().st_size for path in files_of(directory, without))
 
 
-def warm(directory: Path) -> None:
-    """Puts all files into the page cache, as far as it holds them."""
+def warm(directory: Path, without: tuple[str, ...] = ()) -> None:
+    """Puts the files into the page cache, as far as it holds them."""
     buffer = bytearray(1 << 20)
-    for path in files_of(directory):
+    for path in files_of(directory, without):
         with open(path, "rb", buffering=0) as file:
             while file.readinto(buffer):
                 pass

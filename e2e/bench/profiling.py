@@ -8,6 +8,7 @@ from pathlib import Path
 
 import host
 from bench import Bench
+from machine import WITHOUT
 from measuring import warm
 from programs import LifeboatProgram
 
@@ -20,7 +21,7 @@ def profile(bench: Bench) -> None:
         return
     program = LifeboatProgram(bench.home / "profile", bench.source)
     program.prepare()
-    warm(bench.source.data)
+    warm(bench.source.data, WITHOUT)
     sample(bench, "full backup to a directory", program.backup())
     sample(bench, "restore of it", program.restore(bench.target()))
     bench.target().rmdir()

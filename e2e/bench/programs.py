@@ -17,6 +17,7 @@ BUCKET = "bench"
 
 class LifeboatProgram:
     name = "Lifeboat"
+    archive_command = "true"  # backups bring their WAL themselves
 
     def __init__(self, home: Path, server: Postgres, s3: S3Server | None = None):
         program = host.make_directory(home) / "lifeboat-sidecar"
@@ -77,10 +78,12 @@ pg1-user=postgres
         self.version = host.run([program, "version"]).stdout.split()[-1]
 
     def prepare(self) -> None:
-        """Before the first backup; from then on the server's WAL goes to this repository."""
+        """Before the first backup."""
         host.run(self._argv("stanza-create"))
-        self.server.configure(archive_command=" ".join(map(str, self._argv("archive-push"))) + " %p")
-        self.server.reload()
+
+    @property
+    def archive_command(self) -> str:
+        return " ".join(map(str, self._argv("archive-push"))) + " %p"
 
     def backup(self) -> list:
         return self._argv("backup", "--type=full")
@@ -90,6 +93,12 @@ pg1-user=postgres
 
     def _argv(self, command: str, *options) -> list:
         return [self.program, f"--config={self.config}", "--stanza=bench", *options, command]
+
+
+def archive_by(server: Postgres, command: str) -> None:
+    """Nobody archives WAL at the cost of another one's run."""
+    server.sql(f"ALTER SYSTEM SET archive_command = '{command}'")
+    server.reload()
 
 
 def _s3_settings(server: S3Server, bucket: str) -> str:
