@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the time of a full backup and of a restore goes, as `perf` samples it."""
+"""Where the time of a full backup, of an incremental and of a restore goes, as `perf` samples it."""
 
 import os
 import pwd
@@ -13,6 +13,7 @@ from measuring import warm
 from programs import LifeboatProgram
 
 LINES = 14
+TRANSACTIONS = 2000
 
 
 def profile(bench: Bench) -> None:
@@ -23,7 +24,11 @@ def profile(bench: Bench) -> None:
     program.prepare()
     warm(bench.source.data, WITHOUT)
     sample(bench, "full backup to a directory", program.backup())
-    sample(bench, "restore of it", program.restore(bench.target()))
+    bench.source.pgbench("--no-vacuum", f"--transactions={TRANSACTIONS}")
+    bench.source.sql("CHECKPOINT")
+    warm(bench.source.data, WITHOUT)
+    sample(bench, f"incremental backup after {TRANSACTIONS} transactions, WAL summaries off", program.backup("incremental"))
+    sample(bench, "restore", program.restore(bench.target()))
     bench.target().rmdir()
 
 
