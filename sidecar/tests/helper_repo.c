@@ -96,6 +96,31 @@ char *helper_repo_path(const struct helper_repo *helper, size_t region, const ch
     return own_format("%s/r%zu/%s%s", helper->directory, region, helper->repo->prefix, name);
 }
 
+void helper_repo_read_object(const struct helper_repo *helper, size_t region, const char *name,
+                             struct buf *content)
+{
+    struct error err;
+    CLEANUP(own_freep) char *path = helper_repo_path(helper, region, name);
+    if (buf_read_file(content, AT_FDCWD, path, &err) < 0)
+        fail_msg("%s", err.text);
+}
+
+void helper_repo_write_object(const struct helper_repo *helper, size_t region, const char *name,
+                              const struct buf *content)
+{
+    struct error err;
+    CLEANUP(own_freep) char *path = helper_repo_path(helper, region, name);
+    CLEANUP(own_closep) int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    assert_return_code(fd, 0);
+    assert_int_equal(buf_pwrite(fd, content->data, content->size, 0, &err), 0);
+}
+
+void helper_repo_remove_object(const struct helper_repo *helper, size_t region, const char *name)
+{
+    CLEANUP(own_freep) char *path = helper_repo_path(helper, region, name);
+    assert_int_equal(unlink(path), 0);
+}
+
 void helper_repo_damage(const struct helper_repo *helper, size_t region, const char *name)
 {
     enum { OFFSET = 20 };

@@ -10,6 +10,7 @@
 #include "common/cancel.h"
 #include "common/error.h"
 
+struct buf;
 struct policy;
 struct regions;
 struct repo;
@@ -41,6 +42,12 @@ void helper_repo_rotate_key(struct helper_repo *helper);
 
 /* The file of an object; name is below the repository. The caller's (own_freep). */
 char *helper_repo_path(const struct helper_repo *helper, size_t region, const char *name);
+/* Its bytes; content is cleared. Writing replaces what is there. */
+void helper_repo_read_object(const struct helper_repo *helper, size_t region, const char *name,
+                             struct buf *content);
+void helper_repo_write_object(const struct helper_repo *helper, size_t region, const char *name,
+                              const struct buf *content);
+void helper_repo_remove_object(const struct helper_repo *helper, size_t region, const char *name);
 /* Flips a bit of an object's first frame. */
 void helper_repo_damage(const struct helper_repo *helper, size_t region, const char *name);
 /* The only name that starts with prefix; below the repository. The caller's (own_freep). */

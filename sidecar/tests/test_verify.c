@@ -18,12 +18,12 @@
 #include "common/bytes.h"
 #include "common/log.h"
 #include "common/own.h"
-#include "common/tests/helper_chance.h"
 #include "common/text.h"
 #include "sidecar/manifest.h"
 #include "sidecar/repo.h"
 #include "sidecar/tests/helper_series.h"
 #include "sidecar/tests/helper_backup.h"
+#include "sidecar/tests/helper_findings.h"
 #include "sidecar/tests/helper_repo.h"
 #include "sidecar/verify.h"
 
@@ -33,7 +33,7 @@
 #define FIRST_PACK "packs/" FIRST "/000001"
 #define SECOND_PACK "packs/" SECOND "/000001"
 
-enum { REGIONS = 2, OBJECT_MAX = 1 << 20, FLIPS = 16 };
+enum { REGIONS = 2, OBJECT_MAX = 1 << 20 };
 
 static const struct helper_series first = {
     .id = FIRST, .start_lsn = 0x1000028, .stop_lsn = 0x1003000};
@@ -82,19 +82,6 @@ static void run(struct fixture *f)
         fail_msg("%s", err.text);
 }
 
-static void print_all(const struct findings *findings, bool notes)
-{
-    const struct finding *kept;
-    size_t count;
-    findings_get(findings, notes, &kept, &count);
-    for (size_t i = 0; i < count; i++)
-        print_error("%s %s: region %s, backup %s, object %s, frame %" PRId64 ", file %s, block "
-                    "%" PRId64 ": %s\n",
-                    notes ? "note" : "wrong", finding_kind_name(kept[i].kind), kept[i].region,
-                    kept[i].backup, kept[i].object, kept[i].frame, kept[i].file, kept[i].block,
-                    kept[i].text);
-}
-
 static bool same(const char *wanted, const char *found)
 {
     return !wanted || (found && strcmp(wanted, found) == 0);
@@ -121,8 +108,8 @@ static void expect(const struct fixture *f, const struct finding *wanted)
 {
     if (has(f, wanted))
         return;
-    print_all(f->findings, false);
-    print_all(f->findings, true);
+    helper_findings_print(f->findings, false);
+    helper_findings_print(f->findings, true);
     fail_msg("no %s finding of '%s', '%s' among these", finding_kind_name(wanted->kind),
              wanted->object ? wanted->object : wanted->backup, wanted->text ? wanted->text : "");
 }
@@ -134,51 +121,17 @@ static void expect_counts(const struct fixture *f, uint64_t wrong, uint64_t note
     if (findings_get(f->findings, false, &kept, &count) == wrong &&
         findings_get(f->findings, true, &kept, &count) == notes)
         return;
-    print_all(f->findings, false);
-    print_all(f->findings, true);
+    helper_findings_print(f->findings, false);
+    helper_findings_print(f->findings, true);
     fail_msg("other findings than %" PRIu64 " and %" PRIu64 " notes", wrong, notes);
-}
-
-/* Objects as files */
-
-static void load(const struct fixture *f, size_t region, const char *name, struct buf *content)
-{
-    struct error err;
-    CLEANUP(own_freep) char *path = helper_repo_path(&f->helper, region, name);
-    if (buf_read_file(content, AT_FDCWD, path, &err) < 0)
-        fail_msg("%s", err.text);
-}
-
-static void save(const struct fixture *f, size_t region, const char *name,
-                 const struct buf *content)
-{
-    struct error err;
-    CLEANUP(own_freep) char *path = helper_repo_path(&f->helper, region, name);
-    CLEANUP(own_closep) int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    assert_return_code(fd, 0);
-    assert_int_equal(buf_pwrite(fd, content->data, content->size, 0, &err), 0);
 }
 
 static void flip(const struct fixture *f, size_t region, const char *name, uint64_t offset)
 {
     CLEANUP(buf_done) struct buf content = BUF(OBJECT_MAX);
-    load(f, region, name, &content);
+    helper_repo_read_object(&f->helper, region, name, &content);
     content.data[offset] ^= 1;
-    save(f, region, name, &content);
-}
-
-static void drop(const struct fixture *f, size_t region, const char *name)
-{
-    CLEANUP(own_freep) char *path = helper_repo_path(&f->helper, region, name);
-    assert_int_equal(unlink(path), 0);
-}
-
-static void move(const struct fixture *f, size_t region, const char *from, const char *to)
-{
-    CLEANUP(buf_done) struct buf content = BUF(OBJECT_MAX);
-    load(f, region, from, &content);
-    save(f, region, to, &content);
-    drop(f, region, from);
+    helper_repo_write_object(&f->helper, region, name, &content);
 }
 
 static char *wal_name(const struct fixture *f, const char *segment)
@@ -221,7 +174,7 @@ static void a_backup_with_all_that_is_hard_has_nothing_wrong(void **state)
     const struct finding *kept;
     size_t count;
     if (findings_get(f.findings, false, &kept, &count) > 0) {
-        print_all(f.findings, false);
+        helper_findings_print(f.findings, false);
         fail();
     }
     findings_freep(&f.findings);
@@ -299,7 +252,7 @@ static void damage_in_one_region_names_frame_file_and_block(void **state)
 static void a_missing_pack_is_named_with_what_it_hits(void **state)
 {
     struct fixture *f = *state;
-    drop(f, 0, FIRST_PACK);
+    helper_repo_remove_object(&f->helper, 0, FIRST_PACK);
     run(f);
     expect(f,
            FINDING(.kind = FINDING_MISSING, .region = "r0", .backup = FIRST, .object = FIRST_PACK));
@@ -309,7 +262,7 @@ static void missing_wal_of_a_backup_is_a_gap(void **state)
 {
     struct fixture *f = *state;
     CLEANUP(own_freep) char *name = wal_name(f, "000000020000000000000003");
-    drop(f, 1, name);
+    helper_repo_remove_object(&f->helper, 1, name);
     run(f);
     expect(f, FINDING(.kind = FINDING_GAP, .region = "r1", .backup = SECOND,
                       .text = "no WAL from 0/3000000 to 0/3002000"));
@@ -320,7 +273,7 @@ static void a_missing_history_is_named(void **state)
 {
     struct fixture *f = *state;
     CLEANUP(own_freep) char *name = helper_repo_name(&f->helper, "wal/00000002.history");
-    drop(f, 1, name);
+    helper_repo_remove_object(&f->helper, 1, name);
     run(f);
     expect(f, FINDING(.kind = FINDING_MISSING, .region = "r1", .text = "timeline 2"));
 }
@@ -378,9 +331,9 @@ static void an_orphaned_pack_is_a_note(void **state)
 {
     struct fixture *f = *state;
     CLEANUP(buf_done) struct buf content = BUF(OBJECT_MAX);
-    load(f, 0, FIRST_PACK, &content);
-    save(f, 0, "packs/" FIRST "/000009", &content);
-    save(f, 0, "stray", &content);
+    helper_repo_read_object(&f->helper, 0, FIRST_PACK, &content);
+    helper_repo_write_object(&f->helper, 0, "packs/" FIRST "/000009", &content);
+    helper_repo_write_object(&f->helper, 0, "stray", &content);
     run(f);
     expect(f, FINDING(.kind = FINDING_ORPHAN, .note = true, .region = "r0",
                       .object = "packs/" FIRST "/000009"));
@@ -393,10 +346,10 @@ static void an_orphaned_pack_is_a_note(void **state)
 static void a_backup_that_a_later_one_saw_is_missed(void **state)
 {
     struct fixture *f = *state;
-    drop(f, 0, "manifests/" FIRST);
+    helper_repo_remove_object(&f->helper, 0, "manifests/" FIRST);
     run(f);
     expect(f, FINDING(.kind = FINDING_MISSING, .region = "r0", .backup = FIRST, .text = "'r1'"));
-    drop(f, 1, "manifests/" FIRST);
+    helper_repo_remove_object(&f->helper, 1, "manifests/" FIRST);
     run(f);
     expect(f, FINDING(.kind = FINDING_ROLLBACK, .backup = FIRST, .text = "it is gone"));
 }
@@ -408,8 +361,8 @@ static void a_backup_that_was_retired_is_not_missed(void **state)
     for (size_t region = 0; region < REGIONS; region++) {
         CLEANUP(own_freep) char *directory = helper_repo_path(&f->helper, region, "retired");
         assert_return_code(mkdir(directory, 0700), 0);
-        save(f, region, "retired/" FIRST, &empty);
-        drop(f, region, "manifests/" FIRST);
+        helper_repo_write_object(&f->helper, region, "retired/" FIRST, &empty);
+        helper_repo_remove_object(&f->helper, region, "manifests/" FIRST);
     }
     run(f);
     const struct finding *kept;
@@ -438,151 +391,6 @@ static void what_is_expected_must_be_there_and_the_same(void **state)
     expect_counts(f, 2 * REGIONS, REGIONS);
 }
 
-/* The sweep */
-
-/* Whether region r0 has a finding, or it failed as a whole, and names the object. */
-static bool is_found(struct fixture *f, const char *name)
-{
-    struct error err;
-    findings_freep(&f->findings);
-    f->findings = findings_new();
-    if (verify_run(&f->options, f->findings, &f->result, &err) < 0)
-        return strstr(err.text, name);
-    const struct finding *kept;
-    size_t count;
-    const char *base = strrchr(name, '/') ? strrchr(name, '/') + 1 : name;
-    findings_get(f->findings, false, &kept, &count);
-    for (size_t i = 0; i < count; i++)
-        if (kept[i].region && strcmp(kept[i].region, "r0") == 0 &&
-            ((kept[i].object && strcmp(kept[i].object, name) == 0) || strstr(kept[i].text, base) ||
-             (kept[i].backup && strcmp(kept[i].backup, base) == 0)))
-            return true;
-    return false;
-}
-
-static void demand_found(struct fixture *f, const char *name, const char *what, uint64_t at)
-{
-    if (is_found(f, name))
-        return;
-    print_all(f->findings, false);
-    fail_msg("%s of '%s' at %" PRIu64 " was not found", what, name, at);
-}
-
-/* A region beside the damaged one would only cost time. */
-static struct repo_names sweep_names(struct fixture *f)
-{
-    struct error err;
-    struct repo_names names;
-    f->options.region = "r0";
-    if (repo_list(f->helper.repo, "", &names, &err) < 0)
-        fail_msg("%s", err.text);
-    return names;
-}
-
-static bool is_heartbeat(const char *name)
-{
-    return text_starts_with(name, "running/");
-}
-
-static void any_flipped_bit_is_found(void **state)
-{
-    struct fixture *f = *state;
-    const bool all = helper_chance_full();
-    CLEANUP(repo_names_done) struct repo_names names = sweep_names(f);
-    for (size_t i = 0; i < names.count; i++) {
-        const char *name = names.names[i].name;
-        const uint64_t size = names.names[i].size, flips = all ? size : FLIPS;
-        for (uint64_t j = 0; j < flips && !is_heartbeat(name); j++) {
-            uint64_t at = all ? j : helper_chance_below(size);
-            flip(f, 0, name, at);
-            demand_found(f, name, "a flipped bit", at);
-            flip(f, 0, name, at);
-        }
-    }
-}
-
-/* At the edges of what an object consists of: for every object its start, its end, and the edges of
- * the frames of a pack. */
-static void any_truncated_object_is_found(void **state)
-{
-    struct fixture *f = *state;
-    CLEANUP(repo_names_done) struct repo_names names = sweep_names(f);
-    for (size_t i = 0; i < names.count; i++) {
-        struct error err;
-        const char *name = names.names[i].name;
-        CLEANUP(buf_done) struct buf whole = BUF(OBJECT_MAX);
-        CLEANUP(buf_done) struct buf scratch = BUF(OBJECT_MAX);
-        CLEANUP(container_done) struct container container = {0};
-        load(f, 0, name, &whole);
-        if (text_starts_with(name, "packs/"))
-            assert_int_equal(
-                repo_fetch(f->helper.repo, CONTAINER_PACK, name, &scratch, &container, &err), 0);
-        for (uint32_t cut = 0; cut < container.frame_count + 3; cut++) {
-            const size_t size = whole.size;
-            whole.size = cut == 0   ? 0
-                         : cut == 1 ? 1
-                         : cut == 2 ? size - 1
-                                    : (size_t)container.frames[cut - 3].offset;
-            save(f, 0, name, &whole);
-            demand_found(f, name, "a truncation", whole.size);
-            whole.size = size;
-        }
-        save(f, 0, name, &whole);
-    }
-}
-
-static void any_removed_or_renamed_object_is_found(void **state)
-{
-    struct fixture *f = *state;
-    f->options.region = NULL; /* a backup that is gone is seen in the other region */
-    CLEANUP(repo_names_done) struct repo_names names = {0};
-    struct error err;
-    assert_int_equal(repo_list(f->helper.repo, "", &names, &err), 0);
-    for (size_t i = 0; i < names.count; i++) {
-        const char *name = names.names[i].name;
-        CLEANUP(own_freep) char *other = own_format("%sx", name);
-        CLEANUP(buf_done) struct buf whole = BUF(OBJECT_MAX);
-        load(f, 0, name, &whole);
-        move(f, 0, name, other);
-        run(f);
-        const struct finding *kept;
-        size_t count, in_region = 0;
-        findings_get(f->findings, false, &kept, &count);
-        for (size_t j = 0; j < count; j++)
-            in_region += kept[j].region && strcmp(kept[j].region, "r0") == 0;
-        if (in_region == 0)
-            fail_msg("that '%s' was renamed was not found", name);
-        drop(f, 0, other);
-        run(f);
-        if (findings_get(f->findings, false, &kept, &count) == 0)
-            fail_msg("that '%s' was removed was not found", name);
-        save(f, 0, name, &whole);
-    }
-    run(f);
-    expect_counts(f, 0, REGIONS);
-}
-
-/* Also an old object in the place of a newer one. */
-static void any_two_swapped_objects_are_found(void **state)
-{
-    struct fixture *f = *state;
-    CLEANUP(repo_names_done) struct repo_names names = sweep_names(f);
-    for (size_t i = 1; i < names.count; i++) {
-        const char *a = names.names[i - 1].name, *b = names.names[i].name;
-        CLEANUP(buf_done) struct buf of_a = BUF(OBJECT_MAX);
-        CLEANUP(buf_done) struct buf of_b = BUF(OBJECT_MAX);
-        load(f, 0, a, &of_a);
-        load(f, 0, b, &of_b);
-        save(f, 0, a, &of_b);
-        save(f, 0, b, &of_a);
-        if (!is_found(f, a))
-            demand_found(f, b, "a swap with the object before", 0);
-        save(f, 0, a, &of_a);
-        demand_found(f, b, "another object in the place", 0);
-        save(f, 0, b, &of_b);
-    }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -607,10 +415,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_backup_that_was_retired_is_not_missed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_is_expected_must_be_there_and_the_same, set_up,
                                         tear_down),
-        cmocka_unit_test_setup_teardown(any_flipped_bit_is_found, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(any_truncated_object_is_found, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(any_removed_or_renamed_object_is_found, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(any_two_swapped_objects_are_found, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

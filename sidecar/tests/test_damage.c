@@ -1,0 +1,353 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The damage sweep: whatever is done to any object of a small repository, verify finds it and names
+ * the object, and a restore that needs the object fails and names it too. Bits are flipped at
+ * random places, at all with LIFEBOAT_FULL.
+ */
+#include <inttypes.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "common/buf.h"
+#include "common/log.h"
+#include "common/own.h"
+#include "common/tests/helper_chance.h"
+#include "common/tests/helper_directory.h"
+#include "common/text.h"
+#include "sidecar/findings.h"
+#include "sidecar/repo.h"
+#include "sidecar/restore.h"
+#include "sidecar/tests/helper_findings.h"
+#include "sidecar/tests/helper_repo.h"
+#include "sidecar/tests/helper_series.h"
+#include "sidecar/verify.h"
+
+#define FIRST "20261119T000000Z-full-0001"
+#define SECOND "20261120T000000Z-full-0002"
+#define THIRD "20261121T000000Z-full-0003"
+#define FIRST_SEGMENT "000000020000000000000001"
+
+enum { REGIONS = 2, OBJECT_MAX = 1 << 20, FLIPS = 16, RESTORES = 4 };
+
+static const struct helper_series first = {
+    .id = FIRST, .start_lsn = 0x1000028, .stop_lsn = 0x1003000};
+static const struct helper_series second = {
+    .id = SECOND, .start_lsn = 0x3000028, .stop_lsn = 0x3002000};
+
+static struct helper_repo helper;
+static struct repo_names names; /* of all objects */
+static struct findings *findings;
+static char *directory; /* to restore to */
+
+static int set_up(void **state)
+{
+    struct error err;
+    (void)state;
+    log_set_level(LOG_LEVEL_ERROR); /* warnings of what is damaged on purpose */
+    helper_repo_open(&helper, REGIONS, HELPER_SERIES_SYSTEM);
+    helper_series_add(&helper, &first);
+    helper_series_add(&helper, &second);
+    if (repo_list(helper.repo, "", &names, &err) < 0)
+        fail_msg("%s", err.text);
+    directory = helper_directory_new();
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    helper_directory_remove(directory);
+    repo_names_done(&names);
+    findings_freep(&findings);
+    helper_repo_close(&helper);
+    log_set_level(LOG_LEVEL_INFO);
+    return 0;
+}
+
+/* Of r0 alone: a region beside the damaged one would only cost time; NULL: of all. */
+static int verify(const char *region, struct error *err)
+{
+    struct verify_result unused;
+    const struct verify_options options = {
+        .policy = helper.policy,
+        .secrets = helper.secrets,
+        .region = region,
+        .sample = {.percent = 100, .seed = 1},
+        .cancel = &helper.cancel,
+    };
+    findings_freep(&findings);
+    findings = findings_new();
+    return verify_run(&options, findings, &unused, err);
+}
+
+/* Whether region r0 has a finding, or it failed as a whole, and names the object. */
+static bool is_found(const char *name)
+{
+    struct error err;
+    const struct finding *kept;
+    size_t count;
+    const char *base = strrchr(name, '/') ? strrchr(name, '/') + 1 : name;
+    if (verify("r0", &err) < 0)
+        return strstr(err.text, name);
+    findings_get(findings, false, &kept, &count);
+    for (size_t i = 0; i < count; i++)
+        if (kept[i].region && strcmp(kept[i].region, "r0") == 0 &&
+            ((kept[i].object && strcmp(kept[i].object, name) == 0) || strstr(kept[i].text, base) ||
+             (kept[i].backup && strcmp(kept[i].backup, base) == 0)))
+            return true;
+    return false;
+}
+
+static void demand_found(const char *name, const char *what, uint64_t at)
+{
+    if (is_found(name))
+        return;
+    helper_findings_print(findings, false);
+    fail_msg("%s of '%s' at %" PRIu64 " was not found", what, name, at);
+}
+
+static int restore(const char *backup, struct error *err)
+{
+    struct restore_result unused;
+    CLEANUP(cancel_done) struct cancel cancel;
+    char *scratch = helper_directory_new();
+    CLEANUP(own_freep) char *to = own_format("%s/pg", scratch);
+    assert_int_equal(cancel_init(&cancel, err), 0);
+    const struct restore_options options = {
+        .policy = helper.policy,
+        .secrets = helper.secrets,
+        .to = to,
+        .backup = backup,
+        .region = "r0",
+        .cancel = &cancel,
+    };
+    const int result = restore_run(&options, &unused, err);
+    if (result < 0)
+        helper_directory_expect_missing(scratch, "pg/global/pg_control");
+    helper_directory_remove(scratch);
+    return result;
+}
+
+/* A backup that cannot be restored without this object. */
+static const char *who_needs(const char *name)
+{
+    return strstr(name, FIRST) || strstr(name, FIRST_SEGMENT) ? FIRST : SECOND;
+}
+
+static void demand_refused(const char *name, const char *what, uint64_t at)
+{
+    struct error err;
+    if (restore(who_needs(name), &err) == 0)
+        fail_msg("with %s of '%s' at %" PRIu64 " it was restored", what, name, at);
+    if (!strstr(err.text, name))
+        fail_msg("%s of '%s' at %" PRIu64 ": '%s' does not name it", what, name, at, err.text);
+}
+
+static void read_object(const char *name, struct buf *content)
+{
+    helper_repo_read_object(&helper, 0, name, content);
+}
+
+static void write_object(const char *name, const struct buf *content)
+{
+    helper_repo_write_object(&helper, 0, name, content);
+}
+
+static void flip(const char *name, uint64_t at)
+{
+    CLEANUP(buf_done) struct buf content = BUF(OBJECT_MAX);
+    read_object(name, &content);
+    content.data[at] ^= 1;
+    write_object(name, &content);
+}
+
+static void what_is_sound_passes(void **state)
+{
+    (void)state;
+    static const char *const backups[] = {FIRST, SECOND};
+    const struct finding *kept;
+    struct error err;
+    size_t count;
+    assert_int_equal(verify(NULL, &err), 0);
+    assert_int_equal(findings_get(findings, false, &kept, &count), 0);
+    for (size_t i = 0; i < 2; i++)
+        if (restore(backups[i], &err) < 0)
+            fail_msg("%s", err.text);
+}
+
+static void any_flipped_bit_is_found(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < names.count; i++) {
+        const char *name = names.names[i].name;
+        const uint64_t size = names.names[i].size;
+        const uint64_t flips = helper_chance_full() ? size : FLIPS;
+        for (uint64_t j = 0; j < flips; j++) {
+            const uint64_t at = helper_chance_full() ? j : helper_chance_below(size);
+            flip(name, at);
+            demand_found(name, "a flipped bit", at);
+            if (j < RESTORES || helper_chance_full())
+                demand_refused(name, "a flipped bit", at);
+            flip(name, at);
+        }
+    }
+}
+
+/* Where an object may be cut: for every one its start, its end, and the edges of the frames of a
+ * pack. */
+static size_t cut_at(const struct container *container, uint32_t cut, size_t size)
+{
+    switch (cut) {
+    case 0:
+        return 0;
+    case 1:
+        return 1;
+    case 2:
+        return size - 1;
+    default:
+        return (size_t)container->frames[cut - 3].offset;
+    }
+}
+
+static void any_truncated_object_is_found(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < names.count; i++) {
+        struct error err;
+        const char *name = names.names[i].name;
+        CLEANUP(buf_done) struct buf whole = BUF(OBJECT_MAX);
+        CLEANUP(buf_done) struct buf scratch = BUF(OBJECT_MAX);
+        CLEANUP(container_done) struct container container = {0};
+        read_object(name, &whole);
+        if (text_starts_with(name, "packs/"))
+            assert_int_equal(
+                repo_fetch(helper.repo, CONTAINER_PACK, name, &scratch, &container, &err), 0);
+        for (uint32_t cut = 0; cut < container.frame_count + 3; cut++) {
+            const size_t size = whole.size;
+            whole.size = cut_at(&container, cut, size);
+            write_object(name, &whole);
+            demand_found(name, "a truncation", whole.size);
+            demand_refused(name, "a truncation", whole.size);
+            whole.size = size;
+        }
+        write_object(name, &whole);
+    }
+}
+
+/* A backup that is gone is seen in the other region. */
+static void any_removed_or_renamed_object_is_found(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < names.count; i++) {
+        const char *name = names.names[i].name;
+        const struct finding *kept;
+        struct error err;
+        size_t count, in_region = 0;
+        CLEANUP(own_freep) char *other = own_format("%sx", name);
+        CLEANUP(buf_done) struct buf whole = BUF(OBJECT_MAX);
+        read_object(name, &whole);
+        write_object(other, &whole);
+        helper_repo_remove_object(&helper, 0, name);
+        assert_int_equal(verify(NULL, &err), 0);
+        findings_get(findings, false, &kept, &count);
+        for (size_t j = 0; j < count; j++)
+            in_region += kept[j].region && strcmp(kept[j].region, "r0") == 0;
+        if (in_region == 0)
+            fail_msg("that '%s' was renamed was not found", name);
+        if (restore(who_needs(name), &err) == 0)
+            fail_msg("it was restored although '%s' was renamed", name);
+        helper_repo_remove_object(&helper, 0, other);
+        assert_int_equal(verify(NULL, &err), 0);
+        if (findings_get(findings, false, &kept, &count) == 0)
+            fail_msg("that '%s' was removed was not found", name);
+        if (restore(who_needs(name), &err) == 0)
+            fail_msg("it was restored although '%s' was removed", name);
+        write_object(name, &whole);
+    }
+}
+
+/* Also an old object in the place of a newer one. */
+static void any_two_swapped_objects_are_found(void **state)
+{
+    (void)state;
+    for (size_t i = 1; i < names.count; i++) {
+        const char *a = names.names[i - 1].name, *b = names.names[i].name;
+        CLEANUP(buf_done) struct buf of_a = BUF(OBJECT_MAX);
+        CLEANUP(buf_done) struct buf of_b = BUF(OBJECT_MAX);
+        read_object(a, &of_a);
+        read_object(b, &of_b);
+        write_object(a, &of_b);
+        write_object(b, &of_a);
+        if (!is_found(a))
+            demand_found(b, "a swap with the object before", 0);
+        write_object(a, &of_a);
+        demand_found(b, "another object in the place", 0);
+        demand_refused(b, "another object in the place", 0);
+        write_object(b, &of_b);
+    }
+}
+
+/* A copy is worth nothing: it is taken for what it claims to be in no place. */
+static void a_manifest_under_another_name_is_no_backup(void **state)
+{
+    (void)state;
+    struct error err;
+    CLEANUP(buf_done) struct buf whole = BUF(OBJECT_MAX);
+    read_object("manifests/" SECOND, &whole);
+    write_object("manifests/" THIRD, &whole);
+    demand_found("manifests/" THIRD, "a copy", 0);
+    assert_int_equal(restore(THIRD, &err), -1);
+    assert_non_null(strstr(err.text, "manifests/" THIRD));
+    assert_int_equal(restore(SECOND, &err), 0);
+    helper_repo_remove_object(&helper, 0, "manifests/" THIRD);
+}
+
+/* Every object of another name is told from the one it is a copy of, and does no harm. */
+static void a_copy_of_any_other_object_does_no_harm(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < names.count; i++) {
+        const char *name = names.names[i].name;
+        const struct finding *kept;
+        struct error err;
+        size_t count;
+        CLEANUP(own_freep) char *copy = own_strdup(name);
+        CLEANUP(buf_done) struct buf whole = BUF(OBJECT_MAX);
+        char *last = &copy[strlen(copy) - 1];
+        if (text_starts_with(name, "manifests/"))
+            continue;
+        *last = *last == '0' ? '9' : '0'; /* a name of the same form */
+        read_object(name, &whole);
+        write_object(copy, &whole);
+        if (verify("r0", &err) < 0)
+            assert_non_null(strstr(err.text, copy));
+        else if (findings_get(findings, false, &kept, &count) +
+                     findings_get(findings, true, &kept, &count) <
+                 1)
+            fail_msg("'%s', a copy of '%s', is not told", copy, name);
+        if (restore(who_needs(name), &err) < 0 && !strstr(err.text, copy))
+            fail_msg("with '%s', a copy of '%s': %s", copy, name, err.text);
+        helper_repo_remove_object(&helper, 0, copy);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_sound_passes),
+        cmocka_unit_test(any_flipped_bit_is_found),
+        cmocka_unit_test(any_truncated_object_is_found),
+        cmocka_unit_test(any_removed_or_renamed_object_is_found),
+        cmocka_unit_test(any_two_swapped_objects_are_found),
+        cmocka_unit_test(a_manifest_under_another_name_is_no_backup),
+        cmocka_unit_test(a_copy_of_any_other_object_does_no_harm),
+        cmocka_unit_test(what_is_sound_passes), /* all was put back */
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
