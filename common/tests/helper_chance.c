@@ -34,6 +34,10 @@ uint64_t helper_chance_below(uint64_t bound)
         print_message("LIFEBOAT_SEED=%" PRIu64 "\n", state);
         is_seeded = true;
     }
-    state = state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-    return (state >> 33) % bound;
+    uint64_t number = 0;
+    for (int i = 0; i < 2; i++) { /* the upper half of a step is the random one */
+        state = state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+        number = number << 32 | state >> 32;
+    }
+    return number % bound;
 }

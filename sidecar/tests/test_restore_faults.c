@@ -27,7 +27,6 @@
 #include <cmocka.h>
 
 #include "common/buf.h"
-#include "common/clock.h"
 #include "common/digest.h"
 #include "common/log.h"
 #include "common/own.h"
@@ -38,6 +37,7 @@
 #include "sidecar/tests/helper_backup.h"
 #include "sidecar/tests/helper_restore.h"
 #include "sidecar/tests/helper_store_fault.h"
+#include "common/tests/helper_chance.h"
 #include "common/tests/helper_directory.h"
 
 enum {
@@ -45,7 +45,6 @@ enum {
     DESCRIPTORS = 16,
     PAGES = 150,        /* of the larger files */
     RANDOM_MOMENTS = 2, /* beside the first and the last ones */
-    KILLS = 10,         /* in each scenario; LIFEBOAT_KILLS says otherwise */
     FOR_GOOD = 1 << 20,
 };
 
@@ -83,7 +82,6 @@ static struct {
 
 static struct helper_backup backup;
 static char *scratch; /* a new directory for each restore */
-static uint64_t seed;
 
 static bool is_due(enum call call)
 {
@@ -156,12 +154,6 @@ static void disarm(void)
     store_plan.calls = 0;
     for (size_t i = 0; i < CALLS; i++)
         fault.calls[i] = 0;
-}
-
-static uint64_t next_random(void)
-{
-    seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-    return seed >> 33;
 }
 
 /* What a server that starts would find */
@@ -302,7 +294,7 @@ static void fail_call(bool delta, enum call call)
     unsigned failures = 0;
     for (unsigned i = 0; i < RANDOM_MOMENTS + 4 && total > 0; i++) {
         const unsigned moments[] = {1, 2, total - 1, total};
-        const unsigned at = i < 4 ? moments[i] : (unsigned)(next_random() % total) + 1;
+        const unsigned at = i < 4 ? moments[i] : (unsigned)helper_chance_below(total) + 1;
         CLEANUP(own_freep)
         char *when = own_format("%s %u of %u, delta %d", call_names[call], at, total, delta);
         prepare(delta);
@@ -387,14 +379,13 @@ static int64_t duration_ns(bool delta)
 static void a_restore_killed_at_any_moment_cannot_start_and_goes_on(void **state)
 {
     (void)state;
-    const char *wanted = getenv("LIFEBOAT_KILLS");
-    const unsigned kills = wanted ? (unsigned)strtoul(wanted, NULL, 10) : KILLS;
+    const unsigned kills = helper_chance_kills();
     for (int delta = 0; delta < 2; delta++) {
         const uint64_t duration = (uint64_t)duration_ns(delta);
         for (unsigned i = 0; i < kills; i++) {
             prepare(delta);
             for (int again = 0; again < 2; again++) {
-                const uint64_t moment = next_random() * 1000 % (duration + 1);
+                const uint64_t moment = helper_chance_below(duration + 1);
                 CLEANUP(own_freep)
                 char *when = own_format("killed after %" PRIu64 " ns, delta %d", moment, delta);
                 kill_after((int64_t)moment, delta);
@@ -426,9 +417,6 @@ static void make_it_small(void)
 static int open_backup(void **state)
 {
     (void)state;
-    const char *given = getenv("LIFEBOAT_SEED");
-    seed = given ? strtoull(given, NULL, 10) : (uint64_t)clock_now_ms();
-    print_message("LIFEBOAT_SEED=%" PRIu64 "\n", seed);
     log_set_level(LOG_LEVEL_ERROR);
     helper_backup_open(&backup, 1);
     make_it_small();
