@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`verify` says that a sound repository is sound, and where another is not."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -111,6 +112,27 @@ def test_wal_that_is_missing_is_named_by_its_lsn(lifeboat, server):
     [found] = verify(lifeboat)["findings"]["first"]
     assert (found["kind"], found["backup"]) == ("gap", backup["id"])
     assert backup["stopLSN"] in found["message"]
+
+
+def test_wal_is_followed_over_a_promotion_to_the_newest(cluster, lifeboat, newest):
+    primary = cluster(newest)
+    primary.add_role(PASSWORD)
+    standby = cluster.standby(primary)
+    write = "CREATE TABLE IF NOT EXISTS t(); SELECT pg_logical_emit_message(true, '', 'x'), pg_switch_wal()"
+    first = lifeboat.backup(primary)
+    primary.sql(write)
+    standby.wait_for_replay(primary)
+    standby.promote()
+    standby.sql(write)
+    second = lifeboat.backup(standby)
+    assert [manifest["wal"][0]["timeline"] for manifest in (first, second)] == [1, 2]
+    report = verify(lifeboat)
+    assert report["findings"]["count"] == 0
+    gaps = [re.match(r"no WAL from (\S+) to (\S+) on timeline (\d): recovery from the backups before ends at",
+                     note["message"]).groups() for note in report["notes"]["first"] if note["kind"] == "gap"]
+    fork = standby.sql("SELECT split_part(pg_read_file('pg_wal/00000002.history'), E'\\t', 2)")
+    assert [(gap[1], gap[2]) for gap in gaps][0] == (fork, "1")
+    assert [(gap[0], gap[2]) for gap in gaps][1] == (fork, "2")
 
 
 def test_a_sample_can_be_taken_again(lifeboat, server):

@@ -5,14 +5,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/buf.h"
 #include "common/cancel.h"
 #include "common/crew.h"
 #include "common/own.h"
 #include "sidecar/lsn.h"
 #include "sidecar/manifest.h"
+#include "sidecar/timeline.h"
 #include "sidecar/verify_region.h"
 #include "sidecar/wal_archive.h"
+#include "sidecar/wal_course.h"
 #include "sidecar/wal_gap.h"
+
+enum { HISTORY_BYTES_MAX = 1 << 20 };
 
 /* An object of the archive. */
 struct item {
@@ -29,6 +34,10 @@ struct work {
     atomic_size_t next;
     struct wal_span *spans; /* of usable items, sorted */
     size_t span_count;
+    struct wal_span *needed; /* by all backups */
+    size_t needed_count;
+    struct wal_line *lines;
+    size_t line_count;
 };
 
 static bool is_selected(const struct verify_region *region, const struct manifest *manifest)
@@ -85,8 +94,9 @@ static void add_item(struct work *work, const struct repo_name *name)
                      "no name of WAL in segments of %" PRIu32 " bytes", work->segment_bytes);
         return;
     }
-    item.wanted = is_needed(region, &item) ||
-                  (!region->only && verify_sample_takes(&region->sample, name->name));
+    item.wanted =
+        is_needed(region, &item) ||
+        (!region->only && (item.is_history || verify_sample_takes(&region->sample, name->name)));
     work->items[work->count++] = item;
 }
 
@@ -188,29 +198,12 @@ static bool is_told(const struct work *work, const struct wal_span *gap)
     return false;
 }
 
-/* From where on the WAL of a timeline matters: the first backup on it, else its first byte. */
-static uint64_t first_lsn(const struct work *work, uint32_t timeline, uint64_t first_there)
+/* What recovery from the backups to the newest WAL misses on a timeline. */
+static void check_timeline(const struct work *work, const struct wal_course *course,
+                           const struct wal_line *line)
 {
-    uint64_t first = UINT64_MAX;
-    for (size_t i = 0; i < work->region->manifest_count; i++) {
-        const struct manifest *manifest = &work->region->manifests[i];
-        for (size_t j = 0; j < manifest->wal_count; j++) {
-            const struct wal_span range = needed(manifest, j);
-            if (range.timeline == timeline && range.from < first)
-                first = range.from;
-        }
-    }
-    return first == UINT64_MAX ? first_there : first;
-}
-
-/* The spans of one timeline, from its first backup on to the newest WAL there is. */
-static void check_timeline(const struct work *work, const struct wal_span *spans, size_t count)
-{
-    struct wal_span wanted = {.timeline = spans[0].timeline}, gap;
-    wanted.from = first_lsn(work, wanted.timeline, spans[0].from);
-    for (size_t i = 0; i < count; i++)
-        wanted.to = spans[i].to > wanted.to ? spans[i].to : wanted.to;
-    for (; wal_gap_find(work->spans, work->span_count, &wanted, &gap); wanted.from = gap.to) {
+    struct wal_span wanted = wal_course_wanted(course, line), gap;
+    for (; wal_course_gap(course, &wanted, &gap); wanted.from = gap.to) {
         char from[LSN_TEXT_BYTES], to[LSN_TEXT_BYTES];
         if (is_told(work, &gap))
             continue;
@@ -224,31 +217,102 @@ static void check_timeline(const struct work *work, const struct wal_span *spans
     }
 }
 
-static void check_history(const struct work *work, uint32_t timeline, const char *backup)
+/* Timelines */
+
+static bool has_line(const struct work *work, uint32_t timeline)
+{
+    for (size_t i = 0; i < work->line_count; i++)
+        if (work->lines[i].timeline == timeline)
+            return true;
+    return false;
+}
+
+static void add_line(struct work *work, uint32_t timeline)
+{
+    if (has_line(work, timeline))
+        return;
+    work->lines = own_resize(work->lines, work->line_count + 1, sizeof(work->lines[0]));
+    work->lines[work->line_count++] = (struct wal_line){.timeline = timeline};
+}
+
+/* Every timeline that there is anything of, and what the backups need. */
+static void collect_lines(struct work *work)
+{
+    const struct verify_region *region = work->region;
+    for (size_t i = 0; i < work->count; i++)
+        if (work->items[i].usable)
+            add_line(work, work->items[i].piece.timeline);
+    for (size_t i = 0; i < region->manifest_count; i++) {
+        const struct manifest *manifest = &region->manifests[i];
+        for (size_t j = 0; j < manifest->wal_count; j++) {
+            work->needed =
+                own_resize(work->needed, work->needed_count + 1, sizeof(work->needed[0]));
+            work->needed[work->needed_count++] = needed(manifest, j);
+            add_line(work, manifest->wal[j].timeline);
+        }
+    }
+}
+
+/* Whether the history of a timeline is there and nothing is known against it. */
+static const struct item *find_history(const struct work *work, uint32_t timeline)
 {
     for (size_t i = 0; i < work->count; i++)
         if (work->items[i].is_history && work->items[i].usable &&
             work->items[i].piece.timeline == timeline)
-            return;
-    if (timeline > 1)
+            return &work->items[i];
+    return NULL;
+}
+
+/* One that is missing, damaged or of two minds was told already. */
+static int load_history(struct work *work, struct wal_line *line, struct timeline *history,
+                        struct error *err)
+{
+    struct verify_region *region = work->region;
+    const struct item *item = find_history(work, line->timeline);
+    CLEANUP(buf_done) struct buf content = BUF(HISTORY_BYTES_MAX);
+    if (line->timeline > 1 && !item)
+        return 0;
+    if (item && wal_archive_get_history(region->repo, line->timeline, &content, err) < 0)
+        return err->kind == ERROR_CANCELED ? -1 : 0;
+    if (timeline_parse(line->timeline, content.data, content.size, history, err) == 0)
+        line->history = history;
+    else
+        findings_add(region->findings,
+                     FINDING(.kind = FINDING_INCONSISTENT, .region = region->name,
+                             .object = item->name->name),
+                     "%s", err->text);
+    return 0;
+}
+
+static void check_history(const struct work *work, uint32_t timeline, const char *backup)
+{
+    if (timeline > 1 && !find_history(work, timeline))
         findings_add(
             work->region->findings,
             FINDING(.kind = FINDING_MISSING, .region = work->region->name, .backup = backup),
             "no history of timeline %" PRIu32 " (wal/%08" PRIX32 ".history-…)", timeline, timeline);
 }
 
-static void check_timelines(const struct work *work)
+static int check_timelines(struct work *work, struct error *err)
 {
-    for (size_t first = 0, end; first < work->span_count; first = end) {
-        for (end = first;
-             end < work->span_count && work->spans[end].timeline == work->spans[first].timeline;)
-            end++;
-        check_timeline(work, work->spans + first, end - first);
-        check_history(work, work->spans[first].timeline, NULL);
+    int result = 0;
+    collect_lines(work);
+    struct timeline *histories = own_alloc((work->line_count + 1) * sizeof(histories[0]));
+    for (size_t i = 0; i < work->line_count && result == 0; i++)
+        result = load_history(work, &work->lines[i], &histories[i], err);
+    const struct wal_course course = {work->spans,        work->span_count, work->needed,
+                                      work->needed_count, work->lines,      work->line_count};
+    for (size_t i = 0; i < work->line_count && result == 0; i++) {
+        check_timeline(work, &course, &work->lines[i]);
+        check_history(work, work->lines[i].timeline, NULL);
     }
+    for (size_t i = 0; i < work->line_count; i++)
+        timeline_done(&histories[i]);
+    free(histories);
+    return result;
 }
 
-static void check_continuity(const struct work *work)
+static int check_continuity(struct work *work, struct error *err)
 {
     const struct verify_region *region = work->region;
     for (size_t i = 0; i < region->manifest_count; i++) {
@@ -259,8 +323,7 @@ static void check_continuity(const struct work *work)
         for (size_t j = 0; j < manifest->wal_count; j++)
             check_history(work, manifest->wal[j].timeline, manifest->id);
     }
-    if (!region->only)
-        check_timelines(work);
+    return region->only ? 0 : check_timelines(work, err);
 }
 
 int verify_wal_run(struct verify_region *region, struct error *err)
@@ -277,9 +340,11 @@ int verify_wal_run(struct verify_region *region, struct error *err)
     if (result == 0) {
         compare_items(&work);
         collect_spans(&work);
-        check_continuity(&work);
+        result = check_continuity(&work, err);
     }
     free(work.items);
+    free(work.lines);
+    free(work.needed);
     free(work.spans);
     return result;
 }
