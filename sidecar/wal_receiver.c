@@ -95,6 +95,7 @@ static int put_piece(struct wal_receiver *receiver, struct wal_buffer *buffer, s
     /* an idle buffer takes no memory */
     madvise(buffer->data, receiver->buffer_bytes, MADV_DONTNEED);
     if (fifo_push(receiver->idle, buffer, err) < 0 ||
+        wal_archive_check_sealed(repo, &sealed, piece.segment_bytes, err) < 0 ||
         wal_archive_put_sealed(repo, &sealed, err) < 0)
         return -1;
     atomic_fetch_add(&receiver->stored_bytes, sealed.bytes.size);
@@ -314,12 +315,14 @@ static int receive_main(void *arg, struct error *err)
 static int put_history(struct wal_receiver *receiver, struct error *err)
 {
     CLEANUP(buf_done) struct buf history = BUF(HISTORY_BYTES_MAX);
+    struct repo *repo = receiver->options.repo;
+    const uint32_t timeline = receiver->timeline;
     uint64_t bytes = 0;
-    if (receiver->timeline == 1)
+    if (timeline == 1)
         return 0;
-    if (pg_replication_history(receiver->replication, receiver->timeline, &history, err) < 0 ||
-        wal_archive_put_history(receiver->options.repo, receiver->timeline, history.data,
-                                history.size, &bytes, err) < 0)
+    if (pg_replication_history(receiver->replication, timeline, &history, err) < 0 ||
+        wal_archive_check_history(repo, timeline, history.data, history.size, err) < 0 ||
+        wal_archive_put_history(repo, timeline, history.data, history.size, &bytes, err) < 0)
         return -1;
     atomic_fetch_add(&receiver->stored_bytes, bytes);
     return 0;

@@ -35,14 +35,16 @@ uint32_t wal_receiver_timeline(const struct wal_receiver *receiver);
 /* The history of that timeline; before the start. The caller's (timeline_done). */
 MUST_CHECK int wal_receiver_history(struct wal_receiver *receiver, struct timeline *ret_timeline,
                                     struct error *err);
-/* Puts the timeline's history (timelines above 1) and starts streaming on the crew. */
+/* Puts the timeline's history (timelines above 1) and starts streaming on the crew. CONFLICT: the
+ * repository has another history of it. */
 MUST_CHECK int wal_receiver_start(struct wal_receiver *receiver, uint64_t start_lsn,
                                   struct error *err);
 /*
  * Tells it where to end; waits until WAL up to stop_lsn is in the repository. What fails in its
  * threads is an error of the crew, and CANCELED here. TRANSIENT there: nothing came for 60 s though
  * stop_lsn was not reached; the connection was lost, the server shut down or its timeline ended
- * before; CORRUPT: the server broke the protocol; or what the stores said.
+ * before; CORRUPT: the server broke the protocol; CONFLICT: the repository has WAL of these LSNs
+ * that says something else; or what the stores said.
  */
 MUST_CHECK int wal_receiver_finish(struct wal_receiver *receiver, uint64_t stop_lsn,
                                    struct error *err);

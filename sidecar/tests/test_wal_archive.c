@@ -290,6 +290,31 @@ static void intact_segments_that_differ_are_a_conflict(void **state)
     expect_failure(f, MIB, ERROR_CONFLICT, "contradict each other");
 }
 
+static int check_before_put(struct fixture *f, struct error *err)
+{
+    CLEANUP(wal_sealed_done) struct wal_sealed sealed = {0};
+    const struct wal_piece piece = piece_of(0, MIB);
+    if (wal_archive_seal(f->helper.repo, &piece, f->wal, &sealed, err) < 0)
+        fail_msg("%s", err->text);
+    return wal_archive_check_sealed(f->helper.repo, &sealed, MIB, err);
+}
+
+static void another_history_is_seen_before_it_is_put(void **state)
+{
+    struct fixture *f = *state;
+    struct error err;
+    assert_int_equal(check_before_put(f, &err), 0); /* nothing is there */
+    put(f, 0, MIB);
+    assert_int_equal(check_before_put(f, &err), 0); /* the same is there */
+    f->wal[MIB / 2] ^= 1;
+    CLEANUP(own_freep) char *name = helper_repo_name(&f->helper, SEGMENT);
+    assert_int_equal(check_before_put(f, &err), -1);
+    assert_int_equal(err.kind, ERROR_CONFLICT);
+    assert_non_null(strstr(err.text, name));
+    damage(f, SEGMENT);
+    assert_int_equal(check_before_put(f, &err), 0);
+}
+
 static void a_damaged_rival_is_no_conflict(void **state)
 {
     struct fixture *f = *state;
@@ -415,6 +440,20 @@ static void histories_that_differ_are_a_conflict_unless_one_is_damaged(void **st
     own_freep(&text);
 }
 
+static void another_history_of_the_timeline_is_seen_before_it_is_put(void **state)
+{
+    struct fixture *f = *state;
+    struct error err;
+    static const char one[] = "1\t0/5000000\tone\n", other[] = "1\t0/6000000\tother\n";
+    struct repo *repo = f->helper.repo;
+    assert_int_equal(wal_archive_check_history(repo, TIMELINE, one, strlen(one), &err), 0);
+    put_history(f, one);
+    assert_int_equal(wal_archive_check_history(repo, TIMELINE, one, strlen(one), &err), 0);
+    assert_int_equal(wal_archive_check_history(repo, TIMELINE, other, strlen(other), &err), -1);
+    assert_int_equal(err.kind, ERROR_CONFLICT);
+    assert_non_null(strstr(err.text, "another history of timeline 2"));
+}
+
 static void a_damaged_history_is_named(void **state)
 {
     struct fixture *f = *state;
@@ -445,6 +484,7 @@ int main(void)
         test(parts_stand_in_for_a_damaged_segment),
         test(a_damaged_object_that_nothing_replaces_is_named),
         test(intact_segments_that_differ_are_a_conflict),
+        test(another_history_is_seen_before_it_is_put),
         test(a_damaged_rival_is_no_conflict),
         test(overlapping_parts_that_differ_are_a_conflict),
         test(a_footer_that_belies_the_name_is_corrupt),
@@ -452,6 +492,7 @@ int main(void)
         test(a_history_comes_back),
         test(a_missing_history_is_not_found),
         test(histories_that_differ_are_a_conflict_unless_one_is_damaged),
+        test(another_history_of_the_timeline_is_seen_before_it_is_put),
         test(a_damaged_history_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
