@@ -2,8 +2,10 @@
 """Differential and incremental backups: each restores to the same database as its source, from one description without
 a chain, and stores little more than what has changed."""
 
+import json
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +13,9 @@ from pathlib import Path
 import pytest
 
 import host
-from lifeboat import PASSWORD, Lifeboat
-from postgres import Postgres, assert_same_data, assert_sound, assert_verified
+import lifeboat as command_line
+from lifeboat import PASSWORD, Lifeboat, at
+from postgres import ROLE, Postgres, assert_same_data, assert_sound, assert_verified
 
 PAGE = 8192
 FILLED = """
@@ -182,19 +185,68 @@ def test_summaries_that_were_removed_are_done_without(cluster, lifeboat, same_ag
     same_again(server, manifest)
 
 
-def test_a_summarizer_that_lags_is_not_waited_for_for_ever(cluster, lifeboat, same_again, newest):
-    server = filled(cluster, newest)
-    full = lifeboat.backup(server)
-    change(server, "UPDATE large SET data = 'x' WHERE id = 7", "CHECKPOINT")
-    summarizer = int(server.sql("SELECT pid FROM pg_stat_activity WHERE backend_type = 'walsummarizer'"))
-    os.kill(summarizer, signal.SIGSTOP)
+def test_neither_a_summarizer_nor_a_standby_that_lags_is_waited_for_for_ever(cluster, lifeboat, bring_back, same_again,
+                                                                             newest):
+    """Each is given a minute, the two of them the same one."""
+    primary = filled(cluster, newest)
+    standby = cluster.standby(primary)
+    full = lifeboat.backup(primary)
+    primary.sql("UPDATE large SET data = 'x' WHERE id = 7")
+    standby.wait_for_replay(primary)
+    standby.sql("SELECT pg_wal_replay_pause()")
+    host.wait_until(lambda: standby.sql("SELECT pg_get_wal_replay_pause_state()") == "paused", "replay is paused")
+    primary.sql("UPDATE large SET data = 'y' WHERE id = 8; CHECKPOINT")
+    ahead = incremental(lifeboat, primary, full)
+    change(primary, "UPDATE large SET data = 'z' WHERE id = 9", "CHECKPOINT")
+    summarizer = stop_summarizer(primary)
     try:
-        manifest = lifeboat.backup(server, "--type", "incremental")
+        with lifeboat.running("backup", *at(standby), "--type", "incremental") as behind:
+            of_primary = lifeboat.backup(primary, "--type", "incremental")
+            of_standby = succeeded(behind)
     finally:
         os.kill(summarizer, signal.SIGCONT)
-    assert (manifest["parent"], manifest["changeSource"]) == (full["id"], "pageLsn")
-    assert "no WAL summary has" in manifest["fallback"]
-    same_again(server, manifest)
+    assert (of_primary["parent"], of_primary["changeSource"]) == (ahead["id"], "pageLsn")
+    assert "no WAL summary has" in of_primary["fallback"]
+    assert of_standby["parent"] == full["id"]
+    assert f"'{ahead['id']}' cannot be the parent: it st" in of_standby["fallback"]  # starts, stops too late
+    same_again(primary, of_primary)
+    copy = bring_back(standby, of_standby)  # comes as far as the segment goes that the primary's backup brought
+    assert copy.sql("SELECT data FROM large WHERE id = 7") == "x"
+    assert_sound(copy)
+
+
+def test_a_standby_is_waited_for_until_it_has_replayed_what_the_parent_holds(cluster, lifeboat, same_again, newest):
+    primary = filled(cluster, newest)
+    standby = cluster.standby(primary)
+    standby.wait_for_replay(primary)
+    standby.sql("SELECT pg_wal_replay_pause()")
+    primary.sql("UPDATE large SET data = 'x' WHERE id = 7; CHECKPOINT")
+    full = lifeboat.backup(primary)
+    with lifeboat.running("backup", *at(standby), "--type", "incremental") as process:
+        wait_until_it_looks(process, standby, "last_wal_replay_lsn")
+        standby.sql("SELECT pg_wal_replay_resume()")
+        manifest = succeeded(process)
+    assert (manifest["parent"], manifest["fallback"]) == (full["id"], None)
+    same_again(standby, manifest)
+
+
+def wait_until_it_looks(process: subprocess.Popen, server: Postgres, at: str) -> None:
+    """Until the last query of the sidecar is one that has `at`."""
+    query = f"SELECT count(*) FROM pg_stat_activity WHERE usename = '{ROLE}' AND query LIKE '%{at}%'"
+    command_line.wait_for(process, lambda: server.sql(query) == "1", f"the sidecar looks at {at}")
+
+
+def stop_summarizer(server: Postgres) -> int:
+    pid = int(server.sql("SELECT pid FROM pg_stat_activity WHERE backend_type = 'walsummarizer'"))
+    os.kill(pid, signal.SIGSTOP)
+    return pid
+
+
+def succeeded(process: subprocess.Popen) -> dict:
+    """The manifest of a backup in the background."""
+    done = command_line.outcome(process)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads(done.stdout)
 
 
 def summaries_since(server: Postgres, manifest: dict) -> list[Path]:
@@ -234,16 +286,18 @@ def test_relations_that_are_truncated_dropped_recreated_extended_and_moved(clust
     same_again(server, incremental(lifeboat, server, first))
 
 
-@pytest.mark.parametrize("checksums", [True, False], ids=["checksums", "no-checksums"])
-def test_visibility_that_changes_alone_is_not_lost(cluster, lifeboat, bring_back, newest, checksums):
+@pytest.mark.parametrize("checksums, summaries, source", [
+    (True, True, "walSummaries"), (False, True, "walSummaries"), (True, False, "pageLsn"), (False, False, "pageHash")])
+def test_visibility_that_changes_alone_is_not_lost(cluster, lifeboat, bring_back, newest, checksums, summaries,
+                                                   source):
     """VACUUM marks pages all-visible; a DELETE in the copy must find that mark on the page to clear it in the map."""
-    server = filled(cluster, newest, checksums=checksums)
+    server = filled(cluster, newest, checksums=checksums, summaries=summaries)
     server.sql("UPDATE seen SET data = data WHERE id % 7 = 0")
     server.sql("SELECT count(*) FROM seen")
     server.sql("CHECKPOINT")
     full = lifeboat.backup(server)
     change(server, "VACUUM seen", "CHECKPOINT")
-    copy = bring_back(server, incremental(lifeboat, server, full))
+    copy = bring_back(server, incremental(lifeboat, server, full, source=source))
     assert copy.sql("SELECT count(*) FROM pg_check_visible('seen')") == "0"
     assert copy.sql("SELECT all_visible > 0 FROM pg_visibility_map_summary('seen')") == "t"
     unmarked = "SELECT count(*) FROM pg_visibility('seen') WHERE all_visible AND NOT pd_all_visible"
@@ -315,6 +369,58 @@ def test_a_promoted_standby_goes_on_from_its_own_past(cluster, lifeboat, same_ag
     same_again(standby, incremental(lifeboat, standby, manifest))
 
 
+@pytest.mark.parametrize("summaries, source", [(True, "walSummaries"), (False, "pageHash")])
+def test_what_changed_is_told_over_a_change_of_the_timeline(cluster, lifeboat, same_again, newest, summaries, source):
+    """In the files of the standby that the parent was taken from, so that summaries of both timelines count, and LSNs
+    of neither."""
+    primary = filled(cluster, newest, summaries=summaries)
+    standby = cluster.standby(primary)
+    standby.wait_for_replay(primary)
+    full = lifeboat.backup(standby)
+    primary.sql("UPDATE large SET data = 'before' WHERE id = 7")
+    standby.wait_for_replay(primary)
+    standby.promote()
+    standby.sql("UPDATE large SET data = 'after' WHERE id = 3999")
+    standby.sql("CHECKPOINT")
+    manifest = incremental(lifeboat, standby, full, source=source)
+    assert (full["wal"][0]["timeline"], manifest["wal"][0]["timeline"]) == (1, 2)
+    assert packed(lifeboat, manifest) < packed(lifeboat, full) / 10
+    relations = int(standby.sql("SELECT sum(pg_relation_size(oid)) FROM pg_class WHERE relname IN "
+                                "('large', 'dropped', 'truncated', 'shortened')"))
+    assert (manifest["bytes"]["read"] < full["bytes"]["total"] - relations + 100 * PAGE) == summaries
+    same_again(standby, manifest)
+
+
+def test_a_second_server_that_writes_the_same_history_harms_nobody(cluster, lifeboat, same_again, newest, workspace):
+    """A volume was cloned and both servers run. What the second one says of the WAL is not taken."""
+    one = filled(cluster, newest)
+    full = lifeboat.backup(one)
+    one.stop()
+    other = cluster.adopt(Postgres(newest, workspace / "other"))
+    host.run(["cp", "-a", one.data, other.data])
+    for server, value in ((one.start(), "one"), (other.start(), "other")):
+        server.sql(f"UPDATE large SET data = '{value}' WHERE id <= 100; CHECKPOINT; SELECT pg_switch_wal()")
+    manifest = incremental(lifeboat, one, full)
+    failure = lifeboat.failure("backup", *at(other), "--type", "incremental")
+    assert failure.kind == "conflict"
+    failure.names("wal/00000001/", "another server wrote on this timeline", "another prefix")
+    same_again(one, manifest)
+    same_again(one, incremental(lifeboat, one, manifest))
+
+
+def test_wal_that_contradicts_itself_does_not_tell_what_changed(cluster, lifeboat, same_again, newest):
+    """As two servers leave it that put the same segment at the same moment, before either could see the other's."""
+    server = filled(cluster, newest)
+    full = lifeboat.backup(server)
+    [path, *_] = sorted(lifeboat.repository().glob("wal/*/*/*"))
+    rival = path.with_name(path.name[:-1] + ("0" if path.name[-1] != "0" else "1"))
+    rival.write_bytes(path.read_bytes())
+    host.own(rival)
+    server.sql("UPDATE large SET data = 'x' WHERE id = 7")
+    manifest = fell_back(lifeboat, server, f"'{full['id']}' cannot be the parent", "are of different histories")
+    same_again(server, manifest)
+
+
 def test_a_diverged_history_needs_a_full(cluster, lifeboat, same_again, newest):
     primary = filled(cluster, newest)
     standby = cluster.standby(primary)
@@ -367,6 +473,25 @@ def test_parents_that_are_damaged_gone_or_retired_are_passed_over(cluster, lifeb
     retire(lifeboat, full)
     retire(lifeboat, manifest)
     same_again(server, fell_back(lifeboat, server))
+
+
+def test_a_parent_that_is_retired_meanwhile_is_seen_before_the_commit(cluster, lifeboat, newest):
+    server = filled(cluster, newest)
+    full = lifeboat.backup(server)
+    change(server, "UPDATE large SET data = 'x' WHERE id = 7", "CHECKPOINT")
+    summarizer = stop_summarizer(server)
+    try:
+        with lifeboat.running("backup", *at(server), "--type", "incremental") as process:
+            wait_until_it_looks(process, server, "wal_summaries")  # it has chosen its parent
+            retire(lifeboat, full)
+            os.kill(summarizer, signal.SIGCONT)
+            done = command_line.outcome(process)
+    finally:
+        os.kill(summarizer, signal.SIGCONT)
+    failure = command_line.failure_of(done.returncode, done.stdout, done.stderr)
+    assert failure.kind == "conflict"
+    failure.names(f"parent '{full['id']}'", "it is retired")
+    assert [row["id"] for row in lifeboat.list()] == [full["id"]]
 
 
 def next_second() -> None:
