@@ -99,6 +99,20 @@ void text_duration(int64_t ms, char ret_text[24])
         snprintf(ret_text, 24, "%ju h %02ju m", (uintmax_t)hours, (uintmax_t)(minutes % 60));
 }
 
+void text_age(int64_t ms, char ret_text[24])
+{
+    static const struct {
+        const char *name;
+        uint64_t seconds, enough; /* from twice the next unit on, that one says enough */
+    } units[] = {
+        {"s", 1, 120}, {"m", 60, 120 * 60}, {"h", 3600, 48 * 3600}, {"d", 86400, UINT64_MAX}};
+    const uint64_t seconds = ms > 0 ? (uint64_t)ms / 1000 : 0;
+    size_t unit = 0;
+    while (seconds >= units[unit].enough)
+        unit++;
+    snprintf(ret_text, 24, "%ju %s", (uintmax_t)(seconds / units[unit].seconds), units[unit].name);
+}
+
 void text_size(uint64_t bytes, char ret_text[16])
 {
     static const char *const units[] = {"kB", "MB", "GB", "TB", "PB", "EB"};

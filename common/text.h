@@ -24,6 +24,8 @@ char *text_percent(const char *text, bool keep_slash);
 /* "312 MB", "7.1 GB": decimal units, three digits. "1.2 s", "4 m 05 s" from milliseconds. */
 void text_size(uint64_t bytes, char ret_text[16]);
 void text_duration(int64_t ms, char ret_text[24]);
+/* How long ago, in its largest unit that says enough: "119 s", "2 m", "47 h", "12 d". */
+void text_age(int64_t ms, char ret_text[24]);
 
 /* A name that may stand in a path, an argument or a log line and be taken for nothing else:
  * letters, digits, '.', '_' and '-', a letter or digit first. */

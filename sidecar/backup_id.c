@@ -11,10 +11,8 @@
 enum { TIME_BYTES = 16, WORD_BYTES = 4, DICE_BYTES = 4 };
 enum { ID_BYTES = TIME_BYTES + 1 + WORD_BYTES + 1 + DICE_BYTES };
 
-/* as they stand in ids; indexed by backup_type */
-static const char words[][WORD_BYTES + 1] = {"full", "diff", "incr"};
-
 const char *const backup_type_names[] = {"full", "differential", "incremental", NULL};
+const char *const backup_type_words[] = {"full", "diff", "incr"};
 
 int backup_id_new(enum backup_type type, int64_t start_ms, char ret_id[BACKUP_ID_BYTES],
                   struct error *err)
@@ -24,7 +22,8 @@ int backup_id_new(enum backup_type type, int64_t start_ms, char ret_id[BACKUP_ID
     if (key_random(dice, sizeof(dice), err) < 0)
         return -1;
     clock_format_basic(start_ms, time);
-    snprintf(ret_id, BACKUP_ID_BYTES, "%.16s-%s-%02x%02x", time, words[type], dice[0], dice[1]);
+    snprintf(ret_id, BACKUP_ID_BYTES, "%.16s-%s-%02x%02x", time, backup_type_words[type], dice[0],
+             dice[1]);
     return 0;
 }
 
@@ -43,8 +42,8 @@ bool backup_id_parse(const char *text, enum backup_type *ret_type, int64_t *ret_
     clock_format_basic(start_ms, again);
     if (strcmp(time, again) != 0) /* another of the forms that clock_parse reads */
         return false;
-    for (size_t i = 0; i < ARRAY_SIZE(words); i++)
-        if (memcmp(text + TIME_BYTES + 1, words[i], WORD_BYTES) == 0) {
+    for (size_t i = 0; i < ARRAY_SIZE(backup_type_words); i++)
+        if (memcmp(text + TIME_BYTES + 1, backup_type_words[i], WORD_BYTES) == 0) {
             *ret_type = (enum backup_type)i;
             *ret_start_ms = start_ms;
             return true;

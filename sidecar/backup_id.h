@@ -14,6 +14,8 @@ enum backup_type { BACKUP_FULL, BACKUP_DIFFERENTIAL, BACKUP_INCREMENTAL };
 
 /* NULL-terminated: "full", "differential", "incremental"; indexed by backup_type */
 extern const char *const backup_type_names[];
+/* The same as they stand in ids: "full", "diff", "incr". */
+extern const char *const backup_type_words[];
 
 MUST_CHECK int backup_id_new(enum backup_type type, int64_t start_ms, char ret_id[BACKUP_ID_BYTES],
                              struct error *err);

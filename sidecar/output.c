@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 #include "common/clock.h"
 #include "common/own.h"
@@ -14,10 +16,12 @@
 #include "sidecar/lsn.h"
 #include "sidecar/overview.h"
 #include "sidecar/restore.h"
+#include "sidecar/table.h"
 
 enum {
     SIZE_TEXT = 16,
     DURATION_TEXT = 24,
+    DAMAGE_TEXT = 40,
     REAL_DIGITS = 15, /* all that a double keeps: 0.3 and not 0.29999999999999999 */
 };
 
@@ -50,7 +54,7 @@ int output_error(const struct error *failure, struct error *err)
                        err);
 }
 
-/* How many times smaller what is stored is than what it restores to: "10.2×". */
+/* How many times smaller what is stored is than what it restores to: "10.2". */
 static void format_ratio(const struct manifest *manifest, char ret_text[SIZE_TEXT])
 {
     if (manifest->bytes_stored == 0)
@@ -60,31 +64,65 @@ static void format_ratio(const struct manifest *manifest, char ret_text[SIZE_TEX
                  (double)manifest->bytes_total / (double)manifest->bytes_stored);
 }
 
-static void print_regions(const json_t *regions)
+/* Of the terminal on stdout; 0 elsewhere: nobody's lines are cut. */
+static size_t terminal_width(void)
+{
+    struct winsize size;
+    return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
+}
+
+static int print_table(const struct table *table, struct error *err)
+{
+    CLEANUP(own_freep) char *text = table_format(table, terminal_width());
+    return output_text(text, err);
+}
+
+/* "eu, us"; own_freep. */
+static char *join_names(const json_t *names)
 {
     size_t i;
     json_t *name;
-    json_array_foreach(regions, i, name) printf("%s%s", i ? ", " : "", json_string_value(name));
+    char *joined = own_strdup("");
+    json_array_foreach(names, i, name)
+    {
+        CLEANUP(own_freep) char *before = joined;
+        joined = own_format("%s%s%s", before, i > 0 ? ", " : "", json_string_value(name));
+    }
+    return joined;
 }
 
-static void print_row(const struct output_row *row)
+/* "2026-11-21 08:21Z": before which all is in the backup. */
+static void format_minute(int64_t ms, char ret_text[CLOCK_TEXT_BYTES])
+{
+    char *const time_of_day = ret_text + strlen("2026-11-21");
+    clock_format(ms, ret_text);
+    time_of_day[0] = ' ';
+    memcpy(time_of_day + strlen(" 08:21"), "Z", sizeof("Z"));
+}
+
+static void add_row(struct table *table, const struct output_row *row)
 {
     const struct manifest *manifest = &row->manifest;
     char age[DURATION_TEXT], size[SIZE_TEXT], stored[SIZE_TEXT], ratio[SIZE_TEXT],
-        time[CLOCK_TEXT_BYTES];
+        time[CLOCK_TEXT_BYTES], damage[DAMAGE_TEXT] = "";
     if (row->error) {
-        printf("%-27s  cannot be read: %s\n", row->id, row->error);
+        CLEANUP(own_freep) char *escaped = text_escape(row->error);
+        CLEANUP(own_freep) char *note = own_format("cannot be read: %s", escaped);
+        table_add_note(table, row->id, note);
         return;
     }
-    text_duration(clock_now_ms() - manifest->finished_ms, age);
+    CLEANUP(own_freep) char *regions = join_names(row->regions);
+    text_age(clock_now_ms() - manifest->finished_ms, age);
     text_size(manifest->bytes_total, size);
     text_size(manifest->bytes_stored, stored);
     format_ratio(manifest, ratio);
-    clock_format(manifest->finished_ms, time);
-    printf("%-27s  %-12s  %-10s  %8s  %8s  %5s  %-20s  ", row->id,
-           backup_type_names[manifest->type], age, size, stored, ratio, time);
-    print_regions(row->regions);
-    puts(manifest->page_error_count > 0 ? "  (damaged pages)" : "");
+    format_minute(manifest->finished_ms, time);
+    if (manifest->page_error_count > 0)
+        snprintf(damage, sizeof(damage), "%" PRIu64 " damaged pages", manifest->page_error_count);
+    const char *const cells[] = {
+        row->id, backup_type_words[manifest->type], age, size, stored, ratio, time, regions,
+        damage};
+    table_add_row(table, cells);
 }
 
 static json_t *document(const struct manifest *manifest)
@@ -116,6 +154,17 @@ static json_t *row_to_json(const struct output_row *row)
 
 int output_list(const struct output_row *rows, size_t count, bool json, struct error *err)
 {
+    static const struct table_column columns[] = {
+        {.title = "BACKUP"},
+        {.title = "TYPE", .spared = 2}, /* the id says what was asked for */
+        {.title = "AGE", .right = true, .spared = 3},
+        {.title = "SIZE", .right = true},
+        {.title = "STORED", .right = true},
+        {.title = "RATIO", .right = true, .spared = 1},
+        {.title = "RECOVERABLE TO"},
+        {.title = "REGIONS"},
+        {.title = ""},
+    };
     if (json) {
         json_t *array = json_array();
         for (size_t i = 0; i < count; i++)
@@ -124,11 +173,10 @@ int output_list(const struct output_row *rows, size_t count, bool json, struct e
     }
     if (count == 0)
         return output_text("No backups yet.\n", err);
-    printf("%-27s  %-12s  %-10s  %8s  %8s  %5s  %-20s  %s\n", "BACKUP", "TYPE", "AGE", "SIZE",
-           "STORED", "RATIO", "RECOVERABLE TO", "REGIONS");
+    CLEANUP(table_freep) struct table *table = table_new(columns, ARRAY_SIZE(columns));
     for (size_t i = 0; i < count; i++)
-        print_row(&rows[i]);
-    return flush_output(err);
+        add_row(table, &rows[i]);
+    return print_table(table, err);
 }
 
 static json_t *region_to_json(const struct overview_region *region)
@@ -140,27 +188,40 @@ static json_t *region_to_json(const struct overview_region *region)
                      region->last_backup[0] ? region->last_backup : NULL);
 }
 
+static void add_region(struct table *table, const struct overview_region *region)
+{
+    char backups[SIZE_TEXT], stored[SIZE_TEXT];
+    if (!region->reachable) {
+        CLEANUP(own_freep) char *escaped = text_escape(region->error.text);
+        CLEANUP(own_freep) char *note = own_format("cannot be reached: %s", escaped);
+        table_add_note(table, region->name, note);
+        return;
+    }
+    snprintf(backups, sizeof(backups), "%" PRIu64, region->backups);
+    text_size(region->bytes, stored);
+    const char *const cells[] = {region->name, backups, stored,
+                                 region->last_backup[0] ? region->last_backup : "-"};
+    table_add_row(table, cells);
+}
+
 int output_overview(const struct overview *overview, bool json, struct error *err)
 {
+    static const struct table_column columns[] = {
+        {.title = "REGION"},
+        {.title = "BACKUPS", .right = true},
+        {.title = "STORED", .right = true},
+        {.title = "NEWEST BACKUP"},
+    };
     if (json) {
         json_t *array = json_array();
         for (size_t i = 0; i < overview->count; i++)
             json_array_append_new(array, region_to_json(&overview->regions[i]));
         return output_json(array, err);
     }
-    printf("%-16s  %7s  %8s  %s\n", "REGION", "BACKUPS", "STORED", "NEWEST BACKUP");
-    for (size_t i = 0; i < overview->count; i++) {
-        const struct overview_region *region = &overview->regions[i];
-        char stored[SIZE_TEXT];
-        CLEANUP(own_freep) char *text = text_escape(region->error.text);
-        text_size(region->bytes, stored);
-        if (region->reachable)
-            printf("%-16s  %7" PRIu64 "  %8s  %s\n", region->name, region->backups, stored,
-                   region->last_backup[0] ? region->last_backup : "-");
-        else
-            printf("%-16s  cannot be reached: %s\n", region->name, text);
-    }
-    return flush_output(err);
+    CLEANUP(table_freep) struct table *table = table_new(columns, ARRAY_SIZE(columns));
+    for (size_t i = 0; i < overview->count; i++)
+        add_region(table, &overview->regions[i]);
+    return print_table(table, err);
 }
 
 __attribute__((format(printf, 2, 3))) static void print_field(const char *name, const char *format,
@@ -227,9 +288,8 @@ static void print_field_names(const char *name, const json_t *regions)
 {
     if (json_array_size(regions) == 0)
         return;
-    printf("%-18s  ", name);
-    print_regions(regions);
-    fputc('\n', stdout);
+    CLEANUP(own_freep) char *joined = join_names(regions);
+    print_field(name, "%s", joined);
 }
 
 int output_show(const struct output_backup *backup, bool json, struct error *err)
@@ -277,11 +337,9 @@ int output_backup_done(const struct output_backup *backup, bool json, struct err
     printf("Backup %s: %" PRIu64 " files, %s, stored as %s, in %s\n", manifest->id, manifest->files,
            total, stored, took);
     if (json_array_size(backup->missing_regions) > 0) {
-        printf("Warning: it is missing in ");
-        print_regions(backup->missing_regions);
-        printf(", which failed; it is in ");
-        print_regions(backup->regions);
-        printf("\n");
+        CLEANUP(own_freep) char *missing = join_names(backup->missing_regions);
+        CLEANUP(own_freep) char *regions = join_names(backup->regions);
+        printf("Warning: it is missing in %s, which failed; it is in %s\n", missing, regions);
     }
     if (manifest->fallback)
         printf("Note: %s\n", manifest->fallback);

@@ -164,6 +164,27 @@ static void durations_show_their_two_largest_units(void **state)
     assert_true(strlen(text) < sizeof(text));
 }
 
+static void ages_show_their_largest_unit(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t ms;
+        const char *text;
+    } cases[] = {
+        {-5, "0 s"},         {999, "0 s"},       {119999, "119 s"},
+        {120000, "2 m"},     {7199999, "119 m"}, {7200000, "2 h"},
+        {172799999, "47 h"}, {172800000, "2 d"}, {31536000000, "365 d"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        char text[24];
+        text_age(cases[i].ms, text);
+        assert_string_equal(text, cases[i].text);
+    }
+    char text[24];
+    text_age(INT64_MAX, text); /* fits */
+    assert_true(strlen(text) < sizeof(text));
+}
+
 static void a_prefix_is_found_only_at_the_start(void **state)
 {
     (void)state;
@@ -226,6 +247,7 @@ int main(void)
         cmocka_unit_test(all_but_unreserved_characters_are_percent_encoded),
         cmocka_unit_test(sizes_have_at_most_three_digits),
         cmocka_unit_test(durations_show_their_two_largest_units),
+        cmocka_unit_test(ages_show_their_largest_unit),
         cmocka_unit_test(a_prefix_is_found_only_at_the_start),
         cmocka_unit_test(bytes_that_no_terminal_should_see_are_escaped),
         cmocka_unit_test(a_text_is_cut_at_a_character),
