@@ -25,6 +25,7 @@ static const char *const level_names[] = {
 
 static _Atomic enum log_level lowest_level = LOG_LEVEL_INFO;
 static atomic_int log_fd = STDERR_FILENO;
+static atomic_bool for_terminal;
 
 static json_t *string_value(const char *s)
 {
@@ -84,6 +85,39 @@ static json_t *event(enum log_level level, const struct error *err, const char *
     return root;
 }
 
+static char *json_line(const json_t *root)
+{
+    CLEANUP(own_freep) char *text = json_dumps(root, JSON_COMPACT);
+    if (!text)
+        abort(); /* out of memory */
+    return own_format("%s\n", text);
+}
+
+/* Of the document of an event, for people; its time is now, and nobody needs to be told. */
+static char *terminal_line(enum log_level level, json_t *root)
+{
+    static const char *const levels[] = {"debug", "info", "warning", "error"};
+    const char *name, *separator = " (";
+    json_t *value;
+    char *line = own_format("\r\033[K%s: %s", levels[level],
+                            json_string_value(json_object_get(root, "message")));
+    json_object_foreach(root, name, value)
+    {
+        if (strcmp(name, "time") == 0 || strcmp(name, "level") == 0 || strcmp(name, "message") == 0)
+            continue;
+        CLEANUP(own_freep) char *before = line;
+        CLEANUP(own_freep) char *coded = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
+        CLEANUP(own_freep)
+        char *plain = text_escape(json_is_string(value) ? json_string_value(value)
+                                  : coded               ? coded
+                                                        : "");
+        line = own_format("%s%s%s %s", before, separator, name, plain);
+        separator = ", ";
+    }
+    CLEANUP(own_freep) char *open = line;
+    return own_format("%s%s\n", open, *separator == ',' ? ")" : "");
+}
+
 /* Goes on only after a signal or a part; an unwritable log has nobody to be told. */
 static void write_line(const char *line, size_t left)
 {
@@ -118,6 +152,11 @@ bool log_parse_level(const char *name, enum log_level *ret_level)
     return false;
 }
 
+void log_set_terminal(bool terminal)
+{
+    atomic_store(&for_terminal, terminal);
+}
+
 void log_set_level(enum log_level level)
 {
     atomic_store(&lowest_level, level);
@@ -130,11 +169,9 @@ void log_write(enum log_level level, const struct error *err, const char *messag
         return;
     int saved = errno;
     json_t *root = event(level, err, message, fields, count);
-    CLEANUP(own_freep) char *text = json_dumps(root, JSON_COMPACT);
+    CLEANUP(own_freep)
+    char *line = atomic_load(&for_terminal) ? terminal_line(level, root) : json_line(root);
     json_decref(root);
-    if (!text)
-        abort(); /* out of memory */
-    CLEANUP(own_freep) char *line = own_format("%s\n", text);
     write_line(line, strlen(line));
     errno = saved;
 }

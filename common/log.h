@@ -46,6 +46,9 @@ struct log_field {
 /* Events below this level are dropped; the default is LOG_LEVEL_INFO. */
 void log_set_level(enum log_level level);
 bool log_parse_level(const char *name, enum log_level *ret_level);
+/* For a person at a terminal: "warning: Found damaged pages (backup …, pages 3)", in the place of a
+ * line that redraws itself. */
+void log_set_terminal(bool terminal);
 /* Where lines go, stderr by default; whole lines are written at once. For tests and for progress on
  * a terminal. */
 void log_set_fd(int fd);

@@ -112,8 +112,10 @@ int main(int argc, char **argv)
         fprintf(stderr, "lifeboat-sidecar: %s\n", err.text);
         return EXIT_USAGE;
     }
-    if (isatty(STDERR_FILENO))
+    if (isatty(STDERR_FILENO)) {
+        log_set_terminal(true);
         log_set_level(LOG_LEVEL_WARN);
+    }
     if (handle_signals(&err) == 0 && run(&options, &err) == 0)
         return EXIT_DONE;
     report(&options, &err);

@@ -19,53 +19,78 @@ struct progress {
     const char *verb;
     enum progress_mode mode;
     int interval_ms;
-    int64_t started_ms; /* monotonic */
-    _Atomic int64_t next_ms;
+    _Atomic int64_t phase_ms, next_ms; /* monotonic: the start of the phase, the next line */
     _Atomic uint64_t total_bytes, done_bytes, done_files;
+    _Atomic uint64_t phase_bytes; /* that were done before the phase */
     _Atomic(const char *) phase;
     pthread_mutex_t lock; /* one line at a time */
 };
 
-/* "  46 %  1.4 GB of 3.0 GB, 620 MB/s, 3 s left" */
-static void draw(const struct progress *progress, uint64_t done, uint64_t total, int64_t elapsed_ms)
+/* A moment of the work. */
+struct moment {
+    const char *phase;
+    uint64_t done, total, rate; /* bytes; in a second, of the phase alone */
+    int64_t elapsed_ms;         /* since the phase began */
+};
+
+static struct moment look(const struct progress *progress)
+{
+    struct moment now = {
+        .phase = atomic_load(&progress->phase),
+        .done = atomic_load(&progress->done_bytes),
+        .total = atomic_load(&progress->total_bytes),
+        .elapsed_ms = clock_monotonic_ms() - atomic_load(&progress->phase_ms),
+    };
+    const uint64_t before = atomic_load(&progress->phase_bytes);
+    if (now.elapsed_ms > 0 && now.done > before)
+        now.rate = (now.done - before) * 1000 / (uint64_t)now.elapsed_ms;
+    return now;
+}
+
+/* "Backing up:  46 %  1.4 GB of 3.0 GB, 620 MB/s, 3 s left", "Backing up: finishing, 3.0 GB": one
+ * line of a terminal of 80 columns. */
+static void draw(const struct progress *progress, const struct moment *now)
 {
     char done_text[16], total_text[16], rate_text[16], left_text[24];
-    uint64_t rate = elapsed_ms > 0 ? done * 1000 / (uint64_t)elapsed_ms : 0;
-    text_size(done, done_text);
-    text_size(rate, rate_text);
-    if (total == 0) {
-        fprintf(stderr, "\r\033[K%s: %s, %s/s", progress->verb, done_text, rate_text);
+    text_size(now->done, done_text);
+    text_size(now->rate, rate_text);
+    fprintf(stderr, "\r\033[K%s: ", progress->verb);
+    if (now->rate == 0) {
+        fprintf(stderr, "%s%s%s", now->phase, now->done > 0 ? ", " : "",
+                now->done > 0 ? done_text : "");
         return;
     }
-    if (done > total)
-        done = total; /* files grow */
-    text_size(total, total_text);
-    text_duration(rate > 0 ? (int64_t)((total - done) * 1000 / rate) : 0, left_text);
-    fprintf(stderr, "\r\033[K%s: %3d %%  %s of %s, %s/s, %s left", progress->verb,
-            (int)(done * 100 / total), done_text, total_text, rate_text, left_text);
+    if (now->total == 0) {
+        fprintf(stderr, "%s, %s/s", done_text, rate_text);
+        return;
+    }
+    const uint64_t done = now->done < now->total ? now->done : now->total; /* files grow */
+    text_size(now->total, total_text);
+    text_duration((int64_t)((now->total - done) * 1000 / now->rate), left_text);
+    fprintf(stderr, "%3d %%  %s of %s, %s/s, %s left", (int)(done * 100 / now->total), done_text,
+            total_text, rate_text, left_text);
 }
 
 /* The log writes whole lines at once, and so does this. */
-static void print_json(const struct progress *progress, uint64_t done, uint64_t total)
+static void print_json(const struct progress *progress, const struct moment *now)
 {
     dprintf(STDERR_FILENO,
             "{\"progress\":{\"phase\":\"%s\",\"bytes\":%" PRIu64 ",\"totalBytes\":%" PRIu64
             ",\"files\":%" PRIu64 "}}\n",
-            atomic_load(&progress->phase), done, total, atomic_load(&progress->done_files));
+            now->phase, now->done, now->total, atomic_load(&progress->done_files));
 }
 
 static void show(struct progress *progress)
 {
-    uint64_t done = atomic_load(&progress->done_bytes), total = atomic_load(&progress->total_bytes);
-    int64_t elapsed_ms = clock_monotonic_ms() - progress->started_ms;
+    const struct moment now = look(progress);
     pthread_mutex_lock(&progress->lock);
     if (progress->mode == PROGRESS_TERMINAL)
-        draw(progress, done, total, elapsed_ms);
+        draw(progress, &now);
     else if (progress->mode == PROGRESS_JSON)
-        print_json(progress, done, total);
+        print_json(progress, &now);
     else
-        log_info("Made progress", S("job", progress->verb), U("bytes", done),
-                 U("totalBytes", total), I("milliseconds", elapsed_ms));
+        log_info("Made progress", S("job", progress->verb), S("phase", now.phase),
+                 U("bytes", now.done), U("totalBytes", now.total), U("bytesPerSecond", now.rate));
     pthread_mutex_unlock(&progress->lock);
 }
 
@@ -98,7 +123,9 @@ void progress_set_phase(struct progress *progress, const char *phase)
     if (!progress)
         return;
     atomic_store(&progress->phase, phase);
-    if (progress->mode == PROGRESS_JSON)
+    atomic_store(&progress->phase_ms, clock_monotonic_ms());
+    atomic_store(&progress->phase_bytes, atomic_load(&progress->done_bytes));
+    if (progress->mode != PROGRESS_LOG)
         show(progress);
 }
 
@@ -127,8 +154,8 @@ struct progress *progress_new(const char *verb, enum progress_mode mode)
     progress->mode = mode;
     progress->interval_ms = intervals_ms[mode];
     atomic_init(&progress->phase, "starting");
-    progress->started_ms = clock_monotonic_ms();
-    progress->next_ms = progress->started_ms + progress->interval_ms;
+    progress->phase_ms = clock_monotonic_ms();
+    progress->next_ms = progress->phase_ms + progress->interval_ms;
     pthread_mutex_init(&progress->lock, NULL);
     return progress;
 }

@@ -18,8 +18,8 @@ enum progress_mode {
 struct progress *progress_new(const char *verb, enum progress_mode mode);
 /* 0: not known yet. */
 void progress_set_total(struct progress *progress, uint64_t total_bytes);
-/* "starting", "planning", "comparing", "copying", "finishing"; static text. By the one thread that
- * knows. */
+/* "starting", "planning", "comparing", "copying", "reading", "finishing"; static text. By the one
+ * thread that knows. Rate and time left are those of the phase. */
 void progress_set_phase(struct progress *progress, const char *phase);
 void progress_add(struct progress *progress, uint64_t bytes); /* from any thread; cheap */
 void progress_add_file(struct progress *progress);            /* one more is done; likewise */

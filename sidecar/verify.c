@@ -242,6 +242,7 @@ static void note_backups(struct job *job, const struct verify_region *region)
 static int check_region(struct job *job, struct verify_region *region, struct error *err)
 {
     struct verify_view *view = &job->views[job->view_count];
+    progress_set_phase(region->progress, "planning");
     if (repo_list(region->repo, "", &region->names, err) < 0) {
         if (err->kind == ERROR_CANCELED)
             return -1;
@@ -255,6 +256,7 @@ static int check_region(struct job *job, struct verify_region *region, struct er
     if (load_manifests(region, view, err) < 0)
         return -1;
     count_total(job, region);
+    progress_set_phase(region->progress, "reading");
     for (size_t i = 0; i < region->manifest_count; i++)
         if (is_selected(region, &region->manifests[i]) &&
             verify_backup_run(region, &region->manifests[i], err) < 0)

@@ -138,6 +138,18 @@ static void every_line_is_valid_json(void **state)
     assert_string_equal(text, "");
 }
 
+static void on_a_terminal_an_event_is_a_line_to_read(void **state)
+{
+    (void)state;
+    log_set_terminal(true);
+    log_warn("Found damaged pages", S("file", "base/5/\x1b[2J"), U("pages", 3), S("pod", NULL));
+    log_info("Connected");
+    log_set_terminal(false);
+    assert_string_equal(
+        logged(), "\r\033[Kwarning: Found damaged pages (file base/5/\\x1b[2J, pages 3, pod null)\n"
+                  "\r\033[Kinfo: Connected\n");
+}
+
 static void events_below_the_level_are_dropped(void **state)
 {
     (void)state;
@@ -185,6 +197,8 @@ int main(void)
                                         close_pipe),
         cmocka_unit_test_setup_teardown(bytes_that_are_not_utf8_are_escaped, open_pipe, close_pipe),
         cmocka_unit_test_setup_teardown(every_line_is_valid_json, open_pipe, close_pipe),
+        cmocka_unit_test_setup_teardown(on_a_terminal_an_event_is_a_line_to_read, open_pipe,
+                                        close_pipe),
         cmocka_unit_test_setup_teardown(events_below_the_level_are_dropped, open_pipe, close_pipe),
         cmocka_unit_test_setup_teardown(levels_have_names, open_pipe, close_pipe),
         cmocka_unit_test_setup_teardown(logging_keeps_errno_even_where_it_fails, open_pipe,
