@@ -41,7 +41,8 @@ struct store_azure {
     char *prefix; /* before names: "" or "some/where/" */
     char *account, *container;
     bool identity; /* not a key or a signature of a Secret */
-    bool safe;     /* nobody on the way can read what is sent */
+    _Atomic(enum store_http_locks) locks;
+    bool safe; /* nobody on the way can read what is sent */
 };
 
 /* Texts, owned; wiped, as one may be a secret. */
@@ -252,6 +253,28 @@ static int azure_get(struct store *base, const char *name, uint64_t offset, uint
     return store_http_get(base, ask_part, &part, data, err);
 }
 
+/* Asks once whether blobs of the container may have a retention of their own. Where the answer is
+ * not a clear no, because the service does not say, or not to everybody, each blob is looked at. */
+static int learn_locks(struct store_azure *azure, struct error *err)
+{
+    CLEANUP(http_response_done) struct http_response response = {0};
+    CLEANUP(done_texts) struct texts parameters = {0};
+    char text[16];
+    bool none = false;
+    if (azure->locks != STORE_HTTP_LOCKS_UNKNOWN)
+        return 0;
+    add_text(&parameters, "restype", "=", "container");
+    const struct ask ask = {.method = "GET", .parameters = &parameters};
+    if (perform(azure, &ask, &response, err) == 0)
+        none = http_header(&response, "x-ms-immutable-storage-with-versioning-enabled", text,
+                           sizeof(text)) &&
+               strcmp(text, "false") == 0;
+    else if (err->kind == ERROR_TRANSIENT || err->kind == ERROR_CANCELED || !response.status)
+        return -1;
+    azure->locks = none ? STORE_HTTP_LOCKS_NONE : STORE_HTTP_LOCKS_POSSIBLE;
+    return 0;
+}
+
 /* What the headers of a blob say (Get Blob Properties), compared with the store's clock. */
 static int64_t lock_of(const struct store_azure *azure, const struct http_response *response)
 {
@@ -270,10 +293,13 @@ static int azure_locked_until(struct store *base, const char *name, int64_t *ret
                               struct error *err)
 {
     CLEANUP(http_response_done) struct http_response response = {0};
+    struct store_azure *azure = downcast(base);
     const struct ask ask = {.method = "HEAD", .name = name};
-    if (perform(downcast(base), &ask, &response, err) == 0)
-        *ret_until_ms = lock_of(downcast(base), &response);
-    else if (err->kind != ERROR_NOT_FOUND)
+    if (learn_locks(azure, err) < 0)
+        return -1;
+    if (azure->locks == STORE_HTTP_LOCKS_POSSIBLE && perform(azure, &ask, &response, err) == 0)
+        *ret_until_ms = lock_of(azure, &response);
+    else if (azure->locks == STORE_HTTP_LOCKS_POSSIBLE && err->kind != ERROR_NOT_FOUND)
         return -1;
     return 0;
 }

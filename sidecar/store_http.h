@@ -18,6 +18,13 @@ void store_http_note_clock(struct store *store, const struct http_response *resp
 /* Sets retry_at_ms by Retry-After (RFC 9110, 10.2.3): seconds, or a date of the store's clock. */
 void store_http_note_wish(struct store *store, const struct http_response *response);
 
+/* Whether objects of a bucket may be under retention of their own. */
+enum store_http_locks {
+    STORE_HTTP_LOCKS_UNKNOWN,
+    STORE_HTTP_LOCKS_NONE,
+    STORE_HTTP_LOCKS_POSSIBLE
+};
+
 struct store_http_part {
     const char *name;
     uint64_t offset, size;

@@ -32,9 +32,6 @@ enum {
 /* Whether the service refuses a put of a name that exists (If-None-Match: *). */
 enum promise { PROMISE_UNKNOWN, PROMISE_TRYING, PROMISE_KEPT, PROMISE_BROKEN };
 
-/* Whether objects of the bucket may be under retention. */
-enum locks { LOCKS_UNKNOWN, LOCKS_NONE, LOCKS_POSSIBLE };
-
 struct store_s3 {
     struct store store;
     struct http *http;
@@ -47,7 +44,7 @@ struct store_s3 {
     bool by_role;          /* they are no keys of the Secret */
     const char *lock_mode; /* of what is put, lent; NULL: the bucket's */
     unsigned lock_days;
-    _Atomic(enum locks) locks;
+    _Atomic(enum store_http_locks) locks;
     _Atomic(enum promise) promise;
     atomic_bool needs_checksum; /* of what is put: buckets with Object Lock */
 };
@@ -320,7 +317,7 @@ static int learn_locks(struct store_s3 *s3, struct error *err)
     const struct ask ask = {.method = "GET", .query = "object-lock"};
     struct s3_xml_error error;
     bool enabled;
-    if (s3->locks != LOCKS_UNKNOWN)
+    if (s3->locks != STORE_HTTP_LOCKS_UNKNOWN)
         return 0;
     if (perform(s3, &ask, &response, err) == 0)
         enabled =
@@ -330,7 +327,7 @@ static int learn_locks(struct store_s3 *s3, struct error *err)
     else
         enabled = !s3_xml_parse_error(&error, response.body.data, response.body.size) ||
                   strcmp(error.code, "ObjectLockConfigurationNotFoundError") != 0;
-    s3->locks = enabled ? LOCKS_POSSIBLE : LOCKS_NONE;
+    s3->locks = enabled ? STORE_HTTP_LOCKS_POSSIBLE : STORE_HTTP_LOCKS_NONE;
     return 0;
 }
 
@@ -356,9 +353,9 @@ static int s3_locked_until(struct store *base, const char *name, int64_t *ret_un
     const struct ask ask = {.method = "HEAD", .name = name};
     if (learn_locks(s3, err) < 0)
         return -1;
-    if (s3->locks == LOCKS_POSSIBLE && perform(s3, &ask, &response, err) == 0)
+    if (s3->locks == STORE_HTTP_LOCKS_POSSIBLE && perform(s3, &ask, &response, err) == 0)
         *ret_until_ms = lock_of(s3, &response);
-    else if (s3->locks == LOCKS_POSSIBLE && err->kind != ERROR_NOT_FOUND)
+    else if (s3->locks == STORE_HTTP_LOCKS_POSSIBLE && err->kind != ERROR_NOT_FOUND)
         return -1;
     return 0;
 }

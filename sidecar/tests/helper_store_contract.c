@@ -17,9 +17,10 @@
 #include "common/clock.h"
 #include "common/own.h"
 
-enum { THREADS = 4, PAGE_AND_MORE = 1100 };
+enum { THREADS = 4, FEW = 40, PAGE_AND_MORE = 1100 };
 
 static helper_store_opener open_store;
+static unsigned many; /* objects of a listing */
 
 static int set_up(void **state)
 {
@@ -252,7 +253,7 @@ static void *put_share(void *arg)
         ++*putter->stored;
     else if (err.kind == ERROR_CONFLICT)
         ++*putter->conflicts;
-    for (unsigned i = putter->number; i < PAGE_AND_MORE; i += THREADS) {
+    for (unsigned i = putter->number; i < many; i += THREADS) {
         char name[32];
         snprintf(name, sizeof(name), "many/%04u", i);
         if (store_put(putter->store, name, &bytes, &err) < 0)
@@ -278,8 +279,10 @@ static void many_threads_put_many_objects_and_one_only_once(void **state)
     assert_int_equal(stored, 1);
     assert_int_equal(conflicts, THREADS - 1);
     CLEANUP(own_freep) char *names = helper_store_names(store, "many/", STORE_DEEP);
-    assert_int_equal(strlen(names), PAGE_AND_MORE * strlen("many/0000 "));
-    assert_non_null(strstr(names, "many/1098 many/1099 "));
+    assert_int_equal(strlen(names), many * strlen("many/0000 "));
+    char last[32];
+    snprintf(last, sizeof(last), "many/%04u many/%04u ", many - 2, many - 1);
+    assert_non_null(strstr(names, last));
 }
 
 static void a_name_is_of_plain_parts(void **state)
@@ -339,6 +342,8 @@ int helper_store_contract(const char *name, helper_store_opener opener)
         TEST(a_name_is_of_plain_parts),
         TEST(a_name_may_be_long),
     };
+    /* how pages follow each other is the same whoever asks: the first of a program tries it */
+    many = open_store ? FEW : PAGE_AND_MORE;
     open_store = opener;
     return cmocka_run_group_tests_name(name, contract, NULL, NULL);
 }

@@ -304,11 +304,53 @@ static void an_object_under_a_lease_is_not_removed(void **state)
 #define HEAD_ANSWER(fields)                                                                        \
     .raw = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n" fields "\r\n"
 
+#define CONTAINER_PATH "GET /shop/box?restype=container HTTP"
+#define VERSIONED(text) "x-ms-immutable-storage-with-versioning-enabled: " text "\r\n"
+#define UNTIL_2100                                                                                 \
+    HEAD_ANSWER("x-ms-immutability-policy-until-date: Fri, 31 Dec 2100 23:59:59 GMT\r\n")
+
+static void assert_locked_until(struct play *play, int64_t expected_ms)
+{
+    struct error err;
+    int64_t until_ms = -1;
+    if (store_locked_until(play->helper.store, "a", &until_ms, &err) < 0)
+        fail_msg("%s", err.text);
+    assert_int_equal(until_ms, expected_ms);
+}
+
+static void a_container_without_retention_of_blobs_is_asked_once(void **state)
+{
+    (void)state;
+    struct play play =
+        PLAY({"GET", CONTAINER_PATH, 503}, {"GET", CONTAINER_PATH, 200, VERSIONED("false")},
+             {"DELETE", NULL, 202});
+    struct error err;
+    start(&play);
+    assert_locked_until(&play, 0);
+    assert_locked_until(&play, 0);
+    assert_int_equal(store_remove(play.helper.store, "a", &err), 0);
+    end(&play);
+}
+
+/* As with a shared access signature. */
+static void where_the_container_may_not_be_asked_each_blob_is(void **state)
+{
+    (void)state;
+    struct play play = PLAY({"GET", CONTAINER_PATH, 403}, {"HEAD", NULL, UNTIL_2100},
+                            {"HEAD", NULL, HEAD_ANSWER("x-ms-legal-hold: true\r\n")},
+                            {"HEAD", NULL, HEAD_ANSWER("")});
+    start(&play);
+    assert_locked_until(&play, INT64_C(4133980799000));
+    assert_locked_until(&play, INT64_MAX);
+    assert_locked_until(&play, 0);
+    end(&play);
+}
+
 static void what_retention_keeps_is_told_with_its_end(void **state)
 {
     (void)state;
     struct play play = PLAY(
-        {"DELETE", NULL, 409, LOCKED},
+        {"DELETE", NULL, 409, LOCKED}, {"GET", CONTAINER_PATH, 200, VERSIONED("true")},
         {"HEAD", "HEAD /shop/box/pre/fix/a HTTP",
          HEAD_ANSWER("x-ms-immutability-policy-until-date: Fri, 31 Dec 2100 23:59:59 GMT\r\n")},
         {"DELETE", NULL, 409, LOCKED}, {"HEAD", NULL, HEAD_ANSWER("x-ms-legal-hold: true\r\n")},
@@ -330,22 +372,17 @@ static void retention_is_asked_for_and_what_is_over_is_none(void **state)
 {
     (void)state;
     struct play play = PLAY(
-        {"HEAD", NULL,
+        {"GET", CONTAINER_PATH, 200, VERSIONED("true")},
+        {"HEAD", "HEAD /shop/box/pre/fix/a HTTP",
          HEAD_ANSWER("x-ms-immutability-policy-until-date: Sun, 06 Nov 1994 08:49:37 GMT\r\n")},
         {"HEAD", NULL,
          .raw = "HTTP/1.1 404 Not Found\r\nx-ms-error-code: BlobNotFound\r\n"
                 "Content-Length: 0\r\nConnection: close\r\n\r\n"},
-        {"HEAD", NULL,
-         HEAD_ANSWER("x-ms-immutability-policy-until-date: Fri, 31 Dec 2100 23:59:59 GMT\r\n")});
-    struct error err;
-    int64_t until_ms = -1;
+        {"HEAD", NULL, UNTIL_2100});
     start(&play);
-    assert_int_equal(store_locked_until(play.helper.store, "a", &until_ms, &err), 0);
-    assert_int_equal(until_ms, 0);
-    assert_int_equal(store_locked_until(play.helper.store, "a", &until_ms, &err), 0);
-    assert_int_equal(until_ms, 0);
-    assert_int_equal(store_locked_until(play.helper.store, "a", &until_ms, &err), 0);
-    assert_int_equal(until_ms, INT64_C(4133980799000));
+    assert_locked_until(&play, 0);
+    assert_locked_until(&play, 0);
+    assert_locked_until(&play, INT64_C(4133980799000));
     end(&play);
 }
 
@@ -637,6 +674,8 @@ int main(void)
         cmocka_unit_test(retry_after_and_the_clock_of_the_store_are_noted),
         cmocka_unit_test(a_missing_object_is_no_matter_to_a_removal),
         cmocka_unit_test(an_object_under_a_lease_is_not_removed),
+        cmocka_unit_test(a_container_without_retention_of_blobs_is_asked_once),
+        cmocka_unit_test(where_the_container_may_not_be_asked_each_blob_is),
         cmocka_unit_test(what_retention_keeps_is_told_with_its_end),
         cmocka_unit_test(retention_is_asked_for_and_what_is_over_is_none),
         cmocka_unit_test(a_signature_is_sent_as_it_is_and_never_told),
