@@ -84,9 +84,11 @@ def add_figures(bench: Bench, summaries: str, step: int, total_bytes: int) -> No
     report, name = bench.report, name_of(summaries, step)
     runs, full_s = report.runs[name], median(report.runs[name_of(summaries, None)])
     seconds, server_s = median(runs), median(runs, lambda run: run.details["serverSeconds"])
+    cpu_s, full_cpu_s = (median(each, lambda run: run.cpu_seconds) for each in (runs, report.runs[name_of(summaries, None)]))
     wanted = 0.3 if summaries == "off" else (0.2, 0.06 if total_bytes >= LARGE_BYTES else 0.12)[step]
     report.figures.append(Figure(f"{name}, wall over own full", seconds / full_s, wanted,
-                                 f"{seconds:.2f} s / {full_s:.2f} s, of these {server_s:.2f} s in the server", server_s / full_s))
+                                 f"{seconds:.2f} s / {full_s:.2f} s, of these {server_s:.2f} s in the server; "
+                                 f"CPU time {cpu_s:.2f} s / {full_cpu_s:.2f} s", server_s / full_s))
     stored, changed, least = (median(runs, lambda run: run.details[detail]) for detail in ("storedBytes", "changedBytes", "leastBytes"))
     report.figures.append(Figure(f"{name}, bytes stored over those of changed pages", stored / changed, 0.3,
                                  f"{stored / 1e6:.2f} MB / {changed / 1e6:.2f} MB", least / changed))
