@@ -61,10 +61,11 @@ class Bench:
 
     def target(self) -> Path:
         """An empty directory to restore into."""
-        path = self.home / "target"
-        if path.exists():
-            shutil.rmtree(path)
-        return host.make_directory(path)
+        self.clear_target()
+        return host.make_directory(self.home / "target")
+
+    def clear_target(self) -> None:
+        shutil.rmtree(self.home / "target", ignore_errors=True)
 
 
 def scale_of(size_gb: float) -> int:

@@ -67,7 +67,7 @@ def bring_back(bench: Bench, where: str, programs: tuple[Program, Program], *oth
         bench.report.add(f"restore from {where}, {program.name}", measure(program.restore(target)), bench.source_bytes)
 
     bench.in_turns(*(lambda program=program: once(program) for program in programs), *others)
-    bench.target().rmdir()
+    bench.clear_target()
     return [bench.report.runs[f"restore from {where}, {program.name}"] for program in programs]
 
 
@@ -76,7 +76,7 @@ def restore_with_floor(bench: Bench, ours: Program, peer: Program) -> None:
     file = bench.home / "floor"
 
     def write_once() -> None:
-        bench.target()  # as empty a disk as for the others
+        bench.clear_target()  # as empty a disk as for the others
         report.add(floor, machine.write(file, bench.source_bytes), bench.source_bytes)
 
     restored_ours, restored_peer = bring_back(bench, "a directory", (ours, peer), write_once)

@@ -67,7 +67,7 @@ def look(bench: Bench, server: Postgres, what: str) -> None:
         report.add(names[0], run, manifest["bytes"]["total"])
         if shutil.disk_usage(bench.home).free > 1.2 * manifest["bytes"]["total"]:
             report.add(names[1], measure(program.restore(bench.target())), manifest["bytes"]["total"])
-            bench.target().rmdir()
+            bench.clear_target()
     for name in names:
         if name in report.runs:
             peak = max(run.peak_bytes for run in report.runs[name])

@@ -29,7 +29,7 @@ def profile(bench: Bench) -> None:
     warm(bench.source.data, WITHOUT)
     sample(bench, f"incremental backup after {TRANSACTIONS} transactions, WAL summaries off", program.backup("incremental"))
     sample(bench, "restore", program.restore(bench.target()))
-    bench.target().rmdir()
+    bench.clear_target()
 
 
 def sample(bench: Bench, what: str, argv: list) -> None:

@@ -40,8 +40,8 @@ class LifeboatProgram:
     def backup(self, kind: str = "full") -> list:
         return self.policy.argv("backup", *at(self.server), "--type", kind, "-o", "json", "--progress", "json")
 
-    def restore(self, to: Path) -> list:
-        return self.policy.argv("restore", "--to", to, "-o", "json", "--progress", "json")
+    def restore(self, to: Path, *options: str) -> list:
+        return self.policy.argv("restore", "--to", to, "-o", "json", "--progress", "json", *options)
 
 
 class PgBackRest:
