@@ -13,6 +13,7 @@
 #include "common/cancel.h"
 #include "common/clock.h"
 #include "common/own.h"
+#include "common/throttle.h"
 
 enum {
     CONNECT_TIMEOUT_MS = 10000,
@@ -139,6 +140,26 @@ static int keep(struct transfer *transfer, const char *data, size_t size)
     return buf_append(body, data, size, &transfer->failure);
 }
 
+/* Waits until the next part of *size bytes may move. */
+static int pace(struct transfer *transfer, struct throttle *limit, size_t *size)
+{
+    if (!limit)
+        return 0;
+    int result = throttle_wait(limit, size, transfer->http->cancel, &transfer->failure);
+    transfer->moved_at_ms = clock_monotonic_ms(); /* our own waiting is no stall */
+    return result;
+}
+
+static int pace_all(struct transfer *transfer, struct throttle *limit, size_t size)
+{
+    for (size_t done = 0, part; limit && done < size; done += part) {
+        part = size - done;
+        if (pace(transfer, limit, &part) < 0)
+            return -1;
+    }
+    return 0;
+}
+
 static size_t on_body(char *data, size_t unit, size_t count, void *arg)
 {
     struct transfer *transfer = arg;
@@ -146,6 +167,8 @@ static size_t on_body(char *data, size_t unit, size_t count, void *arg)
     size_t size = unit * count;
     long status = 0;
     curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
+    if (pace_all(transfer, request->receive_limit, size) < 0)
+        return 0;
     if (request->sink && status / 100 == 2)
         return request->sink(request->sink_arg, data, size, &transfer->failure) < 0 ? 0 : size;
     if (keep(transfer, data, size) < 0) {
@@ -161,6 +184,8 @@ static size_t on_upload(char *space, size_t unit, size_t count, void *arg)
     size_t left = transfer->request->body_size - transfer->sent, size = unit * count;
     if (size > left)
         size = left;
+    if (pace(transfer, transfer->request->send_limit, &size) < 0)
+        return CURL_READFUNC_ABORT;
     if (size > 0)
         memcpy(space, (const uint8_t *)transfer->request->body + transfer->sent, size);
     transfer->sent += size;

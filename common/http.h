@@ -16,6 +16,7 @@
 
 struct cancel;
 struct http;
+struct throttle;
 
 struct http_options {
     const struct cancel *cancel; /* lent for the life of the http */
@@ -44,6 +45,8 @@ struct http_request {
     /* NULL: none; called with the bytes of body that moved, either way, since the last call */
     void (*progress)(void *arg, size_t bytes_moved);
     void *progress_arg;
+    /* Of the bytes of bodies; NULL: none. Waiting for them is no stall. */
+    struct throttle *send_limit, *receive_limit;
 };
 
 struct http_response {

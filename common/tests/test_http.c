@@ -13,6 +13,7 @@
 #include "common/clock.h"
 #include "common/http.h"
 #include "common/own.h"
+#include "common/throttle.h"
 #include "common/tests/helper_http_server.h"
 
 struct fixture {
@@ -446,6 +447,58 @@ static void a_request_may_have_limits_of_its_own(void **state)
     assert_int_equal(err.kind, ERROR_TRANSIENT);
 }
 
+static void a_limit_slows_a_body_down_and_is_no_stall(void **state)
+{
+    enum { RATE = 64 << 10, SIZE = 3 * THROTTLE_UNIT_BYTES };
+    struct fixture *f = *state;
+    struct error err;
+    struct throttle limit;
+    char body[SIZE + 1];
+    memset(body, 'b', SIZE);
+    body[SIZE] = '\0';
+    snprintf(f->url, sizeof(f->url), "%s/echo", http_server_url(f->server));
+    struct http_request request = {.method = "PUT",
+                                   .url = f->url,
+                                   .body = body,
+                                   .body_size = SIZE,
+                                   .response_max = SIZE,
+                                   .send_limit = &limit,
+                                   .stall_timeout_ms = 100}; /* a part takes longer */
+    for (int i = 0; i < 2; i++) {
+        throttle_init(&limit, RATE);
+        int64_t started_ms = clock_monotonic_ms();
+        if (http_perform(f->http, &request, &f->response, &err) < 0)
+            fail_msg("%s", err.text);
+        assert_body(f, body);
+        assert_true(clock_monotonic_ms() - started_ms >= 1000 * SIZE / RATE);
+        throttle_done(&limit);
+        request.send_limit = NULL;
+        request.receive_limit = &limit;
+    }
+}
+
+static void cancelling_wakes_a_body_that_waits_for_its_limit(void **state)
+{
+    struct fixture *f = *state;
+    struct error err;
+    struct throttle limit;
+    pthread_t thread;
+    throttle_init(&limit, 1); /* hours for a part */
+    snprintf(f->url, sizeof(f->url), "%s/echo", http_server_url(f->server));
+    const struct http_request request = {.method = "PUT",
+                                         .url = f->url,
+                                         .body = "x",
+                                         .body_size = 1,
+                                         .response_max = 100,
+                                         .receive_limit = &limit};
+    throttle_take(&limit, THROTTLE_UNIT_BYTES, clock_monotonic_ms());
+    assert_int_equal(pthread_create(&thread, NULL, trigger, &f->cancel), 0);
+    assert_int_equal(http_perform(f->http, &request, &f->response, &err), -1);
+    pthread_join(thread, NULL);
+    assert_int_equal(err.kind, ERROR_CANCELED);
+    throttle_done(&limit);
+}
+
 static void an_identity_that_is_no_pem_is_told(void **state)
 {
     struct fixture *f = *state;
@@ -485,6 +538,8 @@ int main(void)
         TEST(cancelling_ends_a_request_at_once),
         TEST(many_threads_share_one_http),
         TEST(a_request_may_have_limits_of_its_own),
+        TEST(a_limit_slows_a_body_down_and_is_no_stall),
+        TEST(cancelling_wakes_a_body_that_waits_for_its_limit),
         TEST(an_identity_that_is_no_pem_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
