@@ -107,8 +107,8 @@ def test_a_policy_that_is_not_there_is_named(lifeboat):
 
 
 def test_what_would_change_the_backup_but_is_not_supported_yet_is_refused(lifeboat):
-    lifeboat.spec["limits"] = {"readBytesPerSecond": 1}
-    lifeboat.failure("backup").names("spec.limits", "not supported")
+    lifeboat.spec["source"] = {"mode": "PerRegion"}
+    lifeboat.failure("backup").names("spec.source.mode", "not supported")
 
 
 # PostgreSQL

@@ -179,6 +179,8 @@ ACCEPTED = {
     "an identity of Azure": {"regions": [region(azure={"container": "abc", "account": "abc", "auth": "WebIdentity"})]},
     "a login": {"connection": {"port": 65535, "user": "My User", "database": "ü" * 31, "passwordKey": "password",
                                "sslMode": "verify-full"}},
+    "limits": {"limits": {"readBytesPerSecond": 65536, "uploadBytesPerSecond": 10 ** 12, "fetchBytesPerSecond": 10 ** 6,
+                          "writeBytesPerSecond": 10 ** 7, "priority": "Idle"}},
     "most work at once": {"compression": {"level": 19}, "parallelism": {"workers": 64, "uploads": 64}},
     "schedules": {"schedules": [{"name": f"s{i}", "cron": "0 3 * * *"} for i in range(16)]},
     "suspended schedules without a region to write to": {
@@ -292,6 +294,11 @@ REFUSED = {
     "an SSL mode": ({"connection": {"sslMode": "on"}}, "spec.connection.sslMode", '"verify-full"'),
     "a level": ({"compression": {"level": 20}}, "spec.compression.level", "less than or equal to 19"),
     "workers": ({"parallelism": {"workers": 0}}, "spec.parallelism.workers", "greater than or equal to 1"),
+    "a limit that nothing ends with": ({"limits": {"readBytesPerSecond": 65535}}, "spec.limits.readBytesPerSecond",
+                                       "greater than or equal to 65536"),
+    "a limit for nothing": ({"limits": {"writeBytesPerSecond": 0}}, "spec.limits.writeBytesPerSecond",
+                            "greater than or equal to 65536"),
+    "a priority": ({"limits": {"priority": "High"}}, "spec.limits.priority", "Unsupported value"),
     "uploads": ({"parallelism": {"uploads": 65}}, "spec.parallelism.uploads", "less than or equal to 64"),
     "schedules without a region to write to": (
         {"regions": [region(access="ReadOnly", file={"path": "/b"})], **schedule()}, "spec.schedules",
@@ -369,7 +376,6 @@ def test_the_name_of_a_policy_is_a_label_of_forty(api, program, name, good):
 
 # The table of docs/policy.md: what the API server accepts and the sidecar refuses.
 ONLY_API = {
-    "a field of a later version": ({"limits": {"readBytesPerSecond": 1}}, "spec.limits.readBytesPerSecond"),
     "a source per region": ({"source": {"mode": "PerRegion"}}, "spec.source.mode"),
     "a range that runs backwards": (schedule("0 5-3 * * *"), "spec.schedules[0].cron"),
 }

@@ -190,15 +190,13 @@ static int read_later(struct fields *fields, struct policy_spec *spec)
 {
     static const struct {
         const char *name, *field, *means;
-        bool refused;
     } later[] = {
-        {"limits", "spec.limits", "this version cannot limit its speed", true},
         {"retention", "spec.retention",
-         "this version's operator removes no backup ('lifeboat-sidecar prune' does)", false},
+         "this version's operator removes no backup ('lifeboat-sidecar prune' does)"},
         {"verification", "spec.verification",
-         "this version verifies by hand only ('lifeboat-sidecar verify')", false},
-        {"drills", "spec.drills", "this version runs no drills", false},
-        {"objectives", "spec.objectives", "this version does not measure objectives", false},
+         "this version verifies by hand only ('lifeboat-sidecar verify')"},
+        {"drills", "spec.drills", "this version runs no drills"},
+        {"objectives", "spec.objectives", "this version does not measure objectives"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(later); i++) {
         json_t *value = json_object_get(fields->object, later[i].name);
@@ -207,7 +205,7 @@ static int read_later(struct fields *fields, struct policy_spec *spec)
                      (json_is_object(value) && json_object_size(value) == 0);
         fields_skip(fields, later[i].name);
         if (!empty)
-            add_gap(spec, later[i].refused, later[i].field, later[i].means);
+            add_gap(spec, false, later[i].field, later[i].means);
     }
     struct fields wal;
     fields_object(fields, "wal", &wal);
@@ -222,6 +220,7 @@ static int read_spec(struct fields *fields, struct policy_spec *spec)
 {
     fields_skip(fields, "compression");
     fields_skip(fields, "parallelism");
+    fields_skip(fields, "limits");
     fields_skip(fields, "sidecar"); /* of pods that restore */
     spec->suspend = fields_bool(fields, "suspend", false);
     spec->deadline_seconds =

@@ -14,6 +14,7 @@
 #include "common/crew.h"
 #include "common/log.h"
 #include "common/own.h"
+#include "common/throttle.h"
 #include "sidecar/backup_index.h"
 #include "sidecar/captured.h"
 #include "sidecar/change_search.h"
@@ -69,6 +70,7 @@ struct job {
     char *fallback;
     struct upload *upload;
     struct scan *scan;
+    struct throttle read_limit;
     struct packer *packer; /* for what is not a file of the walk */
     atomic_uint next_pack;
     struct buf control;
@@ -108,6 +110,7 @@ static void job_done(struct job *job)
     buf_done(&job->control);
     pg_backup_end_done(&job->end);
     manifest_done(&job->manifest);
+    throttle_done(&job->read_limit);
 }
 
 /* The server answers, may be backed up by this role, and PGDATA is its data directory. */
@@ -377,6 +380,7 @@ static int copy_files(struct job *job, struct error *err)
         .known = job->known,
         .changes = job->changes,
         .page_lsn = page_lsn_tells(job),
+        .limit = &job->read_limit,
         .cancel = job->options->cancel,
         .crew = job->crew,
         .progress = count_progress,
@@ -580,6 +584,7 @@ int backup_run(const struct backup_options *options, struct backup_result *ret_r
     CLEANUP(job_done) struct job job = {.options = options, .source = {.pgdata = -1}};
     job.control = BUF(PG_CONTROL_BYTES);
     atomic_init(&job.next_pack, 1);
+    throttle_init(&job.read_limit, options->policy->limits.read_bytes_per_second);
     job.crew = crew_new(options->cancel);
     if (run_steps(&job, err) < 0) {
         /* what a thread failed of comes before what its failure made fail here */

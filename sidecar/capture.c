@@ -13,6 +13,8 @@
 #include "common/cancel.h"
 #include "common/log.h"
 #include "common/own.h"
+#include "common/page_cache.h"
+#include "common/throttle.h"
 #include "sidecar/backup_table.h"
 #include "sidecar/changes.h"
 #include "sidecar/entry.h"
@@ -34,6 +36,7 @@ struct position {
     const struct capture *capture;
     uint64_t offset;
     size_t part;
+    struct page_cache *cache; /* of the part, from where it is first read */
 };
 
 /* What was read for a piece. */
@@ -55,6 +58,27 @@ static ssize_t read_at(const struct position *at, void *data, size_t size, struc
 {
     ssize_t got = buf_pread(at->capture->file.fd, data, size, at->offset, err);
     return got < 0 ? error_wrap(err, "read '%s'", at->capture->source->path) : got;
+}
+
+/* As fast as the limit lets; fewer than size bytes only where the file ends. */
+static ssize_t read_paced(const struct position *at, uint8_t *data, size_t size, struct error *err)
+{
+    const struct capture_options *options = at->capture->options;
+    struct position next = *at;
+    size_t done = 0;
+    while (done < size) {
+        size_t part = size - done;
+        if (throttle_wait(options->limit, &part, options->cancel, err) < 0)
+            return -1;
+        ssize_t got = read_at(&next, data + done, part, err);
+        if (got < 0)
+            return -1;
+        done += (size_t)got;
+        next.offset += (uint64_t)got;
+        if ((size_t)got < part)
+            break;
+    }
+    return (ssize_t)done;
 }
 
 static int reread_page(void *arg, size_t index, uint8_t *page, struct error *err)
@@ -244,6 +268,16 @@ static uint64_t end_of_changes(const struct position *at, uint64_t end,
     return i < prior->count && changed > at->offset && changed < end ? changed : end;
 }
 
+/* Nothing beyond what this worker reads itself, or the next one would take it for what was there
+ * before; and nothing early where reading is limited. */
+static void read_ahead(const struct position *at, uint64_t from, uint64_t end)
+{
+    uint64_t size = end - from < READ_AHEAD_BYTES ? end - from : READ_AHEAD_BYTES;
+    const struct throttle *limit = at->capture->options->limit;
+    if (!limit || limit->bytes_per_second == 0)
+        posix_fadvise(at->capture->file.fd, (off_t)from, (off_t)size, POSIX_FADV_WILLNEED);
+}
+
 /* Reads up to left bytes straight into the packer's frame; 0 at the end of the file. */
 static ssize_t read_some(struct position *at, uint64_t left, struct capture_worker *worker,
                          struct error *err)
@@ -251,11 +285,10 @@ static ssize_t read_some(struct position *at, uint64_t left, struct capture_work
     size_t size;
     uint8_t *space = packer_space(worker->packer, &size);
     if (size < left)
-        posix_fadvise(at->capture->file.fd, (off_t)(at->offset + size), READ_AHEAD_BYTES,
-                      POSIX_FADV_WILLNEED);
+        read_ahead(at, at->offset + size, at->offset + left);
     else
         size = (size_t)left;
-    ssize_t got = read_at(at, space, size, err);
+    ssize_t got = read_paced(at, space, size, err);
     if (got <= 0)
         return got;
     if (check_pages(at, space, (size_t)got, &at->capture->parts[at->part], err) < 0 ||
@@ -387,38 +420,61 @@ int capture_finish(struct capture *capture, struct packer *packer, struct captur
     return 0;
 }
 
+/* What was not there before is dropped after the part is read; that is also what the kernel reads
+ * ahead into the next one. */
+static void look_at_cache(const struct position *at, uint64_t end)
+{
+    uint64_t left = at->capture->file.size - end;
+    uint64_t until = end + (left < READ_AHEAD_BYTES ? left : READ_AHEAD_BYTES);
+    page_cache_look(at->cache, at->capture->file.fd, at->offset, until - at->offset);
+}
+
+/* Reads what has to be read from at to end. */
+static int read_to(struct position *at, uint64_t end, struct capture_worker *worker,
+                   struct error *err)
+{
+    const struct capture_options *options = at->capture->options;
+    bool may_skip = evidence_of(at->capture) == EVIDENCE_CHANGES, looked = false;
+    while (at->offset < end) {
+        if (cancel_check(options->cancel, err) < 0)
+            return -1;
+        uint64_t skipped = may_skip ? skip_unchanged(at, end, worker->part) : 0;
+        if (skipped > 0)
+            options->progress(options->progress_arg, skipped, false);
+        if (at->offset == end)
+            break;
+        if (!looked)
+            look_at_cache(at, end);
+        looked = true;
+        uint64_t until = may_skip ? end_of_changes(at, end, worker->part) : end;
+        ssize_t got = read_some(at, until - at->offset, worker, err);
+        if (got < 0)
+            return -1;
+        options->progress(options->progress_arg, (uint64_t)got, true);
+        at->offset += (uint64_t)got;
+        if (got == 0 || at->offset % PIECE_BYTES != 0)
+            return 0; /* it shrank */
+    }
+    return 0;
+}
+
 int capture_read(struct capture *capture, size_t part, struct capture_worker *worker,
                  struct error *err)
 {
     if (capture->file.fd < 0)
         return 0;
-    const struct capture_options *options = capture->options;
-    struct position at = {.capture = capture, .offset = (uint64_t)part * PART_BYTES, .part = part};
+    CLEANUP(page_cache_done) struct page_cache cache = {0};
+    struct position at = {
+        .capture = capture, .offset = (uint64_t)part * PART_BYTES, .part = part, .cache = &cache};
     /* what it grows after it was opened is the WAL's business */
     uint64_t end = capture->file.size;
     if (part + 1 < capture->part_count && end > at.offset + PART_BYTES)
         end = at.offset + PART_BYTES;
     if (load_prior(capture, part, worker, err) < 0)
         return -1;
-    bool may_skip = evidence_of(capture) == EVIDENCE_CHANGES;
-    while (at.offset < end) {
-        if (cancel_check(options->cancel, err) < 0)
-            return -1;
-        uint64_t skipped = may_skip ? skip_unchanged(&at, end, worker->part) : 0;
-        if (skipped > 0)
-            options->progress(options->progress_arg, skipped, false);
-        if (at.offset == end)
-            break;
-        uint64_t until = may_skip ? end_of_changes(&at, end, worker->part) : end;
-        ssize_t got = read_some(&at, until - at.offset, worker, err);
-        if (got < 0)
-            return -1;
-        options->progress(options->progress_arg, (uint64_t)got, true);
-        at.offset += (uint64_t)got;
-        if (got == 0 || at.offset % PIECE_BYTES != 0)
-            return 0; /* it shrank */
-    }
-    return 0;
+    int result = read_to(&at, end, worker, err);
+    page_cache_drop(&cache, capture->file.fd);
+    return result;
 }
 
 int capture_open(const struct capture *capture, struct capture_file *ret_file, struct error *err)

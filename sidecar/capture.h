@@ -8,6 +8,8 @@
  * How a page is known to be the parent's: in a file that is the same as then, by a change set
  * (changes.h), without reading it, or by its LSN, which must be below the parent's start; by its
  * hash in all others, and in other forks. The time of a file's modification is never evidence.
+ *
+ * The kernel's page cache is left as it was: what reading brings into it goes again, part by part.
  */
 #pragma once
 
@@ -29,6 +31,7 @@ struct prior_part;
 struct prior_reader;
 struct source;
 struct source_file;
+struct throttle;
 
 struct capture_options {
     const struct source *source;
@@ -41,6 +44,7 @@ struct capture_options {
     bool checksums; /* of pages */
     uint32_t segment_blocks;
     uint64_t start_lsn;
+    struct throttle *limit; /* of what is read; NULL: none */
     const struct cancel *cancel;
     /* After each read, and after what need not be read. */
     void (*progress)(void *arg, uint64_t bytes, bool was_read);

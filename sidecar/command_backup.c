@@ -64,6 +64,7 @@ int command_backup(const struct cli_options *options, struct cancel *cancel, str
         connection_init(&connection, &session.policy->connection, &choice, session.secrets, err) <
             0)
         return -1;
+    session_stand_back(&session);
     connection.pg.cancel = cancel;
     CLEANUP(progress_freep)
     struct progress *progress = progress_new("Backing up", cli_progress(options));

@@ -33,6 +33,7 @@ int command_verify(const struct cli_options *options, struct cancel *cancel, str
     struct verify_result result;
     if (session_init(&session, options, err) < 0 || choose_seed(&sample.seed, err) < 0)
         return -1;
+    session_stand_back(&session);
     CLEANUP(progress_freep)
     struct progress *progress = progress_new("Verifying", cli_progress(options));
     struct verify_options verify = {

@@ -2,7 +2,6 @@
 #include "sidecar/policy.h"
 
 #include <assert.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -23,6 +22,9 @@ static const char *const server_metadata[] = {
 
 enum { LABELS_MAX = 64, ANNOTATIONS_MAX = 256, CLUSTER_MAX = 63, LOCK_DAYS_MAX = 36500 };
 enum { KEEP_MAX = 10000 }; /* backups or days of retention */
+
+/* Below it, requests would last longer than servers wait. */
+enum { RATE_MIN = 64 * 1024 };
 
 static unsigned read_count(struct fields *fields, const char *name, unsigned max, unsigned fallback)
 {
@@ -340,18 +342,30 @@ static int read_retention(struct policy *policy, struct fields *spec)
     return fields_end(&retention);
 }
 
-static int check_limits(struct fields *spec)
+/* 0 where it is not limited. */
+static uint64_t read_rate(struct fields *limits, const char *name)
 {
-    static const char *const names[] = {"readBytesPerSecond", "uploadBytesPerSecond"};
-    struct fields limits;
-    fields_object(spec, "limits", &limits);
-    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-        int64_t limit = fields_integer(&limits, names[i], 1, INT64_MAX, 0);
-        if (limit > 0)
-            fields_fail(&limits, names[i],
-                        "%" PRId64 " is not supported by this version: remove it", limit);
-    }
-    return fields_end(&limits);
+    return (uint64_t)fields_integer(limits, name, RATE_MIN, INT64_MAX, 0);
+}
+
+static int read_limits(struct policy *policy, struct fields *spec)
+{
+    static const char *const priorities[] = {
+        [PRIORITY_NORMAL] = "Normal",
+        [PRIORITY_LOW] = "Low",
+        [PRIORITY_IDLE] = "Idle",
+        NULL,
+    };
+    struct policy_limits *limits = &policy->limits;
+    struct fields fields;
+    fields_object(spec, "limits", &fields);
+    limits->read_bytes_per_second = read_rate(&fields, "readBytesPerSecond");
+    limits->upload_bytes_per_second = read_rate(&fields, "uploadBytesPerSecond");
+    limits->fetch_bytes_per_second = read_rate(&fields, "fetchBytesPerSecond");
+    limits->write_bytes_per_second = read_rate(&fields, "writeBytesPerSecond");
+    limits->priority =
+        (enum priority)fields_choice(&fields, "priority", priorities, PRIORITY_NORMAL);
+    return fields_end(&fields);
 }
 
 static int read_spec(struct policy *policy, struct fields *root)
@@ -363,9 +377,9 @@ static int read_spec(struct policy *policy, struct fields *root)
         return -1;
     if (read_encryption(policy, &spec) < 0 || read_effort(policy, &spec) < 0)
         return -1;
-    if (read_retention(policy, &spec) < 0)
+    if (read_retention(policy, &spec) < 0 || read_limits(policy, &spec) < 0)
         return -1;
-    if (check_limits(&spec) < 0 || policy_operator_check(&spec, policy->quorum > 0) < 0)
+    if (policy_operator_check(&spec, policy->quorum > 0) < 0)
         return -1;
     return fields_end(&spec);
 }

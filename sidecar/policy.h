@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "common/error.h"
+#include "common/priority.h"
 #include "common/yaml.h"
 #include "sidecar/retention.h"
 
@@ -80,6 +81,15 @@ struct policy_encryption {
     size_t key_count;                  /* at least 1 if enabled, else 0 */
 };
 
+/* Bytes per second of one process, 0: no limit. */
+struct policy_limits {
+    uint64_t read_bytes_per_second;   /* from the database's files */
+    uint64_t upload_bytes_per_second; /* objects into each region */
+    uint64_t fetch_bytes_per_second;  /* objects from each region */
+    uint64_t write_bytes_per_second;  /* into what is restored */
+    enum priority priority;           /* of those that run beside a database: backup, verify */
+};
+
 struct policy {
     const char *namespace, *name;
     int64_t generation;  /* of the resource; 0 in a file that no API server has seen */
@@ -94,6 +104,7 @@ struct policy {
     struct policy_encryption encryption;
     unsigned workers, uploads; /* 1 to 64 each */
     struct retention_rules retention;
+    struct policy_limits limits;
     struct yaml document; /* owns all texts */
 };
 

@@ -15,7 +15,8 @@ struct regions {
     struct region regions[REGIONS_MAX];
     size_t count;
     size_t quorum;
-    pthread_mutex_t lock; /* guards region.lost */
+    const struct policy_limits *limits; /* lent from the policy */
+    pthread_mutex_t lock;               /* guards region.lost */
 };
 
 static size_t usable_writable(const struct regions *regions)
@@ -163,10 +164,13 @@ void regions_closep(struct regions **regions)
 static void add_region(struct regions *regions, const struct policy_region *wanted,
                        const struct secrets *secrets, const struct cancel *cancel)
 {
+    const struct policy_limits *limits = regions->limits;
     struct region *region = &regions->regions[regions->count++];
     region->name = wanted->name;
     region->writable = !wanted->read_only;
     region->lost = store_open(&region->store, wanted, secrets, cancel, &region->error) < 0;
+    if (!region->lost)
+        store_limit(region->store, limits->upload_bytes_per_second, limits->fetch_bytes_per_second);
 }
 
 static bool is_chosen(const struct regions_choice *choice, const char *name)
@@ -227,6 +231,7 @@ int regions_open(struct regions **ret_regions, const struct policy *policy,
     CLEANUP(regions_closep) struct regions *regions = own_alloc(sizeof(*regions));
     pthread_mutex_init(&regions->lock, NULL);
     regions->quorum = policy->quorum;
+    regions->limits = &policy->limits;
     if (check_choice(policy, choice, err) < 0)
         return -1;
     for (size_t i = 0; i < policy->region_count; i++)

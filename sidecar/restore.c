@@ -11,6 +11,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/own.h"
+#include "common/throttle.h"
 #include "sidecar/crc32c.h"
 #include "sidecar/manifest.h"
 #include "sidecar/pack_reader.h"
@@ -50,6 +51,7 @@ struct job {
     struct restore_marker marker; /* of this restore */
     bool has_marker;              /* the directory has one, perhaps of another */
     bool is_used;                 /* the directory has content */
+    struct throttle write_limit;
     struct restore_plan plan;
     struct restore_sweep sweep;
     uint8_t control_bytes[PG_CONTROL_BYTES];
@@ -69,6 +71,7 @@ static void job_done(struct job *job)
     manifest_done(&job->manifest);
     repo_closep(&job->repo);
     regions_closep(&job->regions);
+    throttle_done(&job->write_limit);
 }
 
 /* Which backup to look for: a restore of the newest that was left half-way goes on with the one
@@ -122,7 +125,10 @@ static int find_backup(struct job *job, struct error *err)
 static int open_target(struct job *job, struct error *err)
 {
     const enum target_use use = job->has_marker || job->options->delta ? TARGET_USED : TARGET_EMPTY;
-    return target_open(&job->target, job->options->to, use, err);
+    if (target_open(&job->target, job->options->to, use, err) < 0)
+        return -1;
+    target_limit(job->target, &job->write_limit, job->options->cancel);
+    return 0;
 }
 
 static int read_index(struct job *job, const struct restore_read *read, struct error *err)
@@ -438,6 +444,7 @@ int restore_run(const struct restore_options *options, struct restore_result *re
 {
     CLEANUP(job_done) struct job job = {.options = options};
     int64_t started_ms = clock_monotonic_ms();
+    throttle_init(&job.write_limit, options->policy->limits.write_bytes_per_second);
     if (run_steps(&job, err) < 0)
         return explain(&job, err);
     report(&job, started_ms, ret_result);

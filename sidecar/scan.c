@@ -357,6 +357,7 @@ static struct scan *new_scan(const struct scan_options *options)
         .checksums = options->checksums,
         .segment_blocks = options->segment_blocks,
         .start_lsn = options->start_lsn,
+        .limit = options->limit,
         .cancel = options->cancel,
         .progress = count_read,
         .progress_arg = scan,

@@ -22,6 +22,7 @@ struct changes;
 struct crew;
 struct prior;
 struct scan;
+struct throttle;
 
 struct scan_options {
     const struct source *source;
@@ -34,6 +35,7 @@ struct scan_options {
     struct captured *known;        /* of prior_join; taken by scan_start, also if it fails */
     const struct changes *changes; /* since the parent's start; NULL: not known */
     bool page_lsn;                 /* a page's LSN can tell that it is the parent's (capture.h) */
+    struct throttle *limit;        /* of what is read, all workers together; NULL: none */
     const struct cancel *cancel;
     struct crew *crew;
     void (*progress)(void *arg, uint64_t bytes); /* called by workers after a read; may be NULL */

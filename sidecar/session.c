@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sidecar/session.h"
 
+#include "common/log.h"
 #include "common/own.h"
+#include "common/priority.h"
 #include "sidecar/cli.h"
 #include "sidecar/policy.h"
 #include "sidecar/regions.h"
@@ -14,6 +16,14 @@ void session_done(struct session *session)
     regions_closep(&session->regions);
     secrets_closep(&session->secrets);
     policy_freep(&session->policy);
+}
+
+void session_stand_back(const struct session *session)
+{
+    struct error err;
+    if (priority_lower(session->policy->limits.priority, &err) < 0)
+        log_warn("Could not lower the priority as spec.limits.priority wants it",
+                 S("error", err.text));
 }
 
 int session_open_repo(struct session *session, const struct cli_options *options,

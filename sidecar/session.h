@@ -21,6 +21,9 @@ struct session {
 /* Loads policy and secrets. */
 MUST_CHECK int session_init(struct session *ret_session, const struct cli_options *options,
                             struct error *err);
+/* Stands back behind others as the policy says; before threads are started. What the kernel refuses
+ * is logged: the work is worth more. */
+void session_stand_back(const struct session *session);
 /* Opens the repository for reading. */
 MUST_CHECK int session_open_repo(struct session *session, const struct cli_options *options,
                                  const struct cancel *cancel, struct error *err);

@@ -186,10 +186,14 @@ void store_init(struct store *store, const struct store_driver *driver, const ch
         .retries = STORE_RETRIES,
         .backoff_ms = STORE_BACKOFF_MS,
     };
+    throttle_init(&store->put_limit, 0);
+    throttle_init(&store->get_limit, 0);
 }
 
 void store_done(struct store *store)
 {
+    throttle_done(&store->put_limit);
+    throttle_done(&store->get_limit);
     free(store->region);
 }
 
@@ -214,6 +218,14 @@ int store_open(struct store **ret_store, const struct policy_region *region,
     if (open_driver(ret_store, region, secrets, cancel, err) < 0)
         return error_wrap(err, "open region '%s'", region->name);
     return 0;
+}
+
+void store_limit(struct store *store, uint64_t put_bytes_per_second, uint64_t get_bytes_per_second)
+{
+    throttle_done(&store->put_limit);
+    throttle_done(&store->get_limit);
+    throttle_init(&store->put_limit, put_bytes_per_second);
+    throttle_init(&store->get_limit, get_bytes_per_second);
 }
 
 void store_closep(struct store **store)

@@ -15,6 +15,7 @@
 
 #include "common/digest.h"
 #include "common/error.h"
+#include "common/throttle.h"
 
 struct buf;
 struct cancel;
@@ -89,6 +90,7 @@ struct store {
                                       directories */
     _Atomic int64_t retry_at_ms;   /* set by drivers: before this time of clock_monotonic_ms the
                                       store does not wish to be asked again (Retry-After) */
+    struct throttle put_limit, get_limit; /* of the bytes of objects; drivers keep to them */
 };
 
 /* For drivers. Copies region, lends cancel. */
@@ -102,6 +104,9 @@ void store_done(struct store *store);
 MUST_CHECK int store_open(struct store **ret_store, const struct policy_region *region,
                           const struct secrets *secrets, const struct cancel *cancel,
                           struct error *err);
+/* Before its first use: bytes of objects per second, all threads together; 0: no limit, as it is
+ * without. */
+void store_limit(struct store *store, uint64_t put_bytes_per_second, uint64_t get_bytes_per_second);
 void store_closep(struct store **store);
 
 /* All are safe from any number of threads. Errors begin with the operation, the name and the

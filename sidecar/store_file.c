@@ -152,12 +152,46 @@ static void clean_incoming(struct store_file *store, int64_t now_seconds)
     closedir(directory);
 }
 
+static int write_all(struct store_file *store, int fd, const struct store_bytes *bytes,
+                     struct error *err)
+{
+    const uint8_t *data = bytes->data;
+    for (size_t done = 0, part; done < bytes->size; done += part) {
+        part = bytes->size - done;
+        if (throttle_wait(&store->store.put_limit, &part, store->store.cancel, err) < 0)
+            return -1;
+        if (buf_pwrite(fd, data + done, part, done, err) < 0)
+            return file_error(store, errno, "write", err);
+    }
+    return 0;
+}
+
+static int read_all(struct store_file *store, int fd, uint64_t offset, size_t size,
+                    struct buf *data, struct error *err)
+{
+    uint8_t *space;
+    if (buf_reserve(data, size, &space, err) < 0)
+        return -1;
+    for (size_t done = 0, part; done < size; done += part) {
+        part = size - done;
+        if (throttle_wait(&store->store.get_limit, &part, store->store.cancel, err) < 0)
+            return -1;
+        ssize_t got = buf_pread(fd, space + done, part, offset + done, err);
+        if (got < 0)
+            return -1;
+        data->size += (size_t)got;
+        if ((size_t)got < part)
+            break;
+    }
+    return 0;
+}
+
 static int fill(struct store_file *store, int fd, const struct store_bytes *bytes,
                 struct error *err)
 {
     struct stat st;
-    if (buf_pwrite(fd, bytes->data, bytes->size, 0, err) < 0)
-        return file_error(store, errno, "write", err);
+    if (write_all(store, fd, bytes, err) < 0)
+        return -1;
     if (fsync(fd) < 0)
         return file_error(store, errno, "fsync", err);
     if (!atomic_flag_test_and_set(&store->cleaned) && fstat(fd, &st) == 0)
@@ -238,16 +272,7 @@ static int file_get(struct store *base, const char *name, uint64_t offset, uint6
         return error_set(err, ERROR_NOT_FOUND, "no such object, but a directory or the like");
     uint64_t left = offset < (uint64_t)st.st_size ? (uint64_t)st.st_size - offset : 0;
     size_t wanted = size < left ? size : left;
-    uint8_t *space;
-    if (wanted == 0)
-        return 0;
-    if (buf_reserve(data, wanted, &space, err) < 0)
-        return -1;
-    ssize_t got = buf_pread(fd, space, wanted, offset, err);
-    if (got < 0)
-        return -1;
-    data->size += (size_t)got;
-    return 0;
+    return wanted == 0 ? 0 : read_all(store, fd, offset, wanted, data, err);
 }
 
 /* Directories that a removal leaves empty go too: in a bucket there are none. */

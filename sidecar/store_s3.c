@@ -163,6 +163,8 @@ static int send_request(struct store_s3 *s3, const struct ask *ask, struct http_
         .body = ask->bytes ? (ask->bytes->size > 0 ? ask->bytes->data : "") : NULL,
         .body_size = ask->bytes ? ask->bytes->size : 0,
         .response_max = ask->answer_max > ANSWER_BYTES ? ask->answer_max : ANSWER_BYTES,
+        .send_limit = &s3->store.put_limit,
+        .receive_limit = &s3->store.get_limit,
     };
     return http_perform(s3->http, &request, response, err);
 }

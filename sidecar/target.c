@@ -19,6 +19,7 @@
 #include "common/buf.h"
 #include "common/own.h"
 #include "common/text.h"
+#include "common/throttle.h"
 #include "sidecar/entry.h"
 
 enum {
@@ -48,7 +49,9 @@ struct target {
     struct location *tablespaces;
     size_t tablespace_count;
     enum target_use use;
-    uint32_t uid, gid; /* of what is made; NO_OWNER: ours */
+    uint32_t uid, gid;           /* of what is made; NO_OWNER: ours */
+    struct throttle *limit;      /* of what is written; NULL: none */
+    const struct cancel *cancel; /* not NULL with limit */
 };
 
 static void location_done(struct location *location)
@@ -449,17 +452,35 @@ int target_clear(const struct target_file *file, uint64_t from, uint64_t to, str
     return 0;
 }
 
-int target_write(const struct target_file *file, const void *data, size_t size, uint64_t offset,
-                 struct error *err)
+static int write_at(const struct target_file *file, const uint8_t *data, size_t size,
+                    uint64_t offset, struct error *err)
 {
-    const uint8_t *from = data;
     for (size_t done = 0; done < size;) {
-        ssize_t put = pwrite(file->fd, from + done, size - done, (off_t)(offset + done));
+        ssize_t put = pwrite(file->fd, data + done, size - done, (off_t)(offset + done));
         if (put < 0 && errno == EINTR)
             continue;
         if (put < 0)
             return fail(err, errno, "write", file->path);
         done += (size_t)put;
+    }
+    return 0;
+}
+
+/* What is written slowly goes to the disk as it comes, not all at once when the kernel has gathered
+ * enough. */
+int target_write(const struct target_file *file, const void *data, size_t size, uint64_t offset,
+                 struct error *err)
+{
+    struct throttle *limit = file->target->limit;
+    bool is_limited = limit && limit->bytes_per_second > 0;
+    const uint8_t *from = data;
+    for (size_t done = 0, part; done < size; done += part) {
+        part = size - done;
+        if (throttle_wait(limit, &part, file->target->cancel, err) < 0 ||
+            write_at(file, from + done, part, offset + done, err) < 0)
+            return -1;
+        if (is_limited) /* a hint: whether it is heeded does not matter to what was written */
+            sync_file_range(file->fd, (off_t)(offset + done), (off_t)part, SYNC_FILE_RANGE_WRITE);
     }
     return 0;
 }
@@ -636,6 +657,12 @@ int target_sync(struct target *target, struct error *err)
             return fail(err, errno, "write to disk", location->real_path);
     }
     return 0;
+}
+
+void target_limit(struct target *target, struct throttle *limit, const struct cancel *cancel)
+{
+    target->limit = limit;
+    target->cancel = cancel;
 }
 
 void target_closep(struct target **target)

@@ -15,8 +15,10 @@
 #include "common/error.h"
 
 struct buf;
+struct cancel;
 struct entry;
 struct target;
+struct throttle;
 
 /* Where a tablespace goes: OLD=NEW. */
 struct target_tablespace {
@@ -35,6 +37,9 @@ MUST_CHECK int target_open(struct target **ret_target, const char *path, enum ta
 void target_closep(struct target **target);
 /* Without symbolic links; lent. */
 const char *target_path(const struct target *target);
+/* How fast files are written from then on, by all threads together. Lends both; cancel ends the
+ * waiting. */
+void target_limit(struct target *target, struct throttle *limit, const struct cancel *cancel);
 /* The directory itself gets the permission bits of a directory of the backup, as PostgreSQL derives
  * from them whether the group may read (0700 or 0750). */
 MUST_CHECK int target_set_mode(struct target *target, uint32_t mode, struct error *err);

@@ -231,11 +231,11 @@ static void readiness_names_what_stands_in_the_way(void **state)
          .reason = "Invalid",
          .text = "spec.quorum: 3 regions"},
         {.why = "refused field",
-         .spec = "{" REGIONS ", \"limits\": {\"readBytesPerSecond\": 1}}",
+         .spec = "{" REGIONS ", \"source\": {\"mode\": \"PerRegion\"}}",
          .pods = {{.name = "shop-0", .state = FINE}},
          .expected = "False",
          .reason = "Unsupported",
-         .text = "no backup can be made: spec.limits: "},
+         .text = "no backup can be made: spec.source.mode: "},
         {.why = "fields that nothing happens for",
          .spec = "{" REGIONS ", \"retention\": {\"fulls\": 1}, \"wal\": {\"mode\": \"Stream\"}}",
          .pods = {{.name = "shop-0", .state = FINE}},
@@ -621,7 +621,7 @@ static void slots_are_planned_unless_nothing_could_come_of_them(void **state)
         {"{" REGIONS ", \"suspend\": true,"
          " \"schedules\": [{\"name\": \"h\", \"cron\": \"0 * * * *\"}]}",
          0, false},
-        {"{" REGIONS ", \"limits\": {\"readBytesPerSecond\": 1},"
+        {"{" REGIONS ", \"source\": {\"mode\": \"PerRegion\"},"
          " \"schedules\": [{\"name\": \"h\", \"cron\": \"0 * * * *\"}]}",
          0, false},
         {"{" REGIONS ", \"retention\": {\"fulls\": 1},"

@@ -14,10 +14,11 @@
 #include <cmocka.h>
 
 #include "common/buf.h"
+#include "common/cancel.h"
 #include "common/clock.h"
 #include "common/own.h"
 
-enum { THREADS = 4, FEW = 40, PAGE_AND_MORE = 1100 };
+enum { THREADS = 4, FEW = 40, PAGE_AND_MORE = 1100, LIMITED_BYTES = 256 << 10, RATE = 512 << 10 };
 
 static helper_store_opener open_store;
 static unsigned many; /* objects of a listing */
@@ -323,6 +324,60 @@ static void a_name_may_be_long(void **state)
     assert_kind(store_put(store_of(state), name, &bytes, &err), &err, ERROR_PERMANENT);
 }
 
+/* No faster than it shall; how much slower says how busy the machine is, but not by much. */
+static void assert_half_a_second_since(int64_t started_ms)
+{
+    int64_t took_ms = clock_monotonic_ms() - started_ms;
+    if (took_ms < 500 || took_ms > 5000)
+        fail_msg("took %d ms", (int)took_ms);
+}
+
+static void a_limit_holds_both_ways(void **state)
+{
+    struct store *store = store_of(state);
+    struct error err;
+    CLEANUP(own_freep) uint8_t *data = own_alloc(LIMITED_BYTES);
+    CLEANUP(buf_done) struct buf got = BUF(LIMITED_BYTES);
+    for (size_t i = 0; i < LIMITED_BYTES; i++)
+        data[i] = (uint8_t)(i * i >> 8);
+    const struct store_bytes bytes = helper_store_bytes(data, LIMITED_BYTES);
+    helper_store_assert_put(store, "first", "of a store, which it may have to find out about");
+    store_limit(store, RATE, RATE);
+    int64_t started_ms = clock_monotonic_ms();
+    assert_int_equal(store_put(store, "limited", &bytes, &err), 0);
+    assert_half_a_second_since(started_ms);
+    store_limit(store, 0, RATE);
+    started_ms = clock_monotonic_ms();
+    assert_int_equal(store_get(store, "limited", 0, LIMITED_BYTES, &got, &err), 0);
+    assert_half_a_second_since(started_ms);
+    assert_int_equal(got.size, LIMITED_BYTES);
+    assert_memory_equal(got.data, data, LIMITED_BYTES);
+}
+
+static void *trigger(void *cancel)
+{
+    cancel_trigger(cancel);
+    return NULL;
+}
+
+static void cancel_wakes_who_waits_for_a_limit(void **state)
+{
+    struct helper_store *helper = *state;
+    struct error err;
+    pthread_t thread;
+    CLEANUP(own_freep) uint8_t *data = own_alloc(LIMITED_BYTES);
+    const struct store_bytes bytes = helper_store_bytes(data, LIMITED_BYTES);
+    store_limit(helper->store, 1, 1); /* a day for each of its parts */
+    int64_t started_ms = clock_monotonic_ms();
+    assert_int_equal(pthread_create(&thread, NULL, trigger, &helper->cancel), 0);
+    assert_kind(store_put(helper->store, "limited", &bytes, &err), &err, ERROR_CANCELED);
+    pthread_join(thread, NULL);
+    assert_true(clock_monotonic_ms() - started_ms < 60 * 1000);
+    /* for what removes the test's objects */
+    cancel_done(&helper->cancel);
+    assert_int_equal(cancel_init(&helper->cancel, &err), 0);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int helper_store_contract(const char *name, helper_store_opener opener)
@@ -341,6 +396,8 @@ int helper_store_contract(const char *name, helper_store_opener opener)
         TEST(many_threads_put_many_objects_and_one_only_once),
         TEST(a_name_is_of_plain_parts),
         TEST(a_name_may_be_long),
+        TEST(a_limit_holds_both_ways),
+        TEST(cancel_wakes_who_waits_for_a_limit),
     };
     /* how pages follow each other is the same whoever asks: the first of a program tries it */
     many = open_store ? FEW : PAGE_AND_MORE;

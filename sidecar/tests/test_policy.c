@@ -422,6 +422,26 @@ static void bad_sources_are_named(void **state)
     expect_errors(changes, ARRAY_SIZE(changes));
 }
 
+static void limits_are_read(void **state)
+{
+    (void)state;
+    CLEANUP(own_freep)
+    char *text = changed("", "  limits: {readBytesPerSecond: 65536, uploadBytesPerSecond: 100000,\n"
+                             "    fetchBytesPerSecond: 200000, writeBytesPerSecond: 300000,\n"
+                             "    priority: Idle}\n");
+    CLEANUP(policy_freep) struct policy *policy = parse(text), *plain = parse(GOOD);
+    assert_int_equal(policy->limits.read_bytes_per_second, 65536);
+    assert_int_equal(policy->limits.upload_bytes_per_second, 100000);
+    assert_int_equal(policy->limits.fetch_bytes_per_second, 200000);
+    assert_int_equal(policy->limits.write_bytes_per_second, 300000);
+    assert_int_equal(policy->limits.priority, PRIORITY_IDLE);
+    assert_int_equal(plain->limits.read_bytes_per_second, 0);
+    assert_int_equal(plain->limits.upload_bytes_per_second, 0);
+    assert_int_equal(plain->limits.fetch_bytes_per_second, 0);
+    assert_int_equal(plain->limits.write_bytes_per_second, 0);
+    assert_int_equal(plain->limits.priority, PRIORITY_NORMAL);
+}
+
 static void bad_regions_are_named(void **state)
 {
     (void)state;
@@ -606,12 +626,23 @@ static void bad_numbers_for_the_engine_are_named(void **state)
          "p.yaml:28: spec.parallelism.workers: expected an integer from 1 to 64, not 65"},
         {"", "  parallelism: {uploads: 1.5}\n",
          "p.yaml:28: spec.parallelism.uploads: expected an integer from 1 to 64, not 1.5"},
-        {"", "  limits: {readBytesPerSecond: 1000000}\n",
-         "p.yaml:28: spec.limits.readBytesPerSecond: 1000000 is not supported by this version: "
-         "remove it"},
-        {"", "  limits:\n    uploadBytesPerSecond: 5\n",
-         "p.yaml:29: spec.limits.uploadBytesPerSecond: 5 is not supported by this version: remove "
-         "it"},
+        {"", "  limits: {readBytesPerSecond: 65535}\n",
+         "p.yaml:28: spec.limits.readBytesPerSecond: expected an integer from 65536 to "
+         "9223372036854775807, not 65535"},
+        {"", "  limits:\n    uploadBytesPerSecond: 5M\n",
+         "p.yaml:29: spec.limits.uploadBytesPerSecond: expected an integer from 65536 to "
+         "9223372036854775807, not \"5M\""},
+        {"", "  limits: {fetchBytesPerSecond: 0}\n",
+         "p.yaml:28: spec.limits.fetchBytesPerSecond: expected an integer from 65536 to "
+         "9223372036854775807, not 0"},
+        {"", "  limits: {writeBytesPerSecond: -1}\n",
+         "p.yaml:28: spec.limits.writeBytesPerSecond: expected an integer from 65536 to "
+         "9223372036854775807, not -1"},
+        {"", "  limits: {priority: low}\n",
+         "p.yaml:28: spec.limits.priority: expected Normal, Low or Idle, not \"low\""},
+        {"", "  limits: {bandwidth: 1}\n",
+         "p.yaml:28: spec.limits.bandwidth: unknown field; known here: readBytesPerSecond, "
+         "uploadBytesPerSecond, fetchBytesPerSecond, writeBytesPerSecond and priority"},
     };
     expect_errors(changes, ARRAY_SIZE(changes));
 }
@@ -710,6 +741,7 @@ int main(void)
         cmocka_unit_test(bad_metadata_is_named),
         cmocka_unit_test(bad_connections_are_named),
         cmocka_unit_test(bad_sources_are_named),
+        cmocka_unit_test(limits_are_read),
         cmocka_unit_test(bad_regions_are_named),
         cmocka_unit_test(bad_buckets_are_named),
         cmocka_unit_test(bad_encryption_is_named),

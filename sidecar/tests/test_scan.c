@@ -13,9 +13,12 @@
 
 #include "common/buf.h"
 #include "common/cancel.h"
+#include "common/clock.h"
 #include "common/crew.h"
 #include "common/log.h"
 #include "common/own.h"
+#include "common/throttle.h"
+#include "common/tests/helper_page_cache.h"
 #include "sidecar/capture.h"
 #include "sidecar/frame.h"
 #include "sidecar/manifest.h"
@@ -473,6 +476,95 @@ static void a_canceled_scan_ends(void **state)
     assert_int_equal(err.kind, ERROR_CANCELED);
 }
 
+/* As fast with one worker as with three. */
+static void scan_with_limit(size_t workers)
+{
+    enum { SIZE = 768 << 10, RATE = 1 << 20 };
+    struct throttle limit;
+    options.limit = &limit;
+    options.workers = workers;
+    helper_tree_pages(&tree, "base/5/16384", 0, 0, SIZE / PAGE / 3);
+    helper_tree_pages(&tree, "base/5/16385", 0, 0, SIZE / PAGE / 3);
+    helper_tree_pages(&tree, "base/5/16386", 0, 0, SIZE / PAGE / 3);
+    walk();
+    int64_t started_ms = clock_monotonic_ms();
+    throttle_init(&limit, RATE);
+    run();
+    int64_t took_ms = clock_monotonic_ms() - started_ms;
+    if (took_ms < 750 || took_ms > 10000)
+        fail_msg("took %d ms", (int)took_ms);
+    throttle_done(&limit);
+}
+
+static void a_limit_holds_for_one_worker(void **state)
+{
+    (void)state;
+    scan_with_limit(1);
+}
+
+static void a_limit_holds_for_all_workers_together(void **state)
+{
+    (void)state;
+    scan_with_limit(WORKERS);
+}
+
+static void cancel_ends_a_scan_that_waits_for_its_limit(void **state)
+{
+    (void)state;
+    struct error err;
+    struct throttle limit;
+    throttle_init(&limit, PAGE); /* what is of a page is read soon, what is large never */
+    options.limit = &limit;
+    options.progress = cancel_in_progress;
+    options.progress_arg = &repo.cancel;
+    helper_tree_write(&tree, "base/5/16384", 0, NULL, 3 * (size_t)PART);
+    walk();
+    int64_t started_ms = clock_monotonic_ms();
+    assert_int_equal(scan_start(&scan, &options, &err), 0);
+    assert_int_equal(throttle_wait(&limit, &(size_t){1}, &repo.cancel, &err), 0);
+    cancel_trigger(&repo.cancel);
+    assert_int_equal(scan_wait(scan, &err), -1);
+    assert_int_equal(err.kind, ERROR_CANCELED);
+    assert_int_equal(crew_join(packs.crew, &err), -1);
+    assert_true(clock_monotonic_ms() - started_ms < 60 * 1000);
+    throttle_done(&limit);
+}
+
+static char *in_tree(const char *path)
+{
+    return own_format("%s/%s", tree.data, path);
+}
+
+static void the_page_cache_is_left_as_it_was(void **state)
+{
+    enum { PAGES = 2 * PART / PAGE + 77, OS_PAGES = 2 }; /* so many of the kernel's in one */
+    (void)state;
+    if (!helper_page_cache_is_on_disk(tree.data) || sysconf(_SC_PAGESIZE) != PAGE / OS_PAGES)
+        skip();
+    CLEANUP(own_freep) char *cold = in_tree("base/5/16384"), *warm = in_tree("base/5/16385");
+    CLEANUP(own_freep) char *mixed = in_tree("base/5/16386"), *small = in_tree("base/5/16387");
+    helper_tree_pages(&tree, "base/5/16384", 0, 0, PAGES);
+    helper_tree_pages(&tree, "base/5/16385", 0, 0, PAGES);
+    helper_tree_pages(&tree, "base/5/16386", 0, 0, PAGES);
+    helper_tree_pages(&tree, "base/5/16387", 0, 0, 3);
+    helper_page_cache_drop(cold);
+    helper_page_cache_drop(mixed);
+    helper_page_cache_drop(small);
+    helper_page_cache_touch(mixed, 0);
+    helper_page_cache_touch(mixed, 1000);
+    helper_page_cache_touch(mixed, OS_PAGES * PART / PAGE - 1);
+    helper_page_cache_touch(mixed, OS_PAGES * PART / PAGE + 5);
+    CLEANUP(own_freep) char *before = helper_page_cache_read(mixed);
+    walk();
+    run();
+    CLEANUP(own_freep) char *after = helper_page_cache_read(mixed);
+    assert_string_equal(after, before);
+    assert_int_equal(helper_page_cache_count(cold), 0);
+    assert_int_equal(helper_page_cache_count(small), 0);
+    assert_int_equal(helper_page_cache_count(warm), OS_PAGES * PAGES);
+    assert_stored("base/5/16384", PAGES * PAGE);
+}
+
 static void a_pack_that_cannot_be_put_fails_the_scan(void **state)
 {
     (void)state;
@@ -582,6 +674,10 @@ int main(void)
         TEST(without_checksums_nothing_is_verified),
         TEST(an_empty_tree_is_scanned),
         TEST(a_canceled_scan_ends),
+        TEST(a_limit_holds_for_one_worker),
+        TEST(a_limit_holds_for_all_workers_together),
+        TEST(cancel_ends_a_scan_that_waits_for_its_limit),
+        TEST(the_page_cache_is_left_as_it_was),
         TEST(a_pack_that_cannot_be_put_fails_the_scan),
         TEST(an_unreadable_file_names_the_remedy),
         TEST(an_io_error_names_the_file),

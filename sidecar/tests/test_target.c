@@ -14,7 +14,10 @@
 #include <cmocka.h>
 
 #include "common/buf.h"
+#include "common/cancel.h"
+#include "common/clock.h"
 #include "common/own.h"
+#include "common/throttle.h"
 #include "sidecar/entry.h"
 #include "sidecar/target.h"
 #include "common/tests/helper_directory.h"
@@ -179,6 +182,32 @@ static void a_file_gets_its_size_mode_and_time(void **state)
     assert_int_equal(target_sync(target, &err), 0);
 }
 
+static void a_limit_holds_for_all_that_is_written(void **state)
+{
+    enum { SIZE = 128 << 10, RATE = 512 << 10 };
+    CLEANUP(target_closep) struct target *target = open_pg(state);
+    CLEANUP(own_freep) char *data = own_alloc(SIZE + 1);
+    const struct target_attributes attributes = {.mode = 0600, .size = SIZE};
+    struct cancel cancel;
+    struct throttle limit;
+    struct error err;
+    memset(data, 'd', SIZE);
+    assert_int_equal(cancel_init(&cancel, &err), 0);
+    int64_t started_ms = clock_monotonic_ms();
+    throttle_init(&limit, RATE);
+    target_limit(target, &limit, &cancel);
+    assert_int_equal(target_write_file(target, "a", &attributes, data, &err), 0);
+    assert_int_equal(target_write_file(target, "b", &attributes, data, &err), 0);
+    assert_true(clock_monotonic_ms() - started_ms >= 2 * 1000 * SIZE / RATE);
+    helper_directory_expect(*state, "pg/b", data);
+
+    cancel_trigger(&cancel);
+    assert_int_equal(target_write_file(target, "c", &attributes, data, &err), -1);
+    assert_int_equal(err.kind, ERROR_CANCELED);
+    throttle_done(&limit);
+    cancel_done(&cancel);
+}
+
 static void a_directory_is_usable_by_its_owner_whatever_the_backup_says(void **state)
 {
     CLEANUP(target_closep) struct target *target = open_pg(state);
@@ -231,9 +260,10 @@ static void a_directory_swapped_for_a_link_leads_nowhere(void **state)
 
 static void a_full_disk_names_the_file_and_the_remedy(void **state)
 {
-    (void)state;
+    CLEANUP(target_closep) struct target *target = open_pg(state);
     CLEANUP(target_close_file)
-    struct target_file full = {.path = "base/5/1259", .fd = open("/dev/full", O_WRONLY)};
+    struct target_file full = {
+        .target = target, .path = "base/5/1259", .fd = open("/dev/full", O_WRONLY)};
     struct error err;
     assert_int_equal(target_write(&full, "x", 1, 0, &err), -1);
     assert_int_equal(err.kind, ERROR_PERMANENT);
@@ -411,10 +441,11 @@ int main(void)
         WITH_DIRECTORY(a_file_in_the_place_of_the_directory_is_refused),
         WITH_DIRECTORY(two_restores_do_not_meet_in_one_directory),
         WITH_DIRECTORY(a_file_gets_its_size_mode_and_time),
+        WITH_DIRECTORY(a_limit_holds_for_all_that_is_written),
         WITH_DIRECTORY(a_directory_is_usable_by_its_owner_whatever_the_backup_says),
         WITH_DIRECTORY(no_path_leads_out_of_the_target),
         WITH_DIRECTORY(a_directory_swapped_for_a_link_leads_nowhere),
-        cmocka_unit_test(a_full_disk_names_the_file_and_the_remedy),
+        WITH_DIRECTORY(a_full_disk_names_the_file_and_the_remedy),
         WITH_DIRECTORY(the_files_of_a_tablespace_go_to_its_location),
         WITH_DIRECTORY(a_tablespace_is_refused_where_it_does_harm),
         WITH_DIRECTORY(a_file_appears_whole_or_not_at_all),
