@@ -73,6 +73,7 @@ static ssize_t read_paced(const struct position *at, uint8_t *data, size_t size,
         ssize_t got = read_at(&next, data + done, part, err);
         if (got < 0)
             return -1;
+        options->progress(options->progress_arg, (uint64_t)got, true);
         done += (size_t)got;
         next.offset += (uint64_t)got;
         if ((size_t)got < part)
@@ -450,7 +451,6 @@ static int read_to(struct position *at, uint64_t end, struct capture_worker *wor
         ssize_t got = read_some(at, until - at->offset, worker, err);
         if (got < 0)
             return -1;
-        options->progress(options->progress_arg, (uint64_t)got, true);
         at->offset += (uint64_t)got;
         if (got == 0 || at->offset % PIECE_BYTES != 0)
             return 0; /* it shrank */
