@@ -2,10 +2,13 @@
 #include "common/page_cache.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "common/own.h"
@@ -30,12 +33,19 @@ static uint64_t page_bytes(void)
     return (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
-static bool is_all_there(int fd, const struct page_cache *cache)
+/* How many of the pages are there; -1: the kernel does not tell, or not of the file that it reads:
+ * overlayfs reads another one, of which mincore(2) and posix_fadvise(2) know, but cachestat(2) does
+ * not. */
+static int64_t count_there(int fd, const struct page_cache *cache)
 {
     struct range range = {cache->first * page_bytes(), cache->count * page_bytes()};
     struct statistics statistics;
-    return syscall(SYS_cachestat, fd, &range, &statistics, 0) == 0 &&
-           statistics.cached >= cache->count;
+    struct statfs fs;
+    if (syscall(SYS_cachestat, fd, &range, &statistics, 0) < 0)
+        return -1;
+    if (statistics.cached == 0 && (fstatfs(fd, &fs) < 0 || fs.f_type == OVERLAYFS_SUPER_MAGIC))
+        return -1;
+    return (int64_t)statistics.cached;
 }
 
 /* Sets the bits of the absent ones of pages [from, from + count), counted from the first; gives
@@ -112,10 +122,14 @@ void page_cache_look(struct page_cache *ret_cache, int fd, uint64_t offset, uint
         .count = (offset + size + page_bytes() - 1) / page_bytes() - first,
     };
     *ret_cache = (struct page_cache){0};
-    if (size == 0 || is_all_there(fd, &cache))
+    int64_t there = size == 0 ? 0 : count_there(fd, &cache);
+    if (size == 0 || there >= (int64_t)cache.count)
         return;
-    cache.absent = own_alloc((size_t)(cache.count + 7) / 8);
-    if (look_at_all(&cache, fd))
+    size_t bytes = (size_t)(cache.count + 7) / 8;
+    cache.absent = own_alloc(bytes);
+    if (there == 0)
+        memset(cache.absent, UINT8_MAX, bytes);
+    if (there == 0 || look_at_all(&cache, fd))
         *ret_cache = cache;
     else
         page_cache_done(&cache);

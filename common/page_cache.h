@@ -3,10 +3,10 @@
  * What of a file the kernel held in its page cache at a moment, so that whoever reads the file can
  * drop afterwards what came into the cache only by that, and leave there what others use.
  *
- * cachestat(2) (Linux 6.5) tells at once when all is there, which is all that a warm file costs; in
- * all other cases mincore(2) tells page by page. It says that all is there if we may not write to
- * the file and do not own it (Linux 5.2 and later): then, as whenever the kernel will not tell,
- * nothing is dropped.
+ * cachestat(2) (Linux 6.5) tells at once when all or nothing is there, which is all that most files
+ * cost; else mincore(2) tells page by page. It says that all is there if we may not write to the
+ * file and do not own it (Linux 5.2 and later): then, as whenever the kernel will not tell, nothing
+ * is dropped.
  */
 #pragma once
 
