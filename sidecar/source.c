@@ -127,11 +127,22 @@ static void unlogged_done(struct unlogged *unlogged)
     free(unlogged->relfilenodes);
 }
 
+/* Of a directory, as read_names gives them; NULL after the last one. */
+static const char *first_name(const struct buf *names)
+{
+    return names->size > 0 ? (const char *)names->data : NULL;
+}
+
+static const char *next_name(const struct buf *names, const char *name)
+{
+    const char *next = name + strlen(name) + 1;
+    return next < (const char *)names->data + names->size ? next : NULL;
+}
+
 static struct unlogged find_unlogged(const char *path, const struct buf *names)
 {
     struct unlogged unlogged = {0};
-    const char *end = (const char *)names->data + names->size;
-    for (const char *name = (const char *)names->data; name < end; name += strlen(name) + 1) {
+    for (const char *name = first_name(names); name; name = next_name(names, name)) {
         char full[ENTRY_PATH_MAX + 1];
         snprintf(full, sizeof(full), "%s/%s", path, name);
         struct source_name parsed = source_name_of(full, false);
@@ -275,8 +286,7 @@ static int walk_directory(struct walk *walk, int fd, const char *path, struct er
     if (read_names(directory, path, &names, err) < 0)
         return -1;
     CLEANUP(unlogged_done) struct unlogged unlogged = find_unlogged(path, &names);
-    const char *end = (const char *)names.data + names.size;
-    for (const char *name = (const char *)names.data; name < end; name += strlen(name) + 1)
+    for (const char *name = first_name(&names); name; name = next_name(&names, name))
         if (visit(walk, dirfd(directory), path, name, &unlogged, err) < 0)
             return -1;
     return 0;
