@@ -176,6 +176,8 @@ static int send_request(struct store_azure *azure, const struct ask *ask,
         .body = ask->bytes ? (ask->bytes->size > 0 ? ask->bytes->data : "") : NULL,
         .body_size = ask->bytes ? ask->bytes->size : 0,
         .response_max = ask->answer_max > ANSWER_BYTES ? ask->answer_max : ANSWER_BYTES,
+        .send_limit = &azure->store.put_limit,
+        .receive_limit = &azure->store.get_limit,
     };
     if (http_perform(azure->http, &request, response, err) < 0)
         return error_wrap(err, "container '%s'", azure->container);
