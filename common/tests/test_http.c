@@ -465,8 +465,8 @@ static void a_limit_slows_a_body_down_and_is_no_stall(void **state)
                                    .send_limit = &limit,
                                    .stall_timeout_ms = 100}; /* a part takes longer */
     for (int i = 0; i < 2; i++) {
-        throttle_init(&limit, RATE);
         int64_t started_ms = clock_monotonic_ms();
+        throttle_init(&limit, RATE);
         if (http_perform(f->http, &request, &f->response, &err) < 0)
             fail_msg("%s", err.text);
         assert_body(f, body);
