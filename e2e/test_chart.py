@@ -369,15 +369,39 @@ def test_any_other_pod_of_the_operator_is_refused(installed, pod, complaint):
     assert "ValidatingAdmissionPolicy" not in create_as(installed, pod, "system:admin")
 
 
+def of_cloud(audience: str, path: str, **environment: str) -> dict:
+    """The pod of a RestoreJob as a cloud's webhook leaves it, which gives it a token for this audience."""
+    pod = changed(VOLUME, {"name": "cloud-token", "projected": {"sources": [
+        {"serviceAccountToken": {"path": "token", "audience": audience, "expirationSeconds": 3600}}]}})
+    container = pod["spec"]["containers"][0]
+    container["env"] = [*container.get("env", []), *({"name": name, "value": value} for name, value in environment.items())]
+    container["volumeMounts"] = [*container.get("volumeMounts", []),
+                                 {"name": "cloud-token", "mountPath": path, "readOnly": True}]
+    return pod
+
+
 def test_tokens_for_a_cloud_are_admitted_where_the_chart_is_told(installed, helm):
-    pod = changed(VOLUME, {"name": "x", "projected": {"sources": [
-        {"serviceAccountToken": {"path": "t", "audience": "sts.amazonaws.com"}}]}})
-    assert "the audience lifeboat.dev" in create_as(installed, pod)
-    rendered = helm.render({"admissionPolicy": {"tokenAudiences": ["sts.amazonaws.com"]}})
-    [policy] = [item for item in objects(installed, rendered) if item["kind"] == "ValidatingAdmissionPolicy"
-                and item["metadata"]["name"] == "lifeboat-operator-pods"]
-    [rule] = [rule["expression"] for rule in policy["spec"]["validations"] if "audience" in rule["expression"]]
-    assert "in [\"sts.amazonaws.com\",\"lifeboat.dev\"]" in rule
+    def use(audiences: list[str]) -> None:
+        rendered = helm.render({"admissionPolicy": {"tokenAudiences": audiences}})
+        installed.kubectl("apply", "--filename=-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": [
+            item for item in objects(installed, rendered) if item["kind"] == "ValidatingAdmissionPolicy"]}))
+
+    amazon = of_cloud("sts.amazonaws.com", "/var/run/secrets/eks.amazonaws.com/serviceaccount", AWS_ROLE_ARN="arn:aws:iam::1:role/a",
+                      AWS_WEB_IDENTITY_TOKEN_FILE="/var/run/secrets/eks.amazonaws.com/serviceaccount/token")
+    azure = of_cloud("api://AzureADTokenExchange", "/var/run/secrets/azure/tokens", AZURE_CLIENT_ID="a", AZURE_TENANT_ID="b",
+                     AZURE_FEDERATED_TOKEN_FILE="/var/run/secrets/azure/tokens/token")
+    azure["metadata"].setdefault("labels", {})["azure.workload.identity/use"] = "true"
+    ours = of_cloud("https://kubernetes.default.svc", "/t")
+    for pod in amazon, azure, ours:
+        assert "the audience lifeboat.dev" in create_as(installed, pod)
+    use(["sts.amazonaws.com", "api://AzureADTokenExchange"])
+    try:
+        host.wait_until(lambda: create_as(installed, amazon) == "", "the API server goes by the other audiences")
+        assert create_as(installed, azure) == ""
+        assert "the audience lifeboat.dev" in create_as(installed, ours)
+    finally:
+        use([])
+        host.wait_until(lambda: create_as(installed, amazon) != "", "the API server goes by no other audience again")
 
 
 def test_the_operator_changes_and_deletes_only_what_is_its_own(installed):
