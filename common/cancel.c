@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/cancel.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdint.h>
@@ -18,14 +19,18 @@ static int time_left(int64_t deadline_ms)
 
 int cancel_sleep(const struct cancel *cancel, int timeout_ms, struct error *err)
 {
-    return cancel_poll(cancel, -1, 0, timeout_ms, err); /* poll(2) ignores negative descriptors */
+    return cancel_poll(cancel, -1, 0, timeout_ms, err);
 }
 
 int cancel_poll(const struct cancel *cancel, int fd, short events, int timeout_ms,
                 struct error *err)
 {
     int64_t deadline_ms = clock_monotonic_ms() + timeout_ms;
-    struct pollfd fds[] = {{.fd = cancel->fd, .events = POLLIN}, {.fd = fd, .events = events}};
+    int parent =
+        cancel->parent ? cancel->parent->fd : -1; /* poll(2) ignores negative descriptors */
+    struct pollfd fds[] = {{.fd = cancel->fd, .events = POLLIN},
+                           {.fd = parent, .events = POLLIN},
+                           {.fd = fd, .events = events}};
     for (int wait_ms = timeout_ms;;) {
         int ready = poll(fds, ARRAY_SIZE(fds), wait_ms);
         if (cancel_check(cancel, err) < 0)
@@ -46,9 +51,18 @@ int cancel_check(const struct cancel *cancel, struct error *err)
     return 0;
 }
 
+size_t cancel_fds(const struct cancel *cancel, int ret_fds[CANCEL_FDS])
+{
+    size_t count = 0;
+    for (; cancel; cancel = cancel->parent)
+        ret_fds[count++] = cancel->fd;
+    return count;
+}
+
 bool cancel_requested(const struct cancel *cancel)
 {
-    return atomic_load(&cancel->requested);
+    return atomic_load(&cancel->requested) ||
+           (cancel->parent && atomic_load(&cancel->parent->requested));
 }
 
 void cancel_trigger(struct cancel *cancel)
@@ -68,8 +82,18 @@ void cancel_done(struct cancel *cancel)
 int cancel_init(struct cancel *cancel, struct error *err)
 {
     atomic_init(&cancel->requested, false);
+    cancel->parent = NULL;
     cancel->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (cancel->fd < 0)
         return error_errno(err, errno, "create eventfd");
+    return 0;
+}
+
+int cancel_init_below(struct cancel *cancel, const struct cancel *parent, struct error *err)
+{
+    assert(!parent->parent);
+    if (cancel_init(cancel, err) < 0)
+        return -1;
+    cancel->parent = parent;
     return 0;
 }

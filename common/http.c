@@ -377,9 +377,13 @@ static int check_stall(const struct transfer *transfer, struct error *err)
 static int drive(struct session *session, struct transfer *transfer, struct error *err)
 {
     const struct http *http = transfer->http;
-    struct curl_waitfd stop = {.fd = http->cancel->fd, .events = CURL_WAIT_POLLIN};
+    struct curl_waitfd stop[CANCEL_FDS];
+    int fds[CANCEL_FDS];
+    unsigned stops = (unsigned)cancel_fds(http->cancel, fds);
     int wake_ms = transfer->stall_timeout_ms < WAKE_MS ? transfer->stall_timeout_ms : WAKE_MS;
     int running = 1, left;
+    for (unsigned i = 0; i < stops; i++)
+        stop[i] = (struct curl_waitfd){.fd = fds[i], .events = CURL_WAIT_POLLIN};
     transfer->moved_at_ms = clock_monotonic_ms();
     for (;;) {
         CURLMcode code = curl_multi_perform(session->multi, &running);
@@ -388,7 +392,7 @@ static int drive(struct session *session, struct transfer *transfer, struct erro
         if (cancel_check(http->cancel, err) < 0 || check_stall(transfer, err) < 0)
             return -1;
         if (code == CURLM_OK)
-            code = curl_multi_poll(session->multi, &stop, 1, wake_ms, NULL);
+            code = curl_multi_poll(session->multi, stop, stops, wake_ms, NULL);
         if (code != CURLM_OK)
             return error_set(err, ERROR_TRANSIENT, "drive request: %s", curl_multi_strerror(code));
     }

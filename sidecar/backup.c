@@ -21,6 +21,7 @@
 #include "sidecar/changes.h"
 #include "sidecar/heartbeat.h"
 #include "sidecar/heartbeat_note.h"
+#include "sidecar/lanes.h"
 #include "sidecar/manifest.h"
 #include "sidecar/packer.h"
 #include "sidecar/parent.h"
@@ -59,6 +60,7 @@ struct job {
     struct source source;
     struct regions *regions;
     struct repo *repo;
+    struct lanes *lanes;
     struct heartbeat *heartbeat;
     struct wal_receiver *wal;
     struct timeline timeline;
@@ -94,6 +96,7 @@ static void job_done(struct job *job)
     crew_freep(&job->crew);
     packer_freep(&job->packer);
     scan_freep(&job->scan);
+    lanes_freep(&job->lanes);
     upload_freep(&job->upload);
     wal_receiver_closep(&job->wal);
     heartbeat_freep(&job->heartbeat);
@@ -135,6 +138,22 @@ static int open_repository(struct job *job, struct error *err)
                            job->server.system_identifier, err);
 }
 
+/* From here on each region goes at its own speed. */
+static int open_lanes(struct job *job, struct error *err)
+{
+    const struct policy *policy = job->options->policy;
+    const struct lanes_options options = {
+        .regions = job->regions,
+        .cancel = job->options->cancel,
+        .threads = policy->uploads,
+        .packs = policy->workers + policy->uploads,
+    };
+    if (lanes_new(&job->lanes, &options, err) < 0)
+        return -1;
+    job->repo->lanes = job->lanes;
+    return 0;
+}
+
 /* The slot comes before the start, so that the server keeps all WAL from the start LSN on. */
 static int open_wal(struct job *job, struct error *err)
 {
@@ -160,10 +179,12 @@ static int look_for_parents(struct job *job, struct error *err)
         .checksums = job->server.checksums,
         .start_lsn = UINT64_MAX,
         .stop_lsn = UINT64_MAX,
-        .regions = parent_search_regions(job->repo),
         .timeline = &job->timeline,
     };
-    return job->child.type == BACKUP_FULL ? 0 : parent_search_load(&job->search, job->repo, err);
+    if (job->child.type != BACKUP_FULL && parent_search_load(&job->search, job->repo, err) < 0)
+        return -1;
+    job->child.regions = parent_search_regions(job->repo);
+    return 0;
 }
 
 static uint64_t stop_of(const struct parent_candidate *candidate)
@@ -388,8 +409,6 @@ static int copy_files(struct job *job, struct error *err)
         .progress_arg = job->options->progress,
     };
     job->packer = packer_new(&options.packer);
-    if (upload_start(job->upload, job->crew, policy->uploads, err) < 0)
-        return -1;
     job->known = NULL;
     if (scan_start(&job->scan, &options, err) < 0)
         return -1;
@@ -458,8 +477,8 @@ static int write_index(struct job *job, struct error *err)
 /* Until every pack and all WAL up to the stop LSN is in a quorum of buckets. */
 static int wait_until_stored(struct job *job, struct error *err)
 {
-    upload_close(job->upload);
-    if (wal_receiver_finish(job->wal, job->end.stop_lsn, err) < 0)
+    if (wal_receiver_finish(job->wal, job->end.stop_lsn, err) < 0 ||
+        upload_finish(job->upload, err) < 0)
         return -1;
     heartbeat_stop(job->heartbeat);
     return crew_join(job->crew, err);
@@ -565,7 +584,8 @@ static int run_steps(struct job *job, struct error *err)
 {
     struct progress *progress = job->options->progress;
     progress_set_phase(progress, "starting");
-    if (connect_source(job, err) < 0 || open_repository(job, err) < 0 || open_wal(job, err) < 0)
+    if (connect_source(job, err) < 0 || open_repository(job, err) < 0 || open_lanes(job, err) < 0 ||
+        open_wal(job, err) < 0)
         return -1;
     if (look_for_parents(job, err) < 0 || start_backup(job, err) < 0 || choose_parent(job, err) < 0)
         return -1;
@@ -589,7 +609,7 @@ int backup_run(const struct backup_options *options, struct backup_result *ret_r
     if (run_steps(&job, err) < 0) {
         /* what a thread failed of comes before what its failure made fail here */
         crew_fail(job.crew, err);
-        return crew_join(job.crew, err);
+        return crew_join(job.crew, err) < 0 ? lanes_explain(job.lanes, err) : -1;
     }
     *ret_result = (struct backup_result){
         .manifest = job.manifest,

@@ -42,8 +42,8 @@ static int close_pack(struct packer *packer, struct error *err)
         return error_wrap(err, "close '%s'", packer->name);
     container_writer_freep(&packer->writer);
     buf_clear(&packer->hashes);
-    return upload_submit(packer->options.upload, TAKE(packer->buffer), packer->name, size, sha256,
-                         err);
+    upload_submit(packer->options.upload, TAKE(packer->buffer), packer->name, size, sha256);
+    return 0;
 }
 
 static int open_pack(struct packer *packer, struct error *err)

@@ -118,6 +118,7 @@ int parent_search_check(struct repo *repo, const char *id, uint32_t regions, str
         return -1;
     if (retirements.count > 0)
         return error_set(err, ERROR_CONFLICT, "it is retired");
+    regions &= parent_search_regions(repo); /* one that was lost meanwhile gets no child either */
     if (manifests.count != 1 || (regions & ~manifests.names[0].regions) != 0)
         return error_set(err, ERROR_CONFLICT, "it is not in every region");
     return 0;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/own.h"
 #include "sidecar/policy.h"
@@ -15,7 +16,9 @@ struct regions {
     struct region regions[REGIONS_MAX];
     size_t count;
     size_t quorum;
+    bool strict;
     const struct policy_limits *limits; /* lent from the policy */
+    const struct cancel *cancel;        /* of the job */
     pthread_mutex_t lock;               /* guards region.lost */
 };
 
@@ -36,23 +39,59 @@ static int explain_quorum(const struct regions *regions, struct error *err)
                : -1;
 }
 
+/* With the lock. */
+static void mark_lost(struct region *region, const struct error *why)
+{
+    region->error = *why;
+    region->lost_ms = clock_now_ms();
+    region->lost = true;
+}
+
+/* After the lock: what is under way in the region's store ends. */
+static void close_region(struct region *region, const struct error *why)
+{
+    cancel_trigger(&region->cancel);
+    log_error(why, "Lost a region for the rest of the job", S("region", region->name));
+}
+
 int regions_lose(struct regions *regions, size_t index, struct error *err)
 {
     struct region *region = &regions->regions[index];
+    if (err->kind == ERROR_CANCELED && cancel_requested(regions->cancel))
+        return -1;
     pthread_mutex_lock(&regions->lock);
     bool news = !region->lost;
     if (news)
-        region->error = *err;
-    region->lost = true;
+        mark_lost(region, err);
+    else
+        *err = region->error;
     bool enough = usable_writable(regions) >= regions->quorum;
     pthread_mutex_unlock(&regions->lock);
-    if (err->kind == ERROR_CANCELED)
-        return -1;
-    if (!enough)
-        return explain_quorum(regions, err);
-    if (news)
-        log_error(err, "Lost a region for the rest of the job", S("region", region->name));
-    return 0;
+    if (news && enough)
+        close_region(region, err);
+    return enough ? 0 : explain_quorum(regions, err);
+}
+
+void regions_drop(struct regions *regions, size_t index, const struct error *why)
+{
+    struct region *region = &regions->regions[index];
+    pthread_mutex_lock(&regions->lock);
+    bool drop = !region->lost && region->writable && usable_writable(regions) > regions->quorum;
+    if (drop)
+        mark_lost(region, why);
+    pthread_mutex_unlock(&regions->lock);
+    if (drop)
+        close_region(region, why);
+}
+
+bool regions_cancelled(struct regions *regions, size_t index, struct error *err)
+{
+    if (err->kind != ERROR_CANCELED || cancel_requested(regions->cancel))
+        return err->kind == ERROR_CANCELED;
+    pthread_mutex_lock(&regions->lock);
+    *err = regions->regions[index].error;
+    pthread_mutex_unlock(&regions->lock);
+    return false;
 }
 
 int regions_check_quorum(struct regions *regions, struct error *err)
@@ -91,21 +130,45 @@ static int put_same(struct store *store, const char *name, const struct store_by
     return -1;
 }
 
+int regions_put_one(struct regions *regions, size_t index, const struct region_object *object,
+                    struct error *err)
+{
+    struct region *region = &regions->regions[index];
+    if (cancel_check(regions->cancel, err) < 0)
+        return -1;
+    if (!region->writable || !regions_usable(regions, index))
+        return 0;
+    int result = object->rule == PUT_SAME
+                     ? put_same(region->store, object->name, object->bytes, err)
+                     : store_put(region->store, object->name, object->bytes, err);
+    if (result == 0)
+        return 1;
+    return err->kind == ERROR_CONFLICT ? -1 : regions_lose(regions, index, err);
+}
+
 int regions_put(struct regions *regions, const char *name, const struct store_bytes *bytes,
                 enum put_rule rule, struct error *err)
 {
-    for (size_t i = 0; i < regions->count; i++) {
-        struct region *region = &regions->regions[i];
-        if (!region->writable || !regions_usable(regions, i))
-            continue;
-        int result = rule == PUT_SAME ? put_same(region->store, name, bytes, err)
-                                      : store_put(region->store, name, bytes, err);
-        if (result == 0)
-            continue;
-        if (err->kind == ERROR_CONFLICT || regions_lose(regions, i, err) < 0)
+    const struct region_object object = {name, bytes, rule};
+    for (size_t i = 0; i < regions->count; i++)
+        if (regions_put_one(regions, i, &object, err) < 0)
             return -1;
-    }
     return 0;
+}
+
+void regions_be_strict(struct regions *regions)
+{
+    regions->strict = true;
+}
+
+bool regions_strict(const struct regions *regions)
+{
+    return regions->strict;
+}
+
+size_t regions_quorum(const struct regions *regions)
+{
+    return regions->quorum;
 }
 
 uint32_t regions_mask(struct regions *regions, bool lost)
@@ -154,21 +217,26 @@ void regions_closep(struct regions **regions)
     struct regions *r = TAKE(*regions);
     if (!r)
         return;
-    for (size_t i = 0; i < r->count; i++)
+    for (size_t i = 0; i < r->count; i++) {
         store_closep(&r->regions[i].store);
+        cancel_done(&r->regions[i].cancel);
+    }
     pthread_mutex_destroy(&r->lock);
     free(r);
 }
 
 /* A region whose store cannot be opened is lost from the start: the others may do. */
 static void add_region(struct regions *regions, const struct policy_region *wanted,
-                       const struct secrets *secrets, const struct cancel *cancel)
+                       const struct secrets *secrets)
 {
     const struct policy_limits *limits = regions->limits;
     struct region *region = &regions->regions[regions->count++];
     region->name = wanted->name;
     region->writable = !wanted->read_only;
-    region->lost = store_open(&region->store, wanted, secrets, cancel, &region->error) < 0;
+    region->cancel.fd = -1;
+    region->lost = cancel_init_below(&region->cancel, regions->cancel, &region->error) < 0 ||
+                   store_open(&region->store, wanted, secrets, &region->cancel, &region->error) < 0;
+    region->lost_ms = clock_now_ms();
     if (!region->lost)
         store_limit(region->store, limits->upload_bytes_per_second, limits->fetch_bytes_per_second);
 }
@@ -232,14 +300,15 @@ int regions_open(struct regions **ret_regions, const struct policy *policy,
     pthread_mutex_init(&regions->lock, NULL);
     regions->quorum = policy->quorum;
     regions->limits = &policy->limits;
+    regions->cancel = cancel;
     if (check_choice(policy, choice, err) < 0)
         return -1;
     for (size_t i = 0; i < policy->region_count; i++)
         if (is_first(choice, &policy->regions[i]) && is_chosen(choice, choice->first))
-            add_region(regions, &policy->regions[i], secrets, cancel);
+            add_region(regions, &policy->regions[i], secrets);
     for (size_t i = 0; i < policy->region_count; i++)
         if (!is_first(choice, &policy->regions[i]) && is_chosen(choice, policy->regions[i].name))
-            add_region(regions, &policy->regions[i], secrets, cancel);
+            add_region(regions, &policy->regions[i], secrets);
     if (check_opened(regions, err) < 0)
         return -1;
     log_lost(regions);

@@ -2,7 +2,8 @@
 /*
  * The regions of a policy: one store each. What is put goes into every writable region; a region
  * that fails is lost for the rest of the job and named, and the job goes on while a quorum is left.
- * What is read comes from the first region that has it intact.
+ * Whatever is under way in a region's store when it is lost ends at once: nobody waits for it any
+ * longer. What is read comes from the first region that has it intact.
  */
 #pragma once
 
@@ -10,11 +11,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/cancel.h"
 #include "common/error.h"
 #include "sidecar/store.h"
 
-struct buf;
-struct cancel;
 struct policy;
 struct secrets;
 
@@ -25,7 +25,10 @@ struct region {
     const char *name;    /* lent from the policy */
     bool writable;
     bool lost; /* guarded by the lock of regions, as is error; read it with regions_usable */
-    struct error error;
+    struct error error;             /* why it was lost, and … */
+    int64_t lost_ms;                /* … when; written once */
+    struct cancel cancel;           /* of its store: the job's, or that it is lost */
+    _Atomic bool doubted;           /* the last attempt to read something there took all patience */
     _Atomic uint64_t fetched_bytes; /* of intact objects */
 };
 
@@ -49,9 +52,19 @@ void regions_closep(struct regions **regions);
 size_t regions_count(const struct regions *regions);
 struct region *regions_at(struct regions *regions, size_t index);
 bool regions_usable(struct regions *regions, size_t index);
-/* Marks a region as lost and logs it with err, once; -1, with err's kind, when fewer writable ones
- * than the quorum remain. */
+size_t regions_quorum(const struct regions *regions);
+/* After an error of a region's store. Marks the region as lost and logs it with err, once; -1, with
+ * err's kind, when fewer writable ones than the quorum remain, or the job was cancelled. */
 MUST_CHECK int regions_lose(struct regions *regions, size_t index, struct error *err);
+/* Marks a region as lost that the job can do without, and logs why; else leaves it as it is. */
+void regions_drop(struct regions *regions, size_t index, const struct error *why);
+/* Where a call of a region's store was ended because the region was lost meanwhile (CANCELED), err
+ * becomes why that is; true: the job itself was cancelled. */
+bool regions_cancelled(struct regions *regions, size_t index, struct error *err);
+/* For whoever writes: from now on a region that cannot be listed is lost too, as what is decided by
+ * the listing would be put there. */
+void regions_be_strict(struct regions *regions);
+bool regions_strict(const struct regions *regions);
 /* -1 and why the last one was lost when fewer writable regions than the quorum are left. */
 MUST_CHECK int regions_check_quorum(struct regions *regions, struct error *err);
 /* Whether any region is lost; err says why the first one is. */
@@ -67,6 +80,15 @@ enum put_rule {
     PUT_NEW,  /* an object of that name is an error: CONFLICT */
     PUT_SAME, /* names that say their content: an object of that name is as good */
 };
-/* Into every usable writable region; see regions_lose. */
+struct region_object {
+    const char *name; /* in a store; lent, as is bytes */
+    const struct store_bytes *bytes;
+    enum put_rule rule;
+};
+/* Into one region. 1: it is there; 0: the region is lost; -1: CONFLICT, CANCELED, or fewer regions
+ * than the quorum are left. */
+MUST_CHECK int regions_put_one(struct regions *regions, size_t index,
+                               const struct region_object *object, struct error *err);
+/* Into every usable writable region, one after the other; see regions_lose. */
 MUST_CHECK int regions_put(struct regions *regions, const char *name,
                            const struct store_bytes *bytes, enum put_rule rule, struct error *err);

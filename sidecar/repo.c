@@ -8,8 +8,10 @@
 #include <string.h>
 
 #include "common/buf.h"
+#include "common/fifo.h"
 #include "common/log.h"
 #include "common/own.h"
+#include "sidecar/lanes.h"
 #include "sidecar/manifest.h"
 #include "sidecar/policy.h"
 #include "sidecar/repo_keys.h"
@@ -57,11 +59,35 @@ void repo_manifest_name(const char *backup_id, char ret_name[REPO_NAME_MAX])
 
 /* Putting */
 
+static int put_object(struct repo *repo, const struct region_object *object, enum lanes_wait wait,
+                      struct error *err)
+{
+    CLEANUP(own_freep) char *full = repo_full_name(repo, object->name);
+    const struct region_object in_store = {full, object->bytes, object->rule};
+    if (repo->lanes)
+        return lanes_put(repo->lanes, &in_store, wait, err);
+    return regions_put(repo->regions, full, object->bytes, object->rule, err);
+}
+
 int repo_put(struct repo *repo, const char *name, const struct store_bytes *bytes,
              enum put_rule rule, struct error *err)
 {
-    CLEANUP(own_freep) char *full = repo_full_name(repo, name);
-    return regions_put(repo->regions, full, bytes, rule, err);
+    const struct region_object object = {name, bytes, rule};
+    return put_object(repo, &object, LANES_HELD_BACK, err);
+}
+
+int repo_put_beside(struct repo *repo, const char *name, const struct store_bytes *bytes,
+                    enum put_rule rule, struct error *err)
+{
+    const struct region_object object = {name, bytes, rule};
+    return put_object(repo, &object, LANES_BESIDE, err);
+}
+
+int repo_await(struct repo *repo, struct fifo *fifo, int timeout_ms, void **ret_item,
+               struct error *err)
+{
+    return repo->lanes ? lanes_await(repo->lanes, fifo, timeout_ms, ret_item, err)
+                       : fifo_pop_within(fifo, timeout_ms, ret_item, err);
 }
 
 int repo_seal(struct repo *repo, const struct repo_blob *blob, struct buf *object,
@@ -168,16 +194,43 @@ static void note_failover(const char *name, bool more, const struct error *err)
         log_warn(message, S("object", name), S("error", err->text));
 }
 
+/* The usable regions in the order in which they are asked: those that could not be reached lately
+ * come last, because being told so again may take minutes. */
+static size_t order_regions(struct regions *regions, size_t ret_order[REGIONS_MAX])
+{
+    size_t count = 0;
+    bool doubted[REGIONS_MAX];
+    for (size_t i = 0; i < regions_count(regions); i++)
+        doubted[i] = atomic_load(&regions_at(regions, i)->doubted);
+    for (int last = 0; last <= 1; last++)
+        for (size_t i = 0; i < regions_count(regions); i++)
+            if (doubted[i] == last && regions_usable(regions, i))
+                ret_order[count++] = i;
+    return count;
+}
+
+static int try_region(struct repo *repo, size_t index, const struct fetch *fetch, struct error *err)
+{
+    struct region *region = regions_at(repo->regions, index);
+    int result = fetch_from(repo, region, fetch, err);
+    if (result < 0 && regions_cancelled(repo->regions, index, err))
+        return -1;
+    bool doubted = result < 0 && err->kind == ERROR_TRANSIENT;
+    if (atomic_exchange(&region->doubted, doubted) != doubted && doubted &&
+        regions_count(repo->regions) > 1)
+        log_warn("Asking a region last from now on", S("region", region->name),
+                 S("error", err->text));
+    return result;
+}
+
 /* From the first region that has the object intact; else the first error that says more than that
  * it is not there. */
 static int fetch_from_any(struct repo *repo, const struct fetch *fetch, struct error *err)
 {
     struct error first = {0};
-    size_t count = regions_count(repo->regions);
+    size_t order[REGIONS_MAX], count = order_regions(repo->regions, order);
     for (size_t i = 0; i < count; i++) {
-        if (!regions_usable(repo->regions, i))
-            continue;
-        if (fetch_from(repo, regions_at(repo->regions, i), fetch, err) == 0)
+        if (try_region(repo, order[i], fetch, err) == 0)
             return 0;
         if (err->kind == ERROR_CANCELED)
             return -1;
@@ -254,7 +307,9 @@ int repo_fetch_plain(struct repo *repo, enum container_kind kind, const char *na
 /* Listing */
 
 struct listing {
-    size_t skip; /* bytes of the prefix in a store */
+    const char *prefix; /* in a store */
+    enum store_depth depth;
+    size_t skip; /* bytes of the prefix */
     uint32_t region;
     struct repo_names *names;
 };
@@ -302,23 +357,38 @@ static void merge_names(struct repo_names *names)
     names->count = kept;
 }
 
+/* 1: it was listed; 0: not, for the reason in err; -1: the job cannot go on. */
+static int list_region(struct regions *regions, size_t index, struct listing *listing,
+                       struct error *err)
+{
+    struct region *region = regions_at(regions, index);
+    if (!regions_usable(regions, index)) {
+        *err = region->error; /* written once, before it was lost */
+        return 0;
+    }
+    if (store_list(region->store, listing->prefix, listing->depth, add_name, listing, err) == 0)
+        return 1;
+    if (regions_cancelled(regions, index, err))
+        return -1;
+    if (regions_strict(regions) && region->writable)
+        return regions_lose(regions, index, err);
+    if (regions_count(regions) > 1)
+        log_error(err, "Could not list a region", S("region", region->name));
+    return 0;
+}
+
 /* Lists prefix (as in a store) in every region; names are given without their first skip bytes. */
 static int list_regions(struct regions *regions, const char *prefix, enum store_depth depth,
                         size_t skip, struct repo_names *ret_names, struct error *err)
 {
     CLEANUP(repo_names_done) struct repo_names names = {0};
     for (size_t i = 0; i < regions_count(regions); i++) {
-        struct listing listing = {.skip = skip, .region = 1u << i, .names = &names};
-        struct region *region = regions_at(regions, i);
-        bool usable = regions_usable(regions, i);
-        if (!usable)
-            *err = region->error; /* written once, before it was lost */
-        else if (store_list(region->store, prefix, depth, add_name, &listing, err) == 0)
-            continue;
-        else if (err->kind == ERROR_CANCELED)
+        struct listing listing = {prefix, depth, skip, 1u << i, &names};
+        int listed = list_region(regions, i, &listing, err);
+        if (listed < 0)
             return -1;
-        else if (regions_count(regions) > 1)
-            log_error(err, "Could not list a region", S("region", region->name));
+        if (listed > 0)
+            continue;
         if (names.unlisted == 0)
             names.unlisted_error = *err;
         names.unlisted |= 1u << i;
@@ -570,6 +640,7 @@ int repo_open_write(struct repo **ret_repo, const struct policy *policy,
         return -1;
     if (repo_keys_spread(repo, &users, err) < 0 || put_document(repo, err) < 0)
         return -1;
+    regions_be_strict(regions);
     *ret_repo = TAKE(repo);
     return 0;
 }

@@ -18,13 +18,16 @@
 #include "sidecar/repo_document.h"
 
 struct buf;
+struct fifo;
 struct frame_codec;
+struct lanes;
 struct manifest;
 struct policy;
 struct secrets;
 
 struct repo {
     struct regions *regions;       /* lent */
+    struct lanes *lanes;           /* into them; lent, NULL: one region after the other */
     const char *cluster;           /* that writes; lent, NULL: outside Kubernetes */
     struct repo_document document; /* what it belongs to */
     uint8_t id[DIGEST_BYTES];
@@ -57,9 +60,17 @@ struct container_identity repo_identity(const struct repo *repo, enum container_
 char *repo_full_name(const struct repo *repo,
                      const char *name); /* the name in a store; own_freep */
 
-/* Puts sealed bytes into every region. */
+/* Puts sealed bytes into every region. Errors as lanes_put; 0: a quorum has it, and so has every
+ * region that is not lost. */
 MUST_CHECK int repo_put(struct repo *repo, const char *name, const struct store_bytes *bytes,
                         enum put_rule rule, struct error *err);
+/* The same beside the job, which goes on meanwhile: being slow at it is no reason to give a region
+ * up. Whoever is held back nevertheless says so with repo_await, in the place of fifo_pop_within.
+ */
+MUST_CHECK int repo_put_beside(struct repo *repo, const char *name, const struct store_bytes *bytes,
+                               enum put_rule rule, struct error *err);
+MUST_CHECK int repo_await(struct repo *repo, struct fifo *fifo, int timeout_ms, void **ret_item,
+                          struct error *err);
 /* A small container in one piece, before it is sealed. */
 struct repo_blob {
     enum container_kind kind;

@@ -7,14 +7,16 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "common/crew.h"
 #include "common/fifo.h"
 #include "common/own.h"
+#include "sidecar/lanes.h"
+#include "sidecar/repo.h"
 
-/* A buffer, and the pack in it while it is queued. */
+/* A buffer, and the pack in it while it is on its way. */
 struct slot {
+    struct lane_put put; /* first: what comes back from the lanes */
     uint8_t *buffer;
-    char name[REPO_NAME_MAX];
+    char *name; /* in a store; NULL: there is no pack in it */
     struct store_bytes pack;
 };
 
@@ -22,30 +24,31 @@ struct upload {
     struct repo *repo;
     uint8_t *memory; /* all buffers, one mapping */
     size_t memory_bytes;
-    struct fifo *idle, *full; /* of slots */
+    struct fifo *idle;     /* of slots, also those whose pack was just put */
+    atomic_size_t pending; /* packs that did not come back yet */
     _Atomic uint64_t stored_bytes;
     size_t slot_count;
     struct slot slots[];
 };
 
-static int put_pack(struct upload *upload, struct slot *slot, struct error *err)
+/* Waits for an idle slot, and settles what was in it. */
+static int take_slot(struct upload *upload, struct slot **ret_slot, struct error *err)
 {
-    if (repo_put(upload->repo, slot->name, &slot->pack, PUT_NEW, err) < 0)
+    void *item;
+    if (repo_await(upload->repo, upload->idle, -1, &item, err) < 0)
         return -1;
-    atomic_fetch_add(&upload->stored_bytes, slot->pack.size);
-    return fifo_push(upload->idle, slot, err);
-}
-
-static int upload_main(void *arg, struct error *err)
-{
-    struct upload *upload = arg;
-    for (;;) {
-        void *slot;
-        if (fifo_pop(upload->full, &slot, err) < 0)
-            return err->kind == ERROR_NOT_FOUND ? 0 : -1;
-        if (put_pack(upload, slot, err) < 0)
-            return -1;
+    struct slot *slot = item;
+    *ret_slot = slot;
+    if (!slot->name)
+        return 0;
+    own_freep(&slot->name);
+    atomic_fetch_sub(&upload->pending, 1);
+    if (slot->put.error.kind == ERROR_NONE) {
+        atomic_fetch_add(&upload->stored_bytes, slot->pack.size);
+        return 0;
     }
+    *err = slot->put.error;
+    return -1;
 }
 
 uint64_t upload_stored_bytes(const struct upload *upload)
@@ -53,29 +56,37 @@ uint64_t upload_stored_bytes(const struct upload *upload)
     return atomic_load(&upload->stored_bytes);
 }
 
-void upload_close(struct upload *upload)
+int upload_finish(struct upload *upload, struct error *err)
 {
-    fifo_close(upload->full);
+    struct slot *slot;
+    while (atomic_load(&upload->pending) > 0)
+        if (take_slot(upload, &slot, err) < 0)
+            return -1;
+    return 0;
 }
 
-int upload_submit(struct upload *upload, uint8_t *buffer, const char *name, size_t size,
-                  const uint8_t sha256[DIGEST_BYTES], struct error *err)
+void upload_submit(struct upload *upload, uint8_t *buffer, const char *name, size_t size,
+                   const uint8_t sha256[DIGEST_BYTES])
 {
     struct slot *slot = &upload->slots[(size_t)(buffer - upload->memory) / UPLOAD_BUFFER_BYTES];
-    assert(slot->buffer == buffer && size <= UPLOAD_BUFFER_BYTES);
-    assert(strlen(name) < sizeof(slot->name));
-    memcpy(slot->name, name, strlen(name) + 1);
+    assert(slot->buffer == buffer && size <= UPLOAD_BUFFER_BYTES && !slot->name);
+    slot->name = repo_full_name(upload->repo, name);
     slot->pack.size = size;
     memcpy(slot->pack.sha256, sha256, DIGEST_BYTES);
-    return fifo_push(upload->full, slot, err);
+    slot->put = (struct lane_put){
+        .object = {.name = slot->name, .bytes = &slot->pack, .rule = PUT_NEW},
+        .done = upload->idle,
+    };
+    atomic_fetch_add(&upload->pending, 1);
+    lanes_submit(upload->repo->lanes, &slot->put);
 }
 
 int upload_buffer(struct upload *upload, uint8_t **ret_buffer, struct error *err)
 {
-    void *slot;
-    if (fifo_pop(upload->idle, &slot, err) < 0)
+    struct slot *slot;
+    if (take_slot(upload, &slot, err) < 0)
         return -1;
-    *ret_buffer = ((struct slot *)slot)->buffer;
+    *ret_buffer = slot->buffer;
     return 0;
 }
 
@@ -84,7 +95,8 @@ void upload_freep(struct upload **upload)
     struct upload *u = TAKE(*upload);
     if (!u)
         return;
-    fifo_freep(&u->full);
+    for (size_t i = 0; i < u->slot_count; i++)
+        free(u->slots[i].name);
     fifo_freep(&u->idle);
     munmap(u->memory, u->memory_bytes);
     free(u);
@@ -102,14 +114,6 @@ static void fill_idle(struct upload *upload)
     }
 }
 
-int upload_start(struct upload *upload, struct crew *crew, size_t threads, struct error *err)
-{
-    for (size_t i = 0; i < threads; i++)
-        if (crew_start(crew, "upload", upload_main, upload, err) < 0)
-            return -1;
-    return 0;
-}
-
 struct upload *upload_new(struct repo *repo, size_t buffers, const struct cancel *cancel)
 {
     struct upload *upload = own_alloc(sizeof(*upload) + buffers * sizeof(upload->slots[0]));
@@ -121,7 +125,6 @@ struct upload *upload_new(struct repo *repo, size_t buffers, const struct cancel
     if (upload->memory == MAP_FAILED)
         abort(); /* out of memory, as everywhere */
     upload->idle = fifo_new(buffers, cancel);
-    upload->full = fifo_new(buffers, cancel);
     fill_idle(upload);
     return upload;
 }

@@ -181,7 +181,7 @@ int wal_archive_seal(struct repo *repo, const struct wal_piece *piece, const voi
 
 int wal_archive_put_sealed(struct repo *repo, const struct wal_sealed *sealed, struct error *err)
 {
-    return repo_put(repo, sealed->name, &sealed->bytes, PUT_SAME, err);
+    return repo_put_beside(repo, sealed->name, &sealed->bytes, PUT_SAME, err);
 }
 
 int wal_archive_put(struct repo *repo, const struct wal_piece *piece, const void *data,

@@ -28,6 +28,7 @@
 #include "sidecar/keys.h"
 #include "sidecar/lsn.h"
 #include "sidecar/pg_replication.h"
+#include "sidecar/repo.h"
 #include "sidecar/timeline.h"
 #include "sidecar/wal_archive.h"
 #include "sidecar/wal_message.h"
@@ -156,7 +157,7 @@ static int begin_piece(struct wal_receiver *receiver, struct error *err)
 {
     void *idle;
     int got;
-    while ((got = fifo_pop_within(receiver->idle, TICK_MS, &idle, err)) == 0)
+    while ((got = repo_await(receiver->options.repo, receiver->idle, TICK_MS, &idle, err)) == 0)
         if (report(receiver, err) < 0)
             return -1;
     if (got < 0)
@@ -383,7 +384,8 @@ int wal_receiver_finish(struct wal_receiver *receiver, uint64_t stop_lsn, struct
     assert(receiver->memory && stop_lsn > 0);
     atomic_store(&receiver->stop_lsn, stop_lsn);
     void *none;
-    if (fifo_pop(receiver->finished, &none, err) < 0 && err->kind != ERROR_NOT_FOUND)
+    if (repo_await(receiver->options.repo, receiver->finished, -1, &none, err) < 0 &&
+        err->kind != ERROR_NOT_FOUND)
         return error_wrap(err, "wait for the WAL of the backup");
     return 0;
 }

@@ -12,6 +12,7 @@
 #include "sidecar/backup_table.h"
 #include "sidecar/entry.h"
 #include "sidecar/frame.h"
+#include "sidecar/lanes.h"
 #include "sidecar/piece_hash.h"
 #include "sidecar/repo.h"
 #include "sidecar/tests/helper_repo.h"
@@ -39,8 +40,11 @@ void helper_packs_open(struct helper_packs *packs, struct helper_repo *repo, siz
     *packs = (struct helper_packs){.repo = repo->repo};
     atomic_init(&packs->next_pack, 1);
     packs->crew = crew_new(&repo->cancel);
+    const struct lanes_options lanes = {
+        .regions = repo->regions, .cancel = &repo->cancel, .threads = 1, .packs = buffers};
+    check(lanes_new(&packs->lanes, &lanes, &err), "start lanes", &err);
+    repo->repo->lanes = packs->lanes;
     packs->upload = upload_new(repo->repo, buffers, &repo->cancel);
-    check(upload_start(packs->upload, packs->crew, 1, &err), "start upload", &err);
     packs->options = (struct packer_options){
         .repo = repo->repo,
         .upload = packs->upload,
@@ -52,8 +56,10 @@ void helper_packs_open(struct helper_packs *packs, struct helper_repo *repo, siz
 
 int helper_packs_finish(struct helper_packs *packs, struct error *err)
 {
-    upload_close(packs->upload);
-    return crew_join(packs->crew, err);
+    int result = upload_finish(packs->upload, err);
+    if (result < 0)
+        crew_fail(packs->crew, err);
+    return crew_join(packs->crew, err) < 0 ? lanes_explain(packs->lanes, err) : result;
 }
 
 static void check_hashes(const struct helper_packs *packs, const struct helper_pack *pack)
@@ -110,6 +116,9 @@ void helper_packs_load(struct helper_packs *packs)
 void helper_packs_close(struct helper_packs *packs)
 {
     crew_freep(&packs->crew);
+    if (packs->lanes)
+        packs->repo->lanes = NULL;
+    lanes_freep(&packs->lanes);
     upload_freep(&packs->upload);
     for (size_t i = 0; i < packs->count; i++) {
         struct helper_pack *pack = &packs->packs[i];

@@ -16,6 +16,7 @@ struct buf;
 struct crew;
 struct entry;
 struct helper_repo;
+struct lanes;
 struct map;
 
 #define HELPER_PACKS_BACKUP "20261121T082118Z-full-3fa2"
@@ -29,6 +30,7 @@ struct helper_pack {
 struct helper_packs {
     struct repo *repo;
     struct crew *crew;
+    struct lanes *lanes;
     struct upload *upload;
     atomic_uint next_pack;
     struct packer_options options; /* for packer_new */
