@@ -616,6 +616,11 @@ int backup_run(const struct backup_options *options, struct backup_result *ret_r
         .regions = regions_mask(job.regions, false),
         .lost_regions = regions_mask(job.regions, true),
     };
+    for (size_t i = 0; i < regions_count(job.regions); i++) {
+        const struct region *region = regions_at(job.regions, i);
+        if (ret_result->lost_regions & 1u << i) /* then nobody writes there any more */
+            ret_result->losses[i] = (struct backup_loss){region->error, region->lost_ms};
+    }
     job.manifest = (struct manifest){0};
     return 0;
 }

@@ -11,6 +11,7 @@
 #include "common/error.h"
 #include "sidecar/backup_id.h"
 #include "sidecar/manifest.h"
+#include "sidecar/regions.h"
 
 struct cancel;
 struct pg_options;
@@ -36,10 +37,16 @@ struct backup_options {
     struct progress *progress; /* may be NULL */
 };
 
+struct backup_loss {
+    struct error error; /* why the region was lost … */
+    int64_t at_ms;      /* … and when */
+};
+
 struct backup_result {
     struct manifest manifest; /* as committed; the caller's (manifest_done) */
     uint32_t regions,
         lost_regions; /* bit masks over spec.regions: where it is, where it should be */
+    struct backup_loss losses[REGIONS_MAX]; /* of lost_regions, by index */
 };
 
 /* 0 once a quorum of regions has it; those that it lacks are in the result and were logged. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/clock.h"
 #include "common/own.h"
+#include "common/text.h"
 #include "sidecar/backup.h"
 #include "sidecar/cli.h"
 #include "sidecar/command.h"
@@ -25,13 +26,31 @@ static json_t *region_names(const struct policy *policy, uint32_t mask)
     return names;
 }
 
+static json_t *losses_of(const struct policy *policy, const struct backup_result *done)
+{
+    json_t *losses = json_array();
+    for (size_t i = 0; i < policy->region_count; i++) {
+        char since[CLOCK_TEXT_BYTES];
+        if (!(done->lost_regions & 1u << i))
+            continue;
+        CLEANUP(own_freep) char *text = text_escape(done->losses[i].error.text);
+        clock_format(done->losses[i].at_ms, since);
+        json_array_append_new(losses,
+                              json_pack("{s:s, s:s, s:s}", "region", policy->regions[i].name,
+                                        "since", since, "error", text));
+    }
+    return losses;
+}
+
 static int print(const struct policy *policy, const struct backup_result *done, bool json,
                  struct error *err)
 {
     json_auto_t *regions = region_names(policy, done->regions);
     json_auto_t *missing = region_names(policy, done->lost_regions);
+    json_auto_t *losses = losses_of(policy, done);
     const struct output_backup output = {
         .manifest = &done->manifest,
+        .losses = losses,
         .regions = regions,
         .missing_regions = missing,
     };

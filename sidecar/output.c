@@ -139,6 +139,8 @@ static json_t *backup_to_json(const struct output_backup *backup)
     json_t *json = document(backup->manifest);
     json_object_set(json, "regions", backup->regions);
     json_object_set(json, "missingRegions", backup->missing_regions);
+    if (backup->losses)
+        json_object_set(json, "lostRegions", backup->losses);
     return json;
 }
 
@@ -325,6 +327,19 @@ int output_show(const struct output_backup *backup, bool json, struct error *err
     return flush_output(err);
 }
 
+static void print_losses(const struct output_backup *backup)
+{
+    CLEANUP(own_freep) char *missing = join_names(backup->missing_regions);
+    CLEANUP(own_freep) char *regions = join_names(backup->regions);
+    size_t i;
+    json_t *loss;
+    printf("Warning: it is missing in %s, which failed; it is in %s\n", missing, regions);
+    json_array_foreach(backup->losses, i, loss)
+        printf("  %s, %s: %s\n", json_string_value(json_object_get(loss, "region")),
+               json_string_value(json_object_get(loss, "since")),
+               json_string_value(json_object_get(loss, "error")));
+}
+
 int output_backup_done(const struct output_backup *backup, bool json, struct error *err)
 {
     const struct manifest *manifest = backup->manifest;
@@ -336,11 +351,8 @@ int output_backup_done(const struct output_backup *backup, bool json, struct err
     text_duration(manifest->finished_ms - manifest->started_ms, took);
     printf("Backup %s: %" PRIu64 " files, %s, stored as %s, in %s\n", manifest->id, manifest->files,
            total, stored, took);
-    if (json_array_size(backup->missing_regions) > 0) {
-        CLEANUP(own_freep) char *missing = join_names(backup->missing_regions);
-        CLEANUP(own_freep) char *regions = join_names(backup->regions);
-        printf("Warning: it is missing in %s, which failed; it is in %s\n", missing, regions);
-    }
+    if (json_array_size(backup->missing_regions) > 0)
+        print_losses(backup);
     if (manifest->fallback)
         printf("Note: %s\n", manifest->fallback);
     if (manifest->page_error_count > 0)

@@ -29,6 +29,8 @@ struct output_row {
 struct output_backup {
     const struct manifest *manifest;
     json_t *regions, *missing_regions;
+    json_t
+        *losses; /* right after the backup: {region, since, error} of the missing ones; or NULL */
 };
 
 /* What prune decided, and by which rules. */

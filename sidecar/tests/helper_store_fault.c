@@ -6,7 +6,10 @@
 #include <stdlib.h>
 
 #include "common/buf.h"
+#include "common/cancel.h"
 #include "common/own.h"
+
+enum { SLOW_MS = 10 };
 
 struct store_faulty {
     struct store store;
@@ -33,6 +36,8 @@ static bool is_due(struct store_faulty *faulty)
 
 static int fail(const struct store_faulty *faulty, struct error *err)
 {
+    if (faulty->fault == STORE_FAULT_HANG)
+        return cancel_sleep(faulty->store.cancel, -1, err);
     const enum error_kind kind = faulty->fault == STORE_FAULT_PERMANENT ? ERROR_PERMANENT
                                  : faulty->fault == STORE_FAULT_LOCKED  ? ERROR_CONFLICT
                                                                         : ERROR_TRANSIENT;
@@ -44,6 +49,11 @@ static int fault_put(struct store *store, const char *name, const struct store_b
 {
     struct store_faulty *faulty = downcast(store);
     bool due = is_due(faulty) && faulty->fault != STORE_FAULT_LOCKED;
+    if (due && faulty->fault == STORE_FAULT_SLOW) {
+        if (cancel_sleep(store->cancel, SLOW_MS, err) < 0)
+            return -1;
+        due = false;
+    }
     if ((!due || faulty->fault == STORE_FAULT_LOST_ANSWER) &&
         faulty->inner->driver->put(faulty->inner, name, bytes, err) < 0)
         return -1;

@@ -16,6 +16,8 @@ enum store_fault {
     STORE_FAULT_LOCKED,      /* retention until STORE_FAULT_LOCK_MS: asked for, it says so, and
                                 removals are refused: CONFLICT; all else goes well */
     STORE_FAULT_PARTIAL,     /* half of the bytes go over the wire, then TRANSIENT */
+    STORE_FAULT_HANG,        /* nothing comes back until the store is cancelled */
+    STORE_FAULT_SLOW,        /* a put takes a while, and succeeds */
 };
 
 /* 9999-12-31T23:59:59Z */

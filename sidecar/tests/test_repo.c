@@ -20,6 +20,7 @@
 #include "sidecar/regions.h"
 #include "sidecar/repo.h"
 #include "sidecar/tests/helper_repo.h"
+#include "sidecar/tests/helper_store_fault.h"
 #include "sidecar/tests/helper_store.h"
 
 static void put_text(struct helper_repo *helper, const char *name, const char *text)
@@ -178,6 +179,31 @@ static void a_repository_is_read_while_a_region_is_gone(void **state)
     lose_region(&helper, 0);
     assert_int_equal(helper_repo_reopen(&helper, false, 0, &err), 0);
     assert_fetched(&helper, "drills/a", "evidence");
+}
+
+/* It costs all patience to find out that a region does not answer: once, not for each object. */
+static void a_region_that_does_not_answer_is_asked_last(void **state)
+{
+    (void)state;
+    CLEANUP(helper_repo_close) struct helper_repo helper;
+    struct error err;
+    helper_repo_open(&helper, 2, 0);
+    put_text(&helper, "drills/a", "evidence");
+    put_text(&helper, "drills/b", "more");
+    struct region *region = regions_at(helper.regions, 0);
+    region->store = store_fault_wrap(region->store);
+    store_fault_set(region->store, 1, 1 + STORE_RETRIES, STORE_FAULT_TRANSIENT);
+    assert_fetched(&helper, "drills/a", "evidence");
+    assert_int_equal(store_fault_calls(region->store), 1 + STORE_RETRIES);
+    assert_fetched(&helper, "drills/b", "more");
+    assert_int_equal(store_fault_calls(region->store), 1 + STORE_RETRIES);
+    helper_repo_damage(&helper, 1, "drills/b");
+    assert_fetched(&helper, "drills/b", "more"); /* it is back, and the only one that has it */
+    assert_int_equal(store_fault_calls(region->store), 2 + STORE_RETRIES);
+    assert_fetched(&helper, "drills/a", "evidence");
+    assert_int_equal(store_fault_calls(region->store), 3 + STORE_RETRIES);
+    assert_int_equal(fetch_fails(&helper, "drills/c", &err), -1);
+    assert_int_equal(err.kind, ERROR_NOT_FOUND);
 }
 
 static void a_new_repository_needs_every_region(void **state)
@@ -617,6 +643,7 @@ int main(void)
         cmocka_unit_test(a_damaged_object_comes_from_the_next_region),
         cmocka_unit_test(a_missing_object_is_named_with_its_region),
         cmocka_unit_test(a_repository_is_read_while_a_region_is_gone),
+        cmocka_unit_test(a_region_that_does_not_answer_is_asked_last),
         cmocka_unit_test(a_new_repository_needs_every_region),
         cmocka_unit_test(an_old_repository_is_written_with_a_quorum),
         cmocka_unit_test(a_lost_quorum_fails_the_put),
