@@ -18,7 +18,7 @@
 #include <stdint.h>
 
 enum {
-    FANOUT_REGIONS_MAX = 32, /* bits of a mask */
+    FANOUT_REGIONS_MAX = 8,
     /* An attempt at a store that stalls is given up after 30 s: the next one has a chance. */
     FANOUT_PATIENCE_MS = 60 * 1000,
 };

@@ -17,6 +17,8 @@ enum {
     MS_IN_S = 1000,
 };
 
+_Static_assert((int)REGIONS_MAX == (int)FANOUT_REGIONS_MAX, "regions have bits of the same masks");
+
 /* A queue of a region. */
 struct lane {
     struct lanes *lanes;

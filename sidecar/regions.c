@@ -130,6 +130,29 @@ static int put_same(struct store *store, const char *name, const struct store_by
     return -1;
 }
 
+void regions_note_answer(struct regions *regions, size_t index, const struct error *err)
+{
+    struct region *region = &regions->regions[index];
+    bool doubted = err && err->kind == ERROR_TRANSIENT;
+    pthread_mutex_lock(&regions->lock);
+    bool news = doubted && region->doubt.kind == ERROR_NONE;
+    region->doubt = doubted ? *err : (struct error){0};
+    pthread_mutex_unlock(&regions->lock);
+    if (news && regions->count > 1)
+        log_warn("Asking a region last from now on", S("region", region->name),
+                 S("error", err->text));
+}
+
+bool regions_doubted(struct regions *regions, size_t index, struct error *ret_why)
+{
+    pthread_mutex_lock(&regions->lock);
+    struct error why = regions->regions[index].doubt;
+    pthread_mutex_unlock(&regions->lock);
+    if (ret_why)
+        *ret_why = why;
+    return why.kind != ERROR_NONE;
+}
+
 int regions_put_one(struct regions *regions, size_t index, const struct region_object *object,
                     struct error *err)
 {

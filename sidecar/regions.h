@@ -28,7 +28,7 @@ struct region {
     struct error error;             /* why it was lost, and … */
     int64_t lost_ms;                /* … when; written once */
     struct cancel cancel;           /* of its store: the job's, or that it is lost */
-    _Atomic bool doubted;           /* the last attempt to read something there took all patience */
+    struct error doubt;             /* guarded by the lock; see regions_doubted */
     _Atomic uint64_t fetched_bytes; /* of intact objects */
 };
 
@@ -61,6 +61,12 @@ void regions_drop(struct regions *regions, size_t index, const struct error *why
 /* Where a call of a region's store was ended because the region was lost meanwhile (CANCELED), err
  * becomes why that is; true: the job itself was cancelled. */
 bool regions_cancelled(struct regions *regions, size_t index, struct error *err);
+/* Notes after a call that read from a region whether it answered (err NULL: it did). One that did
+ * not, after all attempts (TRANSIENT), is doubted until it answers again: asking it takes minutes,
+ * so whoever has other regions asks them first. */
+void regions_note_answer(struct regions *regions, size_t index, const struct error *err);
+/* ret_why (may be NULL): what it failed of. */
+bool regions_doubted(struct regions *regions, size_t index, struct error *ret_why);
 /* For whoever writes: from now on a region that cannot be listed is lost too, as what is decided by
  * the listing would be put there. */
 void regions_be_strict(struct regions *regions);

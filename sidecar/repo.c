@@ -201,7 +201,7 @@ static size_t order_regions(struct regions *regions, size_t ret_order[REGIONS_MA
     size_t count = 0;
     bool doubted[REGIONS_MAX];
     for (size_t i = 0; i < regions_count(regions); i++)
-        doubted[i] = atomic_load(&regions_at(regions, i)->doubted);
+        doubted[i] = regions_doubted(regions, i, NULL);
     for (int last = 0; last <= 1; last++)
         for (size_t i = 0; i < regions_count(regions); i++)
             if (doubted[i] == last && regions_usable(regions, i))
@@ -211,15 +211,9 @@ static size_t order_regions(struct regions *regions, size_t ret_order[REGIONS_MA
 
 static int try_region(struct repo *repo, size_t index, const struct fetch *fetch, struct error *err)
 {
-    struct region *region = regions_at(repo->regions, index);
-    int result = fetch_from(repo, region, fetch, err);
-    if (result < 0 && regions_cancelled(repo->regions, index, err))
-        return -1;
-    bool doubted = result < 0 && err->kind == ERROR_TRANSIENT;
-    if (atomic_exchange(&region->doubted, doubted) != doubted && doubted &&
-        regions_count(repo->regions) > 1)
-        log_warn("Asking a region last from now on", S("region", region->name),
-                 S("error", err->text));
+    int result = fetch_from(repo, regions_at(repo->regions, index), fetch, err);
+    if (result == 0 || !regions_cancelled(repo->regions, index, err))
+        regions_note_answer(repo->regions, index, result < 0 ? err : NULL);
     return result;
 }
 
@@ -357,6 +351,15 @@ static void merge_names(struct repo_names *names)
     names->count = kept;
 }
 
+/* Whether another region can be asked in the place of one that does not answer. */
+static bool has_better(struct regions *regions)
+{
+    for (size_t i = 0; i < regions_count(regions); i++)
+        if (regions_usable(regions, i) && !regions_doubted(regions, i, NULL))
+            return true;
+    return false;
+}
+
 /* 1: it was listed; 0: not, for the reason in err; -1: the job cannot go on. */
 static int list_region(struct regions *regions, size_t index, struct listing *listing,
                        struct error *err)
@@ -366,10 +369,15 @@ static int list_region(struct regions *regions, size_t index, struct listing *li
         *err = region->error; /* written once, before it was lost */
         return 0;
     }
-    if (store_list(region->store, listing->prefix, listing->depth, add_name, listing, err) == 0)
+    if (!regions_strict(regions) && regions_doubted(regions, index, err) && has_better(regions))
+        return 0;
+    if (store_list(region->store, listing->prefix, listing->depth, add_name, listing, err) == 0) {
+        regions_note_answer(regions, index, NULL);
         return 1;
+    }
     if (regions_cancelled(regions, index, err))
         return -1;
+    regions_note_answer(regions, index, err);
     if (regions_strict(regions) && region->writable)
         return regions_lose(regions, index, err);
     if (regions_count(regions) > 1)
@@ -598,6 +606,7 @@ static int read_documents(struct repo *repo, enum access access, size_t *ret_fou
         if (access == ACCESS_WRITE ? regions_lose(repo->regions, i, err) < 0
                                    : err->kind == ERROR_CANCELED)
             return -1;
+        regions_note_answer(repo->regions, i, err);
         if (first.kind == ERROR_NONE)
             first = *err;
     }
