@@ -154,6 +154,7 @@ static json_t *read_backup(struct fields *parent)
     bounded(&backup, "fallback", TEXT_MAX);
     check_words(&backup, "regions");
     check_words(&backup, "missingRegions");
+    bounded(&backup, "missingBecause", TEXT_MAX);
     fields_decimal(&backup, "systemIdentifier", 0);
     word(&backup, "sha256", 64);
     return fields_end_open(&backup) < 0 ? NULL : backup.object;

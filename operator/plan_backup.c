@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "operator/backup_result.h"
+#include "operator/lookup.h"
 
 enum {
     LOOK_MS = 10000,        /* at a run under way, if nothing is heard */
@@ -93,6 +94,7 @@ static void succeed(const struct backup_facts *facts, struct backup_plan *plan, 
 {
     const char *id = current(facts)->id;
     json_int_t page_errors = json_integer_value(json_object_get(backup, "pageErrors"));
+    const char *because = lookup_text(backup, "missingBecause");
     char regions[BACKUP_RESULT_NAMES_BYTES], missing[BACKUP_RESULT_NAMES_BYTES];
     backup_result_names(json_object_get(backup, "regions"), regions);
     backup_result_names(json_object_get(backup, "missingRegions"), missing);
@@ -104,8 +106,8 @@ static void succeed(const struct backup_facts *facts, struct backup_plan *plan, 
                     id, page_errors);
     else if (missing[0])
         verdict_set(&plan->verdict, RUN_SUCCEEDED, "PartlyCommitted",
-                    "'%s' is in %s, but not in %s: see the regions of the policy's status", id,
-                    regions, missing);
+                    "'%s' is in %s, but not in %s: %.*s", id, regions, missing, ERROR_SHOWN_BYTES,
+                    because ? because : "see the regions of the policy's status");
     else
         verdict_set(&plan->verdict, RUN_SUCCEEDED, "Committed", "'%s' is in %s", id, regions);
     plan->verdict.attempt_ends = true;

@@ -3,10 +3,13 @@
 
 #include <stddef.h>
 
+#include "common/buf.h"
 #include "common/own.h"
 
 /* rounds up */
 #define ALMOST_ONE 0.999
+
+enum { LOSSES_MAX = 2000 }; /* bytes; a message takes 2048 */
 
 struct member {
     const char *name;   /* in the summary */
@@ -20,6 +23,26 @@ static void copy(json_t *summary, const json_t *printed, const struct member *me
     json_t *value = json_object_get(from, member->printed);
     if (value && !json_is_null(value))
         json_object_set(summary, member->name, value);
+}
+
+/* Why regions lack the backup, as one text. */
+static void explain_losses(json_t *summary, const json_t *printed)
+{
+    CLEANUP(buf_done) struct buf text = BUF(LOSSES_MAX);
+    struct error full; /* those that fit */
+    size_t i;
+    json_t *loss;
+    json_array_foreach(json_object_get(printed, "lostRegions"), i, loss)
+    {
+        if (buf_format(&text, &full, "%s%s since %s: %s", i ? "; " : "",
+                       json_string_value(json_object_get(loss, "region")),
+                       json_string_value(json_object_get(loss, "since")),
+                       json_string_value(json_object_get(loss, "error"))) < 0)
+            break;
+    }
+    if (text.size > 0)
+        json_object_set_new(summary, "missingBecause",
+                            json_stringn((const char *)text.data, text.size));
 }
 
 json_t *summary_backup(const json_t *printed)
@@ -52,6 +75,7 @@ json_t *summary_backup(const json_t *printed)
     for (size_t i = 0; i < ARRAY_SIZE(members); i++)
         copy(summary, printed, &members[i]);
     copy(summary, last, &(struct member){"timeline", NULL, "timeline"});
+    explain_losses(summary, printed);
     return summary;
 }
 

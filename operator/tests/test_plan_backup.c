@@ -377,7 +377,10 @@ static void success_says_where_the_backup_is(void **state)
     assert_null(scene->plan.verdict.attempt_reason);
     json_object_set_new(backup, "missingRegions", json_pack("[s]", "ap"));
     expect(scene, BACKUP_STEP_REST, RUN_SUCCEEDED, "PartlyCommitted");
-    says(scene, "is in eu, us, but not in ap: ");
+    says(scene, "is in eu, us, but not in ap: see the regions of the policy's status");
+    json_object_set_new(backup, "missingBecause", json_string("ap since noon: it lags"));
+    expect(scene, BACKUP_STEP_REST, RUN_SUCCEEDED, "PartlyCommitted");
+    says(scene, "is in eu, us, but not in ap: ap since noon: it lags");
     json_object_set_new(backup, "pageErrors", json_integer(4));
     expect(scene, BACKUP_STEP_REST, RUN_SUCCEEDED, "PageErrors");
     says(scene, "4 pages");
