@@ -65,12 +65,17 @@ class Lifeboat:
 
     def use_s3(self, server: S3Server, bucket: str, virtual_host: bool = False) -> None:
         """One region, in an S3 bucket."""
-        self.add_secret("s3.access-key-id", server.access_key)
-        self.add_secret("s3.secret-access-key", server.secret_key)
-        self.add_secret("s3.ca.crt", server.ca.read_text())
-        self.spec["regions"] = [{"name": "s3", "s3": {
-            "bucket": bucket, "prefix": "some/where", "region": REGION, "credentials": "s3", "caKey": "s3.ca.crt",
-            "endpoint": server.host_endpoint if virtual_host else server.endpoint, "pathStyle": not virtual_host}}]
+        self.spec["regions"] = []
+        self.add_s3("s3", server, bucket, virtual_host)
+
+    def add_s3(self, name: str, server: S3Server, bucket: str, virtual_host: bool = False) -> None:
+        """One more region, in an S3 bucket."""
+        self.add_secret(f"{name}.access-key-id", server.access_key)
+        self.add_secret(f"{name}.secret-access-key", server.secret_key)
+        self.add_secret(f"{name}.ca.crt", server.ca.read_text())
+        self.spec["regions"].append({"name": name, "s3": {
+            "bucket": bucket, "prefix": "some/where", "region": REGION, "credentials": name, "caKey": f"{name}.ca.crt",
+            "endpoint": server.host_endpoint if virtual_host else server.endpoint, "pathStyle": not virtual_host}})
 
     def use_azure(self, server: AzureServer, container: str, **rest) -> None:
         """One region, in a container of Azure; with the account's key unless `rest` says otherwise."""

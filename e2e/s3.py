@@ -7,8 +7,11 @@ Lock), _ACCESS_KEY, _SECRET_KEY.
 """
 
 import datetime
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import boto3
@@ -105,6 +108,15 @@ class S3Server(S3Store):
             self.end()
             raise
         return self
+
+    @contextmanager
+    def hanging(self) -> Iterator[None]:
+        """It takes connections, as the kernel does, and answers nothing while the block runs."""
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
 
     def end(self) -> None:
         if self._process is not None:
