@@ -110,9 +110,9 @@ class dead:
         self._server.start()
 
 
-def test_a_backup_into_eight_regions_takes_no_more_memory(lifeboat, server, newest):
+def test_a_backup_into_eight_regions_takes_no_more_memory(lifeboat, server, s3, newest):
     for number in range(2, 9):
-        lifeboat.add_directory(f"r{number}")
+        lifeboat.add_s3(f"r{number}", s3, s3.make_bucket(f"r{number}-{secrets.token_hex(4)}"))
     with lifeboat.running("backup", *at(server)) as process:
         peak = command_line.peak_memory_bytes(process)
         done = command_line.outcome(process)
