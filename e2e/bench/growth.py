@@ -26,7 +26,7 @@ MAKE_TABLES = """
 def growth(bench: Bench) -> None:
     """A database of 1 GB, copied until all are as large as asked for."""
     sizes = sorted(bench.options.growth)
-    server = bench.server("growth", MAJOR)
+    server = bench.server("growth", MAJOR, fsync="off")  # to be made sooner
     server.sql("CREATE DATABASE piece")
     server.pgbench("--initialize", "--quiet", f"--scale={scale_of(min(1, sizes[0]))}", database="piece", timeout_s=3600)
     for size in sizes:
@@ -38,7 +38,7 @@ def growth(bench: Bench) -> None:
 
 def files(bench: Bench) -> None:
     """Small tables, in so many databases that all have the files that are asked for."""
-    server = bench.server("files", MAJOR, max_locks_per_transaction="1024")
+    server = bench.server("files", MAJOR, max_locks_per_transaction="1024", fsync="off")  # to be made sooner
     server.sql("CREATE DATABASE piece")
     for first in range(1, TABLES, 1000):  # a transaction each: locks are limited
         server.sql(MAKE_TABLES.format(first=first, last=first + 999), database="piece")
