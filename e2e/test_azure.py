@@ -103,7 +103,7 @@ def test_credentials_may_change_in_the_middle_of_a_backup(storage, lifeboat, ser
         write_secret()
         storage.start()
         assert process.poll() is None
-        done = command_line.outcome(process, timeout_s=120)
+        done = command_line.outcome(process)
     assert done.returncode == 0, done.stderr
     assert len(names("/packs/")) > len(before)
     assert "Took new credentials" in done.stderr
@@ -128,7 +128,7 @@ def test_a_pod_with_an_identity_needs_no_secret(azure, container, identity, life
 
 
 def test_a_token_that_ends_soon_is_renewed_in_the_middle(azure, container, lifeboat, server, newest):
-    identity = IdentityServer("the-pods-own-token", lifetime_s=2)
+    identity = IdentityServer("the-pods-own-token", lifetime_s=1)
     token_file = lifeboat.home / "token"
     token_file.write_text(identity.assertion)
     lifeboat.use_azure(azure, container, auth="WebIdentity")

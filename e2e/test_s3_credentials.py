@@ -58,7 +58,7 @@ def test_keys_may_change_in_the_middle_of_a_backup(lifeboat, server, gateway, ne
         lifeboat.use_s3(gateway, bucket)
         gateway.start()
         assert process.poll() is None
-        done = command_line.outcome(process, timeout_s=120)
+        done = command_line.outcome(process)
     assert done.returncode == 0, done.stderr
     assert len(packs()) > len(before)
     assert "Took new credentials" in done.stderr

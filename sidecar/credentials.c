@@ -141,8 +141,8 @@ bool credentials_replace(struct credentials *credentials, struct credential *ref
     struct error err;
     pthread_mutex_lock(&credentials->lock);
     bool other = !credential_is_same(&credentials->held, refused);
-    bool young =
-        !credentials->is_static && clock_monotonic_ms() - credentials->fetched_at_ms < PAUSE_MS;
+    bool young = !credentials->is_static && is_usable(credentials) &&
+                 clock_monotonic_ms() - credentials->fetched_at_ms < PAUSE_MS;
     if (other)
         credential_copy(refused, &credentials->held);
     pthread_mutex_unlock(&credentials->lock);

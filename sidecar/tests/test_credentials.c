@@ -256,6 +256,21 @@ static void a_key_that_is_lent_is_doubted_only_when_it_is_old(void **state)
     http_play_end(&play);
 }
 
+static void a_key_that_ended_on_its_way_is_replaced(void **state)
+{
+    struct fixture *fixture = *state;
+    struct http_play play = HTTP_PLAY({"GET", NULL, 200, NULL, LENT("first", "08:00:02")},
+                                      {"GET", NULL, 200, NULL, LENT("second", "09:00:00")});
+    open_agent(fixture, &play);
+    assert_key(fixture, "first");
+    clock_fake(NOON + 1999);
+    assert_replaced(fixture, "first", NULL);
+    clock_fake(NOON + 2000);
+    assert_replaced(fixture, "first", "second");
+    assert_key(fixture, "second");
+    http_play_end(&play);
+}
+
 static int use(void *arg, struct error *err)
 {
     struct fixture *fixture = arg;
@@ -299,6 +314,7 @@ int main(void)
         TEST(an_old_key_serves_until_its_end_where_there_is_no_new_one),
         TEST(a_key_that_is_past_its_end_by_our_clock_alone_is_used),
         TEST(a_key_that_is_lent_is_doubted_only_when_it_is_old),
+        TEST(a_key_that_ended_on_its_way_is_replaced),
         TEST(many_threads_share_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
