@@ -8,6 +8,7 @@
 #include "common/buf.h"
 #include "common/bytes.h"
 #include "common/own.h"
+#include "common/text.h"
 #include "sidecar/container.h"
 #include "sidecar/frame.h"
 
@@ -166,6 +167,15 @@ bool entry_path_valid(const char *path)
             return true;
         path += length + 1;
     }
+}
+
+bool entry_is_tablespace(const char *path)
+{
+    static const char prefix[] = "pg_tblspc/";
+    if (!text_starts_with(path, prefix))
+        return false;
+    const char *oid = path + strlen(prefix);
+    return *oid != '\0' && strspn(oid, "0123456789") == strlen(oid);
 }
 
 void entry_format(const struct entry *entry, size_t shared, struct buf *buf)

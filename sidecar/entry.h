@@ -52,6 +52,8 @@ struct entry {
 void entry_done(struct entry *entry);
 /* The rules for a path in a backup: relative, no empty, "." or ".." part, not too long. */
 bool entry_path_valid(const char *path);
+/* Whether it is where the link of a tablespace is: "pg_tblspc/16385". No other path is a link. */
+bool entry_is_tablespace(const char *path);
 
 /* Appends the coding of an entry whose path shares its first bytes with the path before it; 0
  * makes a coding that needs no other. */

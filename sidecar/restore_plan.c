@@ -305,6 +305,8 @@ static int check_entry(struct restore_plan *plan, const struct entry *entry, str
 {
     if (!entry_path_valid(entry->path))
         return error_set(err, ERROR_CORRUPT, "its path is not one below a data directory");
+    if (entry->type == ENTRY_LINK && !entry_is_tablespace(entry->path))
+        return error_set(err, ERROR_CORRUPT, "a link that is not that of a tablespace");
     if (plan->last_path && strcmp(entry->path, plan->last_path) <= 0)
         return error_set(err, ERROR_CORRUPT, "it comes after '%s'", plan->last_path);
     if (plan->directory_count + plan->file_count >= RESTORE_ENTRIES_MAX)

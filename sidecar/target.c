@@ -286,14 +286,6 @@ static int open_parent(const struct target *target, const char *path, int *ret_d
     return 0;
 }
 
-static bool is_tablespace_path(const char *path)
-{
-    if (!text_starts_with(path, tablespaces_prefix))
-        return false;
-    const char *oid = path + strlen(tablespaces_prefix);
-    return *oid != '\0' && strspn(oid, "0123456789") == strlen(oid);
-}
-
 int target_make_directory(struct target *target, const struct entry *entry, struct error *err)
 {
     CLEANUP(own_closep) int parent = -1;
@@ -345,7 +337,7 @@ static int open_tablespace(const struct target *target, const char *link, const 
 int target_place_tablespace(struct target *target, const struct entry *entry, const char *location,
                             struct error *err)
 {
-    if (!is_tablespace_path(entry->path))
+    if (!entry_is_tablespace(entry->path))
         return error_set(err, ERROR_CORRUPT, "link '%s' is not that of a tablespace", entry->path);
     if (location[0] != '/' || !entry_path_valid(location + 1))
         return error_set(err, ERROR_PERMANENT,

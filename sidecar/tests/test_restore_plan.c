@@ -314,6 +314,15 @@ static void a_tablespace_link_is_a_directory_to_what_is_below(void **state)
     assert_string_equal(plan.directories[1].target, "/srv");
 }
 
+static void any_other_link_is_corrupt(void **state)
+{
+    (void)state;
+    static const char *const paths[] = {"base", "pg_tblspc", "pg_tblspc/1x", "pg_wal"};
+    struct error err;
+    for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
+        expect_corrupt(add(paths[i], ENTRY_LINK, &err), &err, "not that of a tablespace");
+}
+
 static void what_the_source_was_doing_is_left_out(void **state)
 {
     (void)state;
@@ -557,6 +566,7 @@ int main(void)
         TEST(an_entry_without_its_directory_is_corrupt),
         TEST(paths_that_lead_elsewhere_are_corrupt),
         TEST(a_tablespace_link_is_a_directory_to_what_is_below),
+        TEST(any_other_link_is_corrupt),
         TEST(what_the_source_was_doing_is_left_out),
         TEST(a_pack_that_the_manifest_does_not_list_is_corrupt),
         TEST(a_place_outside_every_pack_is_corrupt),
