@@ -3,7 +3,6 @@
 
 import datetime
 import json
-import random
 import shutil
 import signal
 import subprocess
@@ -11,12 +10,12 @@ import time
 
 import pytest
 
+import chance
 import host
 import lifeboat as command_line
 from lifeboat import PASSWORD, Lifeboat, at
 from postgres import Postgres, assert_same_data, assert_verified
 
-MOMENTS = 10
 ROWS = "INSERT INTO orders SELECT i, md5(i || clock_timestamp()::text) FROM generate_series(1, 20000) i"
 
 
@@ -189,19 +188,17 @@ def test_after_a_failover_the_old_timeline_goes_with_its_backups(lifeboat, clust
 def test_prune_killed_at_any_moment_loses_nothing(lifeboat, server, newest):
     lifeboat.add_directory("there")
     lifeboat.spec["parallelism"] = {"uploads": 1}
-    seed = random.randrange(1 << 32)
-    print(f"seed {seed}")
-    chance = random.Random(seed)
+    dice = chance.dice()
     [base] = back_up(lifeboat, server, "full")
     started = time.monotonic()
     prune(lifeboat, daily=1)
     took = time.monotonic() - started
     killed = 0
-    for _ in range(MOMENTS):
+    for _ in range(chance.KILLS):
         last = back_up(lifeboat, server, "incremental", "incremental")[-1]
         with lifeboat.running("prune") as process:
             try:
-                process.wait(chance.uniform(0, took))
+                process.wait(dice.uniform(0, took))
             except subprocess.TimeoutExpired:
                 process.send_signal(signal.SIGKILL)
             killed += command_line.outcome(process).returncode == -signal.SIGKILL
