@@ -5,6 +5,7 @@
 #include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -110,9 +111,9 @@ static void open_region(struct helper_loop *loop, const char *region, struct reg
         fail_msg("%s", err.text);
 }
 
-/* How many backups a region has; whether id is among them. */
+/* How many backups a region has, whether id is among them, and the last one that is another. */
 static size_t count_backups(struct helper_loop *loop, const char *region, const char *id,
-                            bool *ret_found)
+                            bool *ret_found, char ret_other[BACKUP_ID_BYTES])
 {
     struct error err;
     CLEANUP(regions_closep) struct regions *regions = NULL;
@@ -122,8 +123,13 @@ static size_t count_backups(struct helper_loop *loop, const char *region, const 
     if (repo_list(repo, "manifests/", &names, &err) < 0)
         fail_msg("%s", err.text);
     *ret_found = false;
-    for (size_t i = 0; i < names.count; i++)
-        *ret_found |= strcmp(names.names[i].name + strlen("manifests/"), id) == 0;
+    for (size_t i = 0; i < names.count; i++) {
+        const char *name = names.names[i].name + strlen("manifests/");
+        if (strcmp(name, id) == 0)
+            *ret_found = true;
+        else
+            snprintf(ret_other, BACKUP_ID_BYTES, "%s", name);
+    }
     return names.count;
 }
 
@@ -140,34 +146,48 @@ static void forget(struct helper_loop *loop, const char *id)
 bool helper_loop_restores(struct helper_loop *loop, const char *region, const char *id)
 {
     bool found;
-    count_backups(loop, region, id, &found);
+    char unused[BACKUP_ID_BYTES];
+    count_backups(loop, region, id, &found, unused);
     if (found)
         restore(loop, id, region);
     return found;
 }
 
-void helper_loop_check(struct helper_loop *loop, const char *id, const struct error *err)
+/* Of a backup that failed: whether it is there all the same. */
+static bool check_failed(struct helper_loop *loop, const struct error *err)
 {
     bool found;
-    const bool failed = id[0] == '\0', is_first = loop->id[0] == '\0';
-    const size_t count = count_backups(loop, "r0", failed ? loop->id : id, &found);
-    assert_int_equal(count, !is_first + !failed);
-    if (failed)
-        assert_int_not_equal(err->kind, ERROR_CANCELED); /* the cause, not what followed from it */
-    if (failed && is_first)
-        return;
+    char other[BACKUP_ID_BYTES];
+    const size_t count = count_backups(loop, "r0", loop->id, &found, other);
+    assert_int_not_equal(err->kind, ERROR_CANCELED); /* the cause, not what followed from it */
     assert_true(found);
-    restore(loop, failed ? loop->id : id, "r0");
-    if (failed) {
-        assert_memory_equal(all, loop->content, sizeof(all));
-        return;
-    }
-    if (!is_first) {
+    assert_in_range(count, 1, 2);
+    restore(loop, loop->id, "r0");
+    assert_memory_equal(all, loop->content, sizeof(all));
+    if (count == 1)
+        return false;
+    restore(loop, other, "r0");
+    forget(loop, other);
+    return true;
+}
+
+bool helper_loop_check(struct helper_loop *loop, const char *id, const struct error *err)
+{
+    bool found;
+    char unused[BACKUP_ID_BYTES];
+    const bool is_first = loop->id[0] == '\0';
+    if (id[0] == '\0')
+        return check_failed(loop, err);
+    assert_int_equal(count_backups(loop, "r0", id, &found, unused), is_first ? 1 : 2);
+    assert_true(found);
+    restore(loop, id, "r0");
+    if (is_first) {
+        memcpy(loop->id, id, sizeof(loop->id));
+        memcpy(loop->content, all, sizeof(all));
+    } else {
         forget(loop, id);
-        return;
     }
-    memcpy(loop->id, id, sizeof(loop->id));
-    memcpy(loop->content, all, sizeof(all));
+    return false;
 }
 
 int helper_loop_back_up(struct helper_loop *loop, enum backup_type type,

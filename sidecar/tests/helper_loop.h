@@ -37,7 +37,8 @@ MUST_CHECK int helper_loop_back_up(struct helper_loop *loop, enum backup_type ty
                                    char ret_id[BACKUP_ID_BYTES], struct error *err);
 /* After a backup into the one region, with the id and error that it gave. No fault may happen any
  * more. The first that was committed stays; a later one goes again, so that the next finds things
- * as it did. */
-void helper_loop_check(struct helper_loop *loop, const char *id, const struct error *err);
+ * as it did. Whether a backup that failed is there all the same, and whole: the answer to its last
+ * call may be what failed. */
+bool helper_loop_check(struct helper_loop *loop, const char *id, const struct error *err);
 /* Whether a region has a backup, which must then restore from there. */
 bool helper_loop_restores(struct helper_loop *loop, const char *region, const char *id);

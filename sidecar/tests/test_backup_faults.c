@@ -91,7 +91,7 @@ static unsigned fail_each(enum backup_type type, enum store_fault fault, unsigne
 {
     char id[BACKUP_ID_BYTES];
     struct error err = {0};
-    unsigned failures = 0, n = 0, calls = 0;
+    unsigned failures = 0, surprises = 0, n = 0, calls = 0;
     helper_loop_open(&loop, 1);
     if (helper_loop_back_up(&loop, BACKUP_FULL, id, &err) < 0)
         fail_msg("%s", err.text);
@@ -101,9 +101,11 @@ static unsigned fail_each(enum backup_type type, enum store_fault fault, unsigne
         failures += helper_loop_back_up(&loop, type, id, &err) < 0;
         calls = plan.calls;
         plan_none();
-        helper_loop_check(&loop, id, &err);
+        surprises += helper_loop_check(&loop, id, &err);
     } while (calls >= n);
     helper_loop_close(&loop);
+    if (fault != STORE_FAULT_LOST_ANSWER) /* which may be that to the commit */
+        assert_int_equal(surprises, 0);
     return failures;
 }
 
@@ -146,6 +148,13 @@ static void a_store_that_goes_away_at_any_call_leaves_what_was_committed(void **
                     UINT_MAX);
 }
 
+static void answers_that_stay_away_from_any_call_on_leave_what_was_committed(void **state)
+{
+    (void)state;
+    assert_in_range(fail_each(BACKUP_FULL, STORE_FAULT_LOST_ANSWER, FOR_GOOD), NEEDED_CALLS,
+                    UINT_MAX);
+}
+
 /* The other one carries on; the lost one has the whole backup or none of it. */
 static void a_region_lost_at_any_call_has_no_half_backup(void **state)
 {
@@ -177,6 +186,7 @@ int main(void)
         cmocka_unit_test(a_failure_at_any_call_leaves_what_was_committed),
         cmocka_unit_test(a_failure_at_any_call_of_an_incremental_one_leaves_what_was_committed),
         cmocka_unit_test(a_store_that_goes_away_at_any_call_leaves_what_was_committed),
+        cmocka_unit_test(answers_that_stay_away_from_any_call_on_leave_what_was_committed),
         cmocka_unit_test(a_region_lost_at_any_call_has_no_half_backup),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
