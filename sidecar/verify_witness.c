@@ -17,12 +17,19 @@ static const struct verify_seen *find(const struct verify_view *view, const char
     return NULL;
 }
 
+static bool says_retired(const struct verify_view *view, const char *backup)
+{
+    for (size_t i = 0; i < view->retired_count; i++)
+        if (strcmp(view->retired[i], backup) == 0)
+            return true;
+    return false;
+}
+
 static bool is_retired(const struct verify_witness *witness, const char *backup)
 {
     for (size_t i = 0; i < witness->view_count; i++)
-        for (size_t j = 0; j < witness->views[i].retired_count; j++)
-            if (strcmp(witness->views[i].retired[j], backup) == 0)
-                return true;
+        if (says_retired(&witness->views[i], backup))
+            return true;
     return false;
 }
 
@@ -43,6 +50,27 @@ static void tell_other(const struct verify_view *view, const struct verify_seen 
                  "its manifest is another than %s: SHA-256 %s instead of %s", who, here, there);
 }
 
+/* A backup that is not in one region, but in another. Anybody can write that it was retired into
+ * the region that he took it from. */
+static void tell_absent(const struct verify_witness *witness, const struct verify_view *view,
+                        const struct verify_view *other, const char *backup,
+                        struct findings *findings)
+{
+    if (says_retired(other, backup))
+        return;
+    if (is_retired(witness, backup))
+        findings_add(findings,
+                     FINDING(.kind = FINDING_MISSING, .note = true, .region = view->region,
+                             .backup = backup),
+                     "region '%s' has this backup and does not know that it was retired: prune it "
+                     "there, or somebody took it away here",
+                     other->region);
+    else
+        findings_add(
+            findings, FINDING(.kind = FINDING_MISSING, .region = view->region, .backup = backup),
+            "region '%s' has this backup: it never came here, or was removed", other->region);
+}
+
 /* What one region has every region has, and the same. */
 static void compare_regions(const struct verify_witness *witness, const struct verify_view *view,
                             struct findings *findings)
@@ -52,12 +80,8 @@ static void compare_regions(const struct verify_witness *witness, const struct v
         for (size_t j = 0; other != view && j < other->seen_count; j++) {
             const struct verify_seen *there = &other->seen[j];
             const struct verify_seen *here = find(view, there->what.backup);
-            if (!here && !is_retired(witness, there->what.backup))
-                findings_add(findings,
-                             FINDING(.kind = FINDING_MISSING, .region = view->region,
-                                     .backup = there->what.backup),
-                             "region '%s' has this backup: it never came here, or was removed",
-                             other->region);
+            if (!here)
+                tell_absent(witness, view, other, there->what.backup, findings);
             if (here && i < (size_t)(view - witness->views) && there->readable &&
                 differs(here, &there->what))
                 tell_other(view, here, &there->what, other->region, findings);
