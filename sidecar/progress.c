@@ -47,28 +47,31 @@ static struct moment look(const struct progress *progress)
     return now;
 }
 
-/* "Backing up:  46 %  1.4 GB of 3.0 GB, 620 MB/s, 3 s left", "Backing up: finishing, 3.0 GB": one
- * line of a terminal of 80 columns. */
-static void draw(const struct progress *progress, const struct moment *now)
+/* own_freep */
+static char *describe(const struct moment *now)
 {
     char done_text[16], total_text[16], rate_text[16], left_text[24];
     text_size(now->done, done_text);
     text_size(now->rate, rate_text);
-    fprintf(stderr, "\r\033[K%s: ", progress->verb);
-    if (now->rate == 0) {
-        fprintf(stderr, "%s%s%s", now->phase, now->done > 0 ? ", " : "",
-                now->done > 0 ? done_text : "");
-        return;
-    }
-    if (now->total == 0) {
-        fprintf(stderr, "%s, %s/s", done_text, rate_text);
-        return;
-    }
+    if (now->rate == 0 && now->done == 0)
+        return own_strdup(now->phase);
+    if (now->rate == 0)
+        return own_format("%s, %s", now->phase, done_text);
+    if (now->total == 0)
+        return own_format("%s, %s/s", done_text, rate_text);
     const uint64_t done = now->done < now->total ? now->done : now->total; /* files grow */
     text_size(now->total, total_text);
     text_duration((int64_t)((now->total - done) * 1000 / now->rate), left_text);
-    fprintf(stderr, "%3d %%  %s of %s, %s/s, %s left", (int)(done * 100 / now->total), done_text,
-            total_text, rate_text, left_text);
+    return own_format("%3d %%  %s of %s, %s/s, %s left", (int)(done * 100 / now->total), done_text,
+                      total_text, rate_text, left_text);
+}
+
+/* "Backing up:  46 %  1.4 GB of 3.0 GB, 620 MB/s, 3 s left", "Backing up: finishing, 3.0 GB": one
+ * line of a terminal of 80 columns, written at once. */
+static void draw(const struct progress *progress, const struct moment *now)
+{
+    CLEANUP(own_freep) char *text = describe(now);
+    dprintf(STDERR_FILENO, "\r\033[K%s: %s", progress->verb, text);
 }
 
 /* The log writes whole lines at once, and so does this. */
