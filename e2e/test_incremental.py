@@ -117,9 +117,13 @@ def fell_back(lifeboat: Lifeboat, server: Postgres, *reasons: str) -> dict:
     return manifest
 
 
+def packs(lifeboat: Lifeboat, manifest: dict) -> list[Path]:
+    return list((lifeboat.repository() / "packs" / manifest["id"]).iterdir())
+
+
 def packed(lifeboat: Lifeboat, manifest: dict) -> int:
     """Bytes of a backup's own packs: what it stored but for WAL."""
-    return sum(path.stat().st_size for path in (lifeboat.repository() / "packs" / manifest["id"]).iterdir())
+    return sum(path.stat().st_size for path in packs(lifeboat, manifest))
 
 
 def test_an_incremental_stores_what_changed_and_restores_alone(cluster, lifeboat, same_again, major):
@@ -259,6 +263,7 @@ def summaries_since(server: Postgres, manifest: dict) -> list[Path]:
 def test_nothing_changed_is_nothing_stored(cluster, lifeboat, same_again, newest):
     server = filled(cluster, newest)
     full = lifeboat.backup(server)
+    assert full["files"] > 900 and len(packs(lifeboat, full)) < 10  # small files share packs, and frames in them
     again = incremental(lifeboat, server, full)
     assert packed(lifeboat, again) < 200_000
     same_again(server, again)
@@ -284,6 +289,22 @@ def test_relations_that_are_truncated_dropped_recreated_extended_and_moved(clust
            "CREATE DATABASE copied TEMPLATE logged STRATEGY FILE_COPY", "TRUNCATE shortened")
     server.sql("DELETE FROM t WHERE i % 3 = 0", database="copied")
     same_again(server, incremental(lifeboat, server, first))
+
+
+def test_zero_pages_are_holes(cluster, lifeboat, bring_back, newest):
+    server = filled(cluster, newest)
+    relation = server.sql("SELECT pg_relation_filepath('extended')")
+    server.stop()
+    size = (server.data / relation).stat().st_size + 4096 * PAGE
+    os.truncate(server.data / relation, size)  # as a crash leaves a table that was being extended
+    server.start()
+    full = lifeboat.backup(server)
+    for manifest in (full, incremental(lifeboat, server, full)):
+        copy = bring_back(server, manifest)
+        found = (copy.data / relation).stat()
+        assert found.st_size == size and found.st_blocks * 512 < size - 4000 * PAGE
+        assert_sound(copy)
+        copy.stop("immediate")
 
 
 @pytest.mark.parametrize("checksums, summaries, source", [
