@@ -28,6 +28,7 @@ class Postgres:
         self.data = home / "data"
         self.log = home / "log"
         self.port = host.free_port()
+        self._started = False
         self.bin = host.tools() / f"postgresql-{major}" / "bin"
 
     @property
@@ -56,13 +57,23 @@ class Postgres:
                 conf.write(f"{name} = '{quoted}'\n")
 
     def start(self, timeout_s: int = 60) -> "Postgres":
+        """Keeps its port; but the first time somebody else may have taken that since it was found to be free."""
+        while not self._start(timeout_s):
+            self.log.unlink()
+            self.port = host.free_port()
+        self._started = True
+        return self
+
+    def _start(self, timeout_s: int) -> bool:
         options = f"-p {self.port} -k {self.home} -c listen_addresses=127.0.0.1"
         try:
             self.tool("pg_ctl", "start", "--wait", "--timeout", str(timeout_s), "--silent", "--pgdata", self.data,
                       "--log", self.log, "--options", options, timeout_s=timeout_s + 10)
         except AssertionError as failure:
+            if not self._started and "Address already in use" in self.tail_of_log():
+                return False
             raise AssertionError(f"{failure}\n{self.tail_of_log()}") from None
-        return self
+        return True
 
     def stop(self, mode: str = "fast") -> None:
         self.tool("pg_ctl", "stop", "--wait", "--silent", "--mode", mode, "--pgdata", self.data)
