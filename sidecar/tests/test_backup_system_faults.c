@@ -99,7 +99,7 @@ WRAP(ssize_t, readlinkat, CALL_READLINKAT, (int fd, const char *path, char *to, 
 WRAP(int, fstatat, CALL_FSTATAT, (int fd, const char *path, struct stat *st, int flags),
      (fd, path, st, flags))
 
-/* Those that may do half. */
+/* Those that may do half, which of a single byte is that byte. */
 #define WRAP_BYTES(name, call, bytes, parameters, arguments, half_arguments)                       \
     ssize_t __real_##name parameters;                                                              \
     ssize_t __wrap_##name parameters;                                                              \
@@ -110,11 +110,11 @@ WRAP(int, fstatat, CALL_FSTATAT, (int fd, const char *path, struct stat *st, int
         return fault.half ? __real_##name half_arguments : -1;                                     \
     }
 WRAP_BYTES(read, CALL_READ, size, (int fd, void *data, size_t size), (fd, data, size),
-           (fd, data, size / 2))
+           (fd, data, size - size / 2))
 WRAP_BYTES(pread, CALL_PREAD, size, (int fd, void *data, size_t size, off_t at),
-           (fd, data, size, at), (fd, data, size / 2, at))
+           (fd, data, size, at), (fd, data, size - size / 2, at))
 WRAP_BYTES(pwrite, CALL_PWRITE, size, (int fd, const void *data, size_t size, off_t at),
-           (fd, data, size, at), (fd, data, size / 2, at))
+           (fd, data, size, at), (fd, data, size - size / 2, at))
 
 struct dirent *__real_readdir(DIR *directory);
 struct dirent *__wrap_readdir(DIR *directory);
