@@ -28,9 +28,6 @@ enum {
     HISTORY_MAX = 1 << 20,
 };
 
-static const char remedy[] =
-    "give the policy another prefix, or move away the WAL whose history you do not want";
-
 /* The objects that a segment or a history can be read from. */
 struct search {
     struct repo *repo;
@@ -278,30 +275,6 @@ int wal_archive_check(struct repo *repo, const char *name, uint32_t segment_byte
     return 0;
 }
 
-int wal_archive_check_sealed(struct repo *repo, const struct wal_sealed *sealed,
-                             uint32_t segment_bytes, struct error *err)
-{
-    const size_t bare = strlen(sealed->name) - CONTENT_ID_LENGTH;
-    CLEANUP(own_freep) char *prefix = own_format("%.*s", (int)bare, sealed->name);
-    CLEANUP(repo_names_done) struct repo_names names = {0};
-    if (repo_list(repo, prefix, &names, err) < 0)
-        return -1;
-    for (size_t i = 0; i < names.count; i++) {
-        const char *rival = names.names[i].name;
-        if (strcmp(rival, sealed->name) == 0)
-            continue;
-        if (wal_archive_check(repo, rival, segment_bytes, err) == 0)
-            return error_set(err, ERROR_CONFLICT,
-                             "'%s' says something else of the same WAL: another server wrote on "
-                             "this timeline, or this one went back in time; %s",
-                             rival, remedy);
-        /* a damaged one is passed over by restores too */
-        if (err->kind != ERROR_CORRUPT && err->kind != ERROR_NOT_FOUND)
-            return -1;
-    }
-    return 0;
-}
-
 int wal_archive_check_history(struct repo *repo, uint32_t timeline, const void *content,
                               size_t size, struct error *err)
 {
@@ -312,8 +285,9 @@ int wal_archive_check_history(struct repo *repo, uint32_t timeline, const void *
         return 0;
     return error_set(err, ERROR_CONFLICT,
                      "the repository has another history of timeline %" PRIu32
-                     ": two servers were promoted; %s",
-                     timeline, remedy);
+                     ": two servers were promoted; give the policy another prefix, or move "
+                     "away what you do not want",
+                     timeline);
 }
 
 /* 1 if it was read; 0 if it is of no use, which is noted, so that another may serve; -1: stop. */

@@ -43,10 +43,6 @@ struct wal_sealed {
 /* Seals data (to - from bytes), which is not needed after that. */
 MUST_CHECK int wal_archive_seal(struct repo *repo, const struct wal_piece *piece, const void *data,
                                 struct wal_sealed *ret_sealed, struct error *err);
-/* Before it is put: CONFLICT if an intact object says something else of the same bytes, which is
- * named; putting another one would leave neither history restorable. */
-MUST_CHECK int wal_archive_check_sealed(struct repo *repo, const struct wal_sealed *sealed,
-                                        uint32_t segment_bytes, struct error *err);
 MUST_CHECK int wal_archive_put_sealed(struct repo *repo, const struct wal_sealed *sealed,
                                       struct error *err);
 void wal_sealed_done(struct wal_sealed *sealed);

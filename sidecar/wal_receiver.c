@@ -32,6 +32,7 @@
 #include "sidecar/timeline.h"
 #include "sidecar/wal_archive.h"
 #include "sidecar/wal_message.h"
+#include "sidecar/wal_rivals.h"
 
 enum {
     BUFFERS = 1,
@@ -54,6 +55,7 @@ struct wal_buffer {
 
 struct wal_receiver {
     struct wal_receiver_options options;
+    struct wal_rivals rivals;
     uint32_t timeline;
     char slot[sizeof("lifeboat_") + 2 * (size_t)SLOT_RANDOM_BYTES];
     struct pg_replication *replication; /* the receiving thread's once that was started */
@@ -96,7 +98,7 @@ static int put_piece(struct wal_receiver *receiver, struct wal_buffer *buffer, s
     /* an idle buffer takes no memory */
     madvise(buffer->data, receiver->buffer_bytes, MADV_DONTNEED);
     if (fifo_push(receiver->idle, buffer, err) < 0 ||
-        wal_archive_check_sealed(repo, &sealed, piece.segment_bytes, err) < 0 ||
+        wal_rivals_check(&receiver->rivals, sealed.name, err) < 0 ||
         wal_archive_put_sealed(repo, &sealed, err) < 0)
         return -1;
     atomic_fetch_add(&receiver->stored_bytes, sealed.bytes.size);
@@ -396,7 +398,10 @@ int wal_receiver_start(struct wal_receiver *receiver, uint64_t start_lsn, struct
     uint64_t from = segment_start(receiver, start_lsn);
     receiver->received_lsn = from;
     atomic_store(&receiver->stored_lsn, from);
+    const struct wal_rivals_place place = {receiver->timeline, receiver->options.segment_bytes,
+                                           from};
     if (put_history(receiver, err) < 0 ||
+        wal_rivals_load(&receiver->rivals, receiver->options.repo, &place, err) < 0 ||
         pg_replication_start(receiver->replication, receiver->slot, receiver->timeline, from, err) <
             0)
         return -1;
@@ -417,6 +422,7 @@ void wal_receiver_closep(struct wal_receiver **receiver)
     fifo_freep(&r->finished);
     if (r->memory)
         munmap(r->memory, BUFFERS * r->buffer_bytes);
+    wal_rivals_done(&r->rivals);
     free(r);
 }
 

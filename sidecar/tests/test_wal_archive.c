@@ -16,6 +16,7 @@
 #include "sidecar/repo.h"
 #include "sidecar/tests/helper_repo.h"
 #include "sidecar/wal_archive.h"
+#include "sidecar/wal_rivals.h"
 
 enum { MIB = 1 << 20, TIMELINE = 2 };
 
@@ -290,29 +291,37 @@ static void intact_segments_that_differ_are_a_conflict(void **state)
     expect_failure(f, MIB, ERROR_CONFLICT, "contradict each other");
 }
 
-static int check_before_put(struct fixture *f, struct error *err)
+/* Of the whole segment, as a backup that begins in it does. */
+static int check_before_put(struct fixture *f, uint64_t from_lsn, struct error *err)
 {
     CLEANUP(wal_sealed_done) struct wal_sealed sealed = {0};
+    CLEANUP(wal_rivals_done) struct wal_rivals rivals = {0};
     const struct wal_piece piece = piece_of(0, MIB);
-    if (wal_archive_seal(f->helper.repo, &piece, f->wal, &sealed, err) < 0)
+    const struct wal_rivals_place place = {TIMELINE, MIB, from_lsn};
+    if (wal_archive_seal(f->helper.repo, &piece, f->wal, &sealed, err) < 0 ||
+        wal_rivals_load(&rivals, f->helper.repo, &place, err) < 0)
         fail_msg("%s", err->text);
-    return wal_archive_check_sealed(f->helper.repo, &sealed, MIB, err);
+    return wal_rivals_check(&rivals, sealed.name, err);
 }
 
-static void another_history_is_seen_before_it_is_put(void **state)
+static void another_past_is_seen_before_it_is_put(void **state)
 {
     struct fixture *f = *state;
     struct error err;
-    assert_int_equal(check_before_put(f, &err), 0); /* nothing is there */
+    assert_int_equal(check_before_put(f, segment_lsn, &err), 0); /* nothing is there */
     put(f, 0, MIB);
-    assert_int_equal(check_before_put(f, &err), 0); /* the same is there */
+    put(f, 0, 5000);
+    assert_int_equal(check_before_put(f, segment_lsn, &err), 0); /* the same is there */
     f->wal[MIB / 2] ^= 1;
-    CLEANUP(own_freep) char *name = helper_repo_name(&f->helper, SEGMENT);
-    assert_int_equal(check_before_put(f, &err), -1);
+    CLEANUP(own_freep) char *name = helper_repo_name(&f->helper, SEGMENT "-");
+    assert_int_equal(check_before_put(f, segment_lsn, &err), -1);
     assert_int_equal(err.kind, ERROR_CONFLICT);
     assert_non_null(strstr(err.text, name));
-    damage(f, SEGMENT);
-    assert_int_equal(check_before_put(f, &err), 0);
+    /* also from the end of the log before on, not from far behind it */
+    assert_int_equal(check_before_put(f, 0xFFF00000, &err), -1);
+    assert_int_equal(check_before_put(f, 0x200000000, &err), 0);
+    damage(f, SEGMENT "-");
+    assert_int_equal(check_before_put(f, segment_lsn, &err), 0);
 }
 
 static void a_damaged_rival_is_no_conflict(void **state)
@@ -484,7 +493,7 @@ int main(void)
         test(parts_stand_in_for_a_damaged_segment),
         test(a_damaged_object_that_nothing_replaces_is_named),
         test(intact_segments_that_differ_are_a_conflict),
-        test(another_history_is_seen_before_it_is_put),
+        test(another_past_is_seen_before_it_is_put),
         test(a_damaged_rival_is_no_conflict),
         test(overlapping_parts_that_differ_are_a_conflict),
         test(a_footer_that_belies_the_name_is_corrupt),
