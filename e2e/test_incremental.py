@@ -557,3 +557,18 @@ def test_a_new_region_needs_a_full(cluster, lifeboat, same_again, newest):
     lifeboat.backup(server)
     lifeboat.add_directory("there")
     same_again(server, fell_back(lifeboat, server, "it is not in every region"))
+
+
+def test_a_restore_fetches_little_of_packs_that_little_is_wanted_of(cluster, lifeboat, newest):
+    server = make(cluster, newest)
+    for number in range(20):
+        server.sql(f"CREATE TABLE t{number} AS SELECT (SELECT string_agg(md5(random()::text || i || j), '') "
+                   "FROM generate_series(1, 60) j) AS data FROM generate_series(1, 1200) i")
+    full = lifeboat.backup(server)
+    server.sql("".join(f"DROP TABLE t{number};" for number in range(20) if number % 4))
+    server.sql("CHECKPOINT")
+    incremental = lifeboat.backup(server, "--type", "incremental")
+    whole = lifeboat.restore(lifeboat.home / "whole", "--backup", full["id"])
+    part = lifeboat.restore(lifeboat.home / "part", "--backup", incremental["id"])
+    assert_verified(newest, lifeboat.home / "part")
+    assert part["fetchedBytes"] < whole["fetchedBytes"] * 2 / 3

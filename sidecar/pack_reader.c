@@ -10,7 +10,11 @@
 #include "sidecar/frame.h"
 #include "sidecar/repo.h"
 
-enum { PACK_BYTES_MAX = 16 << 20, NO_FRAME = CONTAINER_FRAMES_MAX };
+enum {
+    PACK_BYTES_MAX = 16 << 20,
+    NO_FRAME = CONTAINER_FRAMES_MAX,
+    GAP_BYTES_MAX = 1 << 20, /* what a store sends in about the time of one more request */
+};
 
 struct pack_reader {
     struct repo *repo;
@@ -18,8 +22,11 @@ struct pack_reader {
     struct error damage; /* of the open pack */
     struct frame_codec *codec;
     char name[REPO_NAME_MAX]; /* of the open pack; "" if none is */
-    bool whole;               /* object has all of it, not its tail only */
-    struct buf object, sealed;
+    struct buf bytes; /* what was fetched of it last: all, its tail or neighbouring frames … */
+    uint64_t offset;  /* … and where they lie in it */
+    bool whole;       /* all of it */
+    bool wanted[CONTAINER_FRAMES_MAX]; /* frames that will be read */
+    struct buf sealed;                 /* a frame that was fetched alone */
     struct container container;
     uint8_t *plain;
     uint32_t frame; /* what plain holds; NO_FRAME: nothing */
@@ -29,9 +36,9 @@ struct pack_reader {
 static int fetch(struct pack_reader *reader, const char *name, struct error *err)
 {
     if (reader->mode == PACK_READER_SALVAGE)
-        return repo_salvage(reader->repo, CONTAINER_PACK, name, &reader->object, &reader->container,
+        return repo_salvage(reader->repo, CONTAINER_PACK, name, &reader->bytes, &reader->container,
                             &reader->damage, err);
-    return repo_fetch(reader->repo, CONTAINER_PACK, name, &reader->object, &reader->container, err);
+    return repo_fetch(reader->repo, CONTAINER_PACK, name, &reader->bytes, &reader->container, err);
 }
 
 static void forget(struct pack_reader *reader)
@@ -40,13 +47,16 @@ static void forget(struct pack_reader *reader)
     reader->container = (struct container){0};
     reader->name[0] = '\0';
     reader->frame = NO_FRAME;
+    memset(reader->wanted, 0, sizeof(reader->wanted));
 }
 
-static void remember(struct pack_reader *reader, const char name[REPO_NAME_MAX], bool whole)
+static void remember(struct pack_reader *reader, const char name[REPO_NAME_MAX],
+                     uint64_t object_bytes)
 {
     memcpy(reader->name, name, REPO_NAME_MAX);
-    reader->whole = whole;
-    reader->fetched_bytes += reader->object.size;
+    reader->offset = object_bytes - reader->bytes.size;
+    reader->whole = reader->offset == 0;
+    reader->fetched_bytes += reader->bytes.size;
 }
 
 int pack_reader_open(struct pack_reader *reader, const char *backup_id, uint32_t number,
@@ -59,7 +69,7 @@ int pack_reader_open(struct pack_reader *reader, const char *backup_id, uint32_t
     forget(reader);
     if (fetch(reader, name, err) < 0)
         return -1;
-    remember(reader, name, true);
+    remember(reader, name, reader->bytes.size);
     return 0;
 }
 
@@ -85,10 +95,54 @@ int pack_reader_open_tail(struct pack_reader *reader, const char *backup_id, uin
     forget(reader);
     if (object_bytes == 0 && find_size(reader, name, &object_bytes, err) < 0)
         return -1;
-    if (repo_fetch_tail(reader->repo, CONTAINER_PACK, name, object_bytes, &reader->object,
+    if (repo_fetch_tail(reader->repo, CONTAINER_PACK, name, object_bytes, &reader->bytes,
                         &reader->container, err) < 0)
         return -1;
-    remember(reader, name, false);
+    remember(reader, name, object_bytes);
+    return 0;
+}
+
+void pack_reader_want(struct pack_reader *reader, uint32_t first, uint32_t last)
+{
+    for (uint32_t i = first; i <= last && i < reader->container.frame_count; i++)
+        reader->wanted[i] = true;
+}
+
+/* Where frame lies among the bytes that were fetched last; NULL: it does not. */
+static const uint8_t *find_held(const struct pack_reader *reader, const struct container_frame *at)
+{
+    if (at->offset < reader->offset ||
+        at->offset + at->sealed_bytes > reader->offset + reader->bytes.size)
+        return NULL;
+    return reader->bytes.data + (at->offset - reader->offset);
+}
+
+/* The bytes from first on that are worth one request: wanted frames, and between them at most as
+ * much again that is not. */
+static uint64_t plan_request(const struct pack_reader *reader, uint32_t first)
+{
+    const struct container_frame *frames = reader->container.frames, *at = &frames[first];
+    uint64_t wanted = at->sealed_bytes, size = at->sealed_bytes;
+    for (uint32_t i = first + 1; i < reader->container.frame_count; i++) {
+        if (!reader->wanted[i])
+            continue;
+        const uint64_t longer = frames[i].offset + frames[i].sealed_bytes - at->offset;
+        wanted += frames[i].sealed_bytes;
+        if (frames[i].offset - at->offset - size > GAP_BYTES_MAX || longer > 2 * wanted)
+            break;
+        size = longer;
+    }
+    return size;
+}
+
+static int fetch_frames(struct pack_reader *reader, uint32_t first, struct error *err)
+{
+    const uint64_t offset = reader->container.frames[first].offset;
+    if (repo_fetch_range(reader->repo, reader->name, offset, plan_request(reader, first),
+                         &reader->bytes, err) < 0)
+        return -1;
+    reader->offset = offset;
+    reader->fetched_bytes += reader->bytes.size;
     return 0;
 }
 
@@ -97,11 +151,15 @@ static int open_frame(struct pack_reader *reader, uint32_t frame, struct error *
 {
     struct container *container = &reader->container;
     const struct container_frame *at = &container->frames[frame];
-    if (reader->whole)
-        return container_read(container, reader->codec, frame, reader->object.data + at->offset,
-                              reader->plain, err);
+    if (!find_held(reader, at) && fetch_frames(reader, frame, err) < 0)
+        return -1;
+    if (container_read(container, reader->codec, frame, find_held(reader, at), reader->plain,
+                       err) == 0)
+        return 0;
+    if (reader->whole || err->kind != ERROR_CORRUPT)
+        return -1;
     if (repo_fetch_frame(reader->repo, container, reader->codec, frame, &reader->sealed,
-                         reader->plain, err) < 0)
+                         reader->plain, err) < 0) /* another region may have it intact */
         return -1;
     reader->fetched_bytes += at->sealed_bytes;
     return 0;
@@ -166,7 +224,7 @@ void pack_reader_freep(struct pack_reader **reader)
     if (!r)
         return;
     container_done(&r->container);
-    buf_done(&r->object);
+    buf_done(&r->bytes);
     buf_done(&r->sealed);
     frame_codec_freep(&r->codec);
     free(r->plain);
@@ -179,7 +237,7 @@ struct pack_reader *pack_reader_new(struct repo *repo, enum pack_reader_mode mod
     reader->repo = repo;
     reader->mode = mode;
     reader->codec = frame_codec_new(1); /* levels matter to writers only */
-    reader->object = BUF(PACK_BYTES_MAX);
+    reader->bytes = BUF(PACK_BYTES_MAX);
     reader->sealed = BUF(2 * FRAME_PLAIN_MAX);
     reader->plain = own_alloc(FRAME_PLAIN_MAX);
     reader->frame = NO_FRAME;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * One thread's reading of packs: a pack is fetched whole, or frame by frame where few are wanted; a
- * frame is opened once for as long as it is the one read last. Holds one pack (at most 16 MiB) and
- * one frame (1 MiB), whatever is read.
+ * One thread's reading of packs: a pack is fetched whole, or, where few frames are wanted, those,
+ * neighbours in one request; a frame is opened once for as long as it is the one read last. Holds
+ * one pack (at most 16 MiB) and one frame (1 MiB), whatever is read.
  */
 #pragma once
 
@@ -29,6 +29,10 @@ MUST_CHECK int pack_reader_open(struct pack_reader *reader, const char *backup_i
  */
 MUST_CHECK int pack_reader_open_tail(struct pack_reader *reader, const char *backup_id,
                                      uint32_t number, uint64_t object_bytes, struct error *err);
+/* Says that frames of the open pack will be read, in ascending order: those that are near to each
+ * other are then fetched in one request, which has at most as much that is not wanted, and no gap
+ * above 1 MiB. */
+void pack_reader_want(struct pack_reader *reader, uint32_t first, uint32_t last);
 /* The frames of the open pack, lent until another is opened. */
 const struct container_frame *pack_reader_frames(const struct pack_reader *reader,
                                                  uint32_t *ret_count);

@@ -29,7 +29,7 @@ struct region {
     int64_t lost_ms;                /* … when; written once */
     struct cancel cancel;           /* of its store: the job's, or that it is lost */
     struct error doubt;             /* guarded by the lock; see regions_doubted */
-    _Atomic uint64_t fetched_bytes; /* of intact objects */
+    _Atomic uint64_t fetched_bytes; /* of objects, and parts of them, that were taken from it */
 };
 
 struct regions;

@@ -120,22 +120,27 @@ int repo_put_sealed(struct repo *repo, const struct repo_blob *blob, uint64_t *r
 
 /* Fetching */
 
-/* What is wanted of an object: it opened, or one frame of it, or else its plaintext. */
+/* What is wanted of an object: it opened, or one frame or some bytes of it, or else its plaintext.
+ */
 struct fetch {
     struct container_identity identity;
-    struct buf *object; /* the bytes that are got */
-    uint64_t size;      /* of the object where only its tail is got; 0: all is */
+    struct buf *object;    /* the bytes that are got … */
+    uint64_t offset, size; /* … and where they lie; size 0: all of it */
+    uint64_t object_bytes; /* where only a part is got */
     struct container *container;
     struct frame_codec *codec; /* of a frame: container is open, and here is more about it */
     uint32_t frame;
     void *frame_plain;
     struct error *damage;       /* not NULL: take what is left of a damaged one */
+    bool sealed;                /* take the bytes as they are */
     struct buf *plain, *footer; /* with container NULL: unpack into these */
 };
 
 static int open_object(struct repo *repo, const struct fetch *fetch, struct error *err)
 {
     const struct buf *object = fetch->object;
+    if (fetch->sealed)
+        return 0;
     if (fetch->damage)
         return container_salvage(fetch->container, &fetch->identity, &repo->keyring, object,
                                  fetch->damage, err);
@@ -144,7 +149,8 @@ static int open_object(struct repo *repo, const struct fetch *fetch, struct erro
                               fetch->frame_plain, err);
     if (fetch->container)
         return container_open(fetch->container, &fetch->identity, &repo->keyring, object->data,
-                              object->size, fetch->size > 0 ? fetch->size : object->size, err);
+                              object->size, fetch->size > 0 ? fetch->object_bytes : object->size,
+                              err);
     buf_clear(fetch->plain);
     return container_unpack(&fetch->identity, &repo->keyring, object->data, object->size,
                             fetch->plain, fetch->footer, err);
@@ -153,21 +159,13 @@ static int open_object(struct repo *repo, const struct fetch *fetch, struct erro
 static int get_object(struct store *store, const char *full, const struct fetch *fetch,
                       struct error *err)
 {
-    uint64_t offset = 0, size = fetch->size;
-    if (fetch->codec) {
-        offset = fetch->container->frames[fetch->frame].offset;
-        size = fetch->container->frames[fetch->frame].sealed_bytes;
-    } else if (fetch->size == 0) {
+    if (fetch->size == 0)
         return store_get_all(store, full, fetch->object, err);
-    } else if (size > CONTAINER_TAIL_MAX) {
-        offset = size - CONTAINER_TAIL_MAX;
-        size = CONTAINER_TAIL_MAX;
-    }
-    if (store_get(store, full, offset, size, fetch->object, err) < 0)
+    if (store_get(store, full, fetch->offset, fetch->size, fetch->object, err) < 0)
         return -1;
-    if (fetch->object->size < size)
+    if (fetch->object->size < fetch->size)
         return error_set(err, ERROR_CORRUPT, "'%s' ends before byte %ju", full,
-                         (uintmax_t)(offset + size));
+                         (uintmax_t)(fetch->offset + fetch->size));
     return 0;
 }
 
@@ -262,10 +260,13 @@ int repo_salvage(struct repo *repo, enum container_kind kind, const char *name, 
 int repo_fetch_tail(struct repo *repo, enum container_kind kind, const char *name, uint64_t size,
                     struct buf *tail, struct container *ret_container, struct error *err)
 {
+    const uint64_t tail_bytes = size < CONTAINER_TAIL_MAX ? size : CONTAINER_TAIL_MAX;
     struct fetch fetch = {
         .identity = repo_identity(repo, kind, name),
         .object = tail,
-        .size = size,
+        .offset = size - tail_bytes,
+        .size = tail_bytes,
+        .object_bytes = size,
         .container = ret_container,
     };
     return fetch_from_any(repo, &fetch, err);
@@ -277,10 +278,25 @@ int repo_fetch_frame(struct repo *repo, struct container *container, struct fram
     struct fetch fetch = {
         .identity = {.name = container->name},
         .object = sealed,
+        .offset = container->frames[frame].offset,
+        .size = container->frames[frame].sealed_bytes,
         .container = container,
         .codec = codec,
         .frame = frame,
         .frame_plain = plain,
+    };
+    return fetch_from_any(repo, &fetch, err);
+}
+
+int repo_fetch_range(struct repo *repo, const char *name, uint64_t offset, uint64_t size,
+                     struct buf *bytes, struct error *err)
+{
+    struct fetch fetch = {
+        .identity = {.name = name},
+        .object = bytes,
+        .offset = offset,
+        .size = size,
+        .sealed = true,
     };
     return fetch_from_any(repo, &fetch, err);
 }

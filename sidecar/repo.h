@@ -99,6 +99,10 @@ MUST_CHECK int repo_fetch(struct repo *repo, enum container_kind kind, const cha
 MUST_CHECK int repo_fetch_tail(struct repo *repo, enum container_kind kind, const char *name,
                                uint64_t size, struct buf *tail, struct container *ret_container,
                                struct error *err);
+/* Bytes of an object, size > 0 of them, as they lie there: only who opens frames from them knows
+ * whether they are right. */
+MUST_CHECK int repo_fetch_range(struct repo *repo, const char *name, uint64_t offset, uint64_t size,
+                                struct buf *bytes, struct error *err);
 /* One frame of an object that was opened so, into plain (room for its plain_bytes); sealed is
  * scratch. */
 MUST_CHECK int repo_fetch_frame(struct repo *repo, struct container *container,

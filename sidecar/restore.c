@@ -28,6 +28,7 @@
 #include "sidecar/restore_marker.h"
 #include "sidecar/restore_plan.h"
 #include "sidecar/restore_read.h"
+#include "sidecar/restore_sizes.h"
 #include "sidecar/restore_sweep.h"
 #include "sidecar/restore_wal.h"
 #include "sidecar/restore_worker.h"
@@ -53,6 +54,7 @@ struct job {
     bool is_used;                 /* the directory has content */
     struct throttle write_limit;
     struct restore_plan plan;
+    struct restore_sizes sizes;
     struct restore_sweep sweep;
     uint8_t control_bytes[PG_CONTROL_BYTES];
     struct pg_control control;
@@ -66,6 +68,7 @@ struct job {
 static void job_done(struct job *job)
 {
     restore_sweep_done(&job->sweep);
+    restore_sizes_done(&job->sizes);
     restore_plan_done(&job->plan);
     target_closep(&job->target);
     manifest_done(&job->manifest);
@@ -156,12 +159,11 @@ static int read_plan(struct job *job, struct error *err)
 {
     CLEANUP(pack_reader_freep)
     struct pack_reader *reader = pack_reader_new(job->repo, PACK_READER_INTACT);
-    const struct restore_read read = {.reader = reader,
-                                      .manifest = &job->manifest,
-                                      .plan = &job->plan,
-                                      .by_frames = job->options->delta || job->has_marker};
-    if (restore_plan_init(&job->plan, &job->manifest, err) < 0 || read_index(job, &read, err) < 0 ||
-        read_maps(job, &read, err) < 0 ||
+    const struct restore_read read = {
+        .reader = reader, .manifest = &job->manifest, .plan = &job->plan, .sizes = &job->sizes};
+    if (restore_plan_init(&job->plan, &job->manifest, err) < 0 ||
+        restore_sizes_list(&job->sizes, &job->plan, job->repo, err) < 0 ||
+        read_index(job, &read, err) < 0 || read_maps(job, &read, err) < 0 ||
         restore_read_control(&read, job->control_bytes, &job->control, err) < 0)
         return -1;
     job->plan.control_span.crc32c = crc32c_extend(0, job->control_bytes, PG_CONTROL_BYTES);
@@ -253,6 +255,7 @@ static int compare(struct job *job, struct error *err)
     const struct restore_delta_options options = {
         .repo = job->repo,
         .plan = &job->plan,
+        .sizes = &job->sizes,
         .target = job->target,
         .workers = worker_count(job),
         .cancel = job->options->cancel,
@@ -287,6 +290,7 @@ static int write_files(struct job *job, struct error *err)
         .progress = job->options->progress,
     };
     uint64_t fetched_bytes;
+    restore_sizes_give(&job->sizes, &job->manifest, job->is_used, &job->plan);
     if (restore_worker_run(&options, &fetched_bytes, err) < 0)
         return -1;
     job->fetched_bytes += fetched_bytes;

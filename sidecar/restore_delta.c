@@ -19,6 +19,7 @@
 #include "sidecar/progress.h"
 #include "sidecar/repo.h"
 #include "sidecar/restore_plan.h"
+#include "sidecar/restore_sizes.h"
 #include "sidecar/target.h"
 
 enum { READ_BYTES = 1 << 20 };
@@ -38,8 +39,8 @@ struct delta {
 struct comparison {
     struct delta *delta;
     struct pack_reader *reader;
-    struct restore_pack *pack; /* lent: nobody else has it */
-    struct pack_hashes hashes; /* of the pack; empty: not loaded, or not to be had */
+    const struct restore_pack *pack; /* lent: nobody else has it */
+    struct pack_hashes hashes;       /* of the pack; empty: not loaded, or not to be had */
     bool hashes_loaded;
     struct target_file open;
     uint8_t *data;
@@ -86,12 +87,13 @@ static int level_main(void *arg, struct error *err)
 /* Where its hashes cannot be read, all of the pack is wanted, and whoever fetches it says why. */
 static int load_hashes(struct comparison *own, struct error *err)
 {
+    const struct restore_delta_options *options = own->delta->options;
+    const uint32_t bytes = restore_sizes_find(options->sizes, own->pack->pack);
     uint32_t number;
-    const char *backup = restore_plan_pack(own->delta->options->plan, own->pack->pack, &number);
+    const char *backup = restore_plan_pack(options->plan, own->pack->pack, &number);
     own->hashes_loaded = true;
-    if (own->pack->object_bytes == 0 ||
-        (pack_reader_open_tail(own->reader, backup, number, own->pack->object_bytes, err) == 0 &&
-         pack_hashes_load(&own->hashes, own->reader, err) == 0))
+    if (bytes == 0 || (pack_reader_open_tail(own->reader, backup, number, bytes, err) == 0 &&
+                       pack_hashes_load(&own->hashes, own->reader, err) == 0))
         return 0;
     return err->kind == ERROR_CORRUPT || err->kind == ERROR_NOT_FOUND ? 0 : -1;
 }
@@ -158,15 +160,12 @@ static int compare_packs(struct comparison *own, struct error *err)
     struct delta *delta = own->delta;
     const struct restore_plan *plan = delta->options->plan;
     for (size_t i; (i = atomic_fetch_add(&delta->next_pack, 1)) < plan->pack_count;) {
-        const size_t kept_before = own->kept.count;
         own->pack = &plan->packs[i];
         pack_hashes_done(&own->hashes);
         own->hashes_loaded = false;
         for (size_t j = 0; j < own->pack->count; j++)
             if (compare_span(own, &plan->spans[own->pack->first + j], err) < 0)
                 return -1;
-        if (own->kept.count == kept_before)
-            own->pack->object_bytes = 0; /* all of it is wanted */
     }
     return 0;
 }
@@ -220,58 +219,6 @@ static int run_crew(struct delta *delta, const char *name, crew_main main, struc
     return crew_join(crew, err);
 }
 
-static int compare_pack(const void *position, const void *pack)
-{
-    const uint32_t a = *(const uint32_t *)position, b = ((const struct restore_pack *)pack)->pack;
-    return (a > b) - (a < b);
-}
-
-/* The sizes of the packs of one range. */
-static int list_packs(struct delta *delta, const struct restore_range *range, struct error *err)
-{
-    struct restore_plan *plan = delta->options->plan;
-    CLEANUP(own_freep) char *prefix = own_format("packs/%s/", range->backup);
-    CLEANUP(repo_names_done) struct repo_names names = {0};
-    if (repo_list(delta->options->repo, prefix, &names, err) < 0)
-        return -1;
-    for (size_t i = 0; i < names.count; i++) {
-        uint32_t number;
-        if (!repo_parse_pack_name(names.names[i].name, &number) || number < range->first ||
-            number > range->last || names.names[i].size > UINT32_MAX)
-            continue;
-        const uint32_t position = range->position + (number - range->first);
-        struct restore_pack *pack =
-            bsearch(&position, plan->packs, plan->pack_count, sizeof(plan->packs[0]), compare_pack);
-        if (pack)
-            pack->object_bytes = (uint32_t)names.names[i].size;
-    }
-    return 0;
-}
-
-static int list_all_packs(struct delta *delta, struct error *err)
-{
-    const struct restore_plan *plan = delta->options->plan;
-    for (size_t i = 0; i < plan->range_count && plan->pack_count > 0; i++)
-        if (list_packs(delta, &plan->ranges[i], err) < 0)
-            return -1;
-    return 0;
-}
-
-/* Takes what is equal off the plan; the packs that are left keep their sizes. */
-static void reduce(struct delta *delta)
-{
-    struct restore_plan *plan = delta->options->plan;
-    const size_t count = plan->pack_count;
-    CLEANUP(own_freep) struct restore_pack *before = TAKE(plan->packs);
-    plan->pack_count = 0;
-    restore_plan_keep(plan, &delta->wanted, &delta->kept);
-    for (size_t i = 0; i < plan->pack_count; i++) {
-        const struct restore_pack *same =
-            bsearch(&plan->packs[i].pack, before, count, sizeof(before[0]), compare_pack);
-        plan->packs[i].object_bytes = same->object_bytes;
-    }
-}
-
 static void delta_done(struct delta *delta)
 {
     restore_spans_done(&delta->kept);
@@ -290,11 +237,11 @@ int restore_delta_run(const struct restore_delta_options *options, uint64_t *ret
     if (run_crew(&delta, "level", level_main, err) < 0)
         return -1;
     restore_plan_group(options->plan);
-    if (list_all_packs(&delta, err) < 0 || run_crew(&delta, "compare", compare_main, err) < 0)
+    if (run_crew(&delta, "compare", compare_main, err) < 0)
         return -1;
     log_info("Compared with what is there", U("equalBytes", restore_spans_bytes(&delta.kept)),
              U("differentBytes", restore_spans_bytes(&delta.wanted)));
-    reduce(&delta);
+    restore_plan_keep(options->plan, &delta.wanted, &delta.kept);
     *ret_fetched_bytes = delta.fetched_bytes;
     return 0;
 }

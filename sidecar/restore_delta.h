@@ -16,12 +16,14 @@ struct cancel;
 struct progress;
 struct repo;
 struct restore_plan;
+struct restore_sizes;
 struct target;
 
 struct restore_delta_options {
     struct repo *repo;
     struct restore_plan *plan; /* grouped, before and after */
-    struct target *target;     /* swept, with all directories made */
+    const struct restore_sizes *sizes;
+    struct target *target; /* swept, with all directories made */
     size_t workers;
     struct cancel *cancel;     /* triggered also when a worker fails */
     struct progress *progress; /* may be NULL */

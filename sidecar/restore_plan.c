@@ -94,8 +94,8 @@ static int compare_pack_to_range(const char *backup, uint32_t number,
     return number < range->first ? -1 : number > range->last;
 }
 
-static int find_pack(const struct restore_plan *plan, const char *backup, uint32_t number,
-                     uint32_t *ret_pack, struct error *err)
+int restore_plan_find_pack(const struct restore_plan *plan, const char *backup, uint32_t number,
+                           uint32_t *ret_pack, struct error *err)
 {
     size_t low = 0, high = plan->range_count;
     while (low < high) {
@@ -122,7 +122,7 @@ static int find_place(const struct restore_plan *plan, const struct backup_table
     if (place->backup >= table->count || place->frame >= CONTAINER_FRAMES_MAX ||
         place->piece >= FRAME_PIECES)
         return error_set(err, ERROR_CORRUPT, "a place is outside every pack");
-    return find_pack(plan, table->ids[place->backup], place->pack, ret_pack, err);
+    return restore_plan_find_pack(plan, table->ids[place->backup], place->pack, ret_pack, err);
 }
 
 /* Whether span continues last in the file and in the pack. */

@@ -44,7 +44,7 @@ struct restore_span {
 
 struct restore_pack {
     uint32_t pack;
-    uint32_t object_bytes; /* not 0: only a part of it is wanted */
+    uint32_t object_bytes; /* its size where only a part of it may be wanted; 0: fetch all */
     size_t first, count;   /* of spans */
 };
 
@@ -131,6 +131,9 @@ uint64_t restore_spans_bytes(const struct restore_spans *spans);
  * sorted by file then. */
 void restore_plan_sum(struct restore_plan *plan);
 
+/* The position of a pack. CORRUPT: the manifest does not list it. */
+MUST_CHECK int restore_plan_find_pack(const struct restore_plan *plan, const char *backup,
+                                      uint32_t number, uint32_t *ret_pack, struct error *err);
 /* The backup that a pack belongs to (lent) and its number there. */
 const char *restore_plan_pack(const struct restore_plan *plan, uint32_t pack, uint32_t *ret_number);
 /* Whether the backup lists a page of a file as damaged; of a file with more of them than are listed

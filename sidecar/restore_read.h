@@ -6,7 +6,6 @@
  */
 #pragma once
 
-#include <stdbool.h>
 #include <stddef.h>
 
 #include "common/error.h"
@@ -15,12 +14,13 @@
 struct manifest;
 struct pack_reader;
 struct restore_plan;
+struct restore_sizes;
 
 struct restore_read { /* all lent */
     struct pack_reader *reader;
     const struct manifest *manifest;
     struct restore_plan *plan;
-    bool by_frames; /* fetch no whole packs: the restore may want little more of them */
+    const struct restore_sizes *sizes; /* to fetch parts of packs only; NULL: whole ones */
 };
 
 /* Adds the entries of the manifest's index frame to the plan; frames must come in order. Errors

@@ -93,36 +93,23 @@ static int restore_span(const struct work *work, struct pack_reader *reader,
     return finish_file(work, open, file, err);
 }
 
-/* How many bytes of the open pack the wanted spans lie in. */
-static uint64_t wanted_bytes(const struct restore_plan *plan, struct pack_reader *reader,
-                             const struct restore_pack *pack)
-{
-    uint32_t frame_count, next = 0; /* frame that was not counted yet: spans ascend */
-    const struct container_frame *frames = pack_reader_frames(reader, &frame_count);
-    uint64_t bytes = 0;
-    for (size_t i = 0; i < pack->count; i++) {
-        const struct restore_span *span = &plan->spans[pack->first + i];
-        uint64_t last = (span->piece + ((uint64_t)span->length - 1) / PIECE_BYTES) / FRAME_PIECES;
-        uint32_t first = span->piece / FRAME_PIECES;
-        for (next = first > next ? first : next; next <= last && next < frame_count; next++)
-            bytes += frames[next].sealed_bytes;
-    }
-    return bytes;
-}
-
-/* Whole, unless only a part of it is wanted, and less than half of its bytes. */
+/* Whole, unless a part of it may do. */
 static int open_pack(const struct work *work, struct pack_reader *reader,
                      const struct restore_pack *pack, struct error *err)
 {
+    const struct restore_plan *plan = work->options->plan;
     uint32_t number;
-    const char *backup = restore_plan_pack(work->options->plan, pack->pack, &number);
-    if (pack->object_bytes > 0) {
-        if (pack_reader_open_tail(reader, backup, number, pack->object_bytes, err) < 0)
-            return -1;
-        if (wanted_bytes(work->options->plan, reader, pack) < pack->object_bytes / 2)
-            return 0;
+    const char *backup = restore_plan_pack(plan, pack->pack, &number);
+    if (pack->object_bytes == 0)
+        return pack_reader_open(reader, backup, number, err);
+    if (pack_reader_open_tail(reader, backup, number, pack->object_bytes, err) < 0)
+        return -1;
+    for (size_t i = 0; i < pack->count; i++) {
+        const struct restore_span *span = &plan->spans[pack->first + i];
+        const uint64_t last = span->piece + ((uint64_t)span->length - 1) / PIECE_BYTES;
+        pack_reader_want(reader, span->piece / FRAME_PIECES, (uint32_t)(last / FRAME_PIECES));
     }
-    return pack_reader_open(reader, backup, number, err);
+    return 0;
 }
 
 static int restore_pack(const struct work *work, struct pack_reader *reader,

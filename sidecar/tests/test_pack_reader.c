@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -14,9 +16,11 @@
 #include "sidecar/pack_hashes.h"
 #include "sidecar/pack_reader.h"
 #include "sidecar/piece_hash.h"
+#include "sidecar/regions.h"
 #include "sidecar/repo.h"
 #include "sidecar/tests/helper_packs.h"
 #include "sidecar/tests/helper_repo.h"
+#include "sidecar/tests/helper_store_fault.h"
 
 #define PACK_1 "packs/" HELPER_PACKS_BACKUP "/000001"
 
@@ -202,6 +206,174 @@ static void the_hashes_of_a_pack_are_those_of_its_pieces(void **state)
     assert_false(pack_hashes_find(&hashes, 2, 0, &found)); /* of the hash frame itself */
 }
 
+/* Parts of a pack: 20 frames of 100 kB, which do not compress, in two regions. */
+
+enum { FRAMES = 20, FRAME_BYTES = 100000 };
+
+static atomic_uint requests; /* to both regions */
+
+static void frame_content(uint32_t frame, uint8_t content[FRAME_BYTES])
+{
+    uint64_t state = frame;
+    for (size_t i = 0; i < FRAME_BYTES; i++) {
+        state = state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+        content[i] = (uint8_t)(state >> 56);
+    }
+}
+
+static void put_frames(struct packer *packer)
+{
+    CLEANUP(own_freep) uint8_t *content = own_alloc(FRAME_BYTES);
+    CLEANUP(buf_done) struct buf frame = BUF(FRAME_BYTES);
+    struct place place;
+    struct error err;
+    for (uint32_t i = 0; i < FRAMES; i++) {
+        frame_content(i, content);
+        buf_clear(&frame);
+        assert_int_equal(buf_append(&frame, content, FRAME_BYTES, &err), 0);
+        assert_int_equal(packer_add_frame(packer, FRAME_MAP, &frame, &place, &err), 0);
+        assert_int_equal(place.frame, i);
+    }
+    assert_int_equal(packer_flush(packer, &err), 0);
+}
+
+static int set_up_frames(void **state)
+{
+    (void)state;
+    struct helper_packs packs;
+    struct error err;
+    helper_repo_open(&repo, 2, 0);
+    helper_packs_open(&packs, &repo, 1);
+    struct packer *packer = packer_new(&packs.options);
+    put_frames(packer);
+    packer_freep(&packer);
+    assert_int_equal(helper_packs_finish(&packs, &err), 0);
+    helper_packs_close(&packs);
+    for (size_t i = 0; i < 2; i++) {
+        struct region *region = regions_at(repo.regions, i);
+        region->store = store_fault_wrap(TAKE(region->store));
+        store_fault_count(region->store, &requests);
+    }
+    reader = pack_reader_new(repo.repo, PACK_READER_INTACT);
+    open_tail(1);
+    requests = 0;
+    return 0;
+}
+
+static void expect_frame(uint32_t frame)
+{
+    CLEANUP(own_freep) uint8_t *content = own_alloc(FRAME_BYTES);
+    const uint8_t *plain;
+    struct error err;
+    size_t size;
+    frame_content(frame, content);
+    if (pack_reader_frame(reader, frame, FRAME_MAP, &plain, &size, &err) < 0)
+        fail_msg("%s", err.text);
+    assert_int_equal(size, FRAME_BYTES);
+    assert_memory_equal(plain, content, FRAME_BYTES);
+}
+
+/* What reading frames costs when it was said before that they will be. */
+static void expect_requests(const uint32_t *frames, size_t count, unsigned expected)
+{
+    for (size_t i = 0; i < count; i++)
+        pack_reader_want(reader, frames[i], frames[i]);
+    for (size_t i = 0; i < count; i++)
+        expect_frame(frames[i]);
+    assert_int_equal(requests, expected);
+}
+
+static void neighbouring_frames_are_fetched_in_one_request(void **state)
+{
+    (void)state;
+    const uint64_t before = pack_reader_fetched_bytes(reader);
+    expect_requests((const uint32_t[]){3, 4, 5}, 3, 1);
+    const uint64_t fetched = pack_reader_fetched_bytes(reader) - before;
+    assert_in_range(fetched, 3 * FRAME_BYTES, 3 * FRAME_BYTES + 1000); /* and nothing else */
+}
+
+static void so_are_those_with_small_gaps(void **state)
+{
+    (void)state;
+    const uint64_t before = pack_reader_fetched_bytes(reader);
+    expect_requests((const uint32_t[]){1, 3, 4, 7}, 4, 1);
+    const uint64_t fetched = pack_reader_fetched_bytes(reader) - before;
+    assert_in_range(fetched, 7 * FRAME_BYTES, 7 * FRAME_BYTES + 1000);
+}
+
+static void more_than_twice_of_what_is_wanted_is_never_fetched(void **state)
+{
+    (void)state;
+    const uint64_t before = pack_reader_fetched_bytes(reader);
+    expect_requests((const uint32_t[]){0, 4, 5, 14}, 4, 3);
+    const uint64_t fetched = pack_reader_fetched_bytes(reader) - before;
+    assert_in_range(fetched, 4 * FRAME_BYTES, 4 * FRAME_BYTES + 1000);
+}
+
+static void no_gap_is_larger_than_a_megabyte(void **state)
+{
+    (void)state;
+    const uint64_t before = pack_reader_fetched_bytes(reader);
+    pack_reader_want(reader, 0, 7);
+    pack_reader_want(reader, 19, 19); /* 1.1 MB behind: less than was wanted before it */
+    expect_frame(0);
+    const uint64_t fetched = pack_reader_fetched_bytes(reader) - before;
+    assert_in_range(fetched, 8 * FRAME_BYTES, 8 * FRAME_BYTES + 1000);
+}
+
+static void a_frame_that_nobody_spoke_of_is_fetched_alone(void **state)
+{
+    (void)state;
+    pack_reader_want(reader, 1, 2);
+    expect_frame(8);
+    expect_frame(1);
+    expect_frame(2);
+    assert_int_equal(requests, 2);
+    expect_requests((const uint32_t[]){9}, 1, 3);
+}
+
+static void what_the_tail_has_is_not_fetched_again(void **state)
+{
+    (void)state;
+    CLEANUP(pack_hashes_done) struct pack_hashes hashes = {0};
+    struct error err;
+    assert_int_equal(pack_hashes_load(&hashes, reader, &err), 0);
+    assert_int_equal(requests, 0);
+}
+
+static void a_damaged_frame_among_neighbours_comes_from_another_region(void **state)
+{
+    (void)state;
+    struct error err;
+    const uint8_t *plain;
+    size_t size;
+    helper_repo_damage(&repo, 0, PACK_1);               /* frame 0 */
+    expect_requests((const uint32_t[]){0, 1, 2}, 3, 3); /* all three, and the first from both */
+    helper_repo_damage(&repo, 1, PACK_1);
+    pack_reader_freep(&reader);
+    reader = pack_reader_new(repo.repo, PACK_READER_INTACT);
+    open_tail(1);
+    expect_error(pack_reader_frame(reader, 0, FRAME_MAP, &plain, &size, &err), &err, ERROR_CORRUPT,
+                 PACK_1);
+    expect_frame(1);
+}
+
+static void a_request_that_fails_is_not_taken_for_an_answer(void **state)
+{
+    (void)state;
+    struct error err;
+    const uint8_t *plain;
+    size_t size;
+    expect_frame(0);
+    for (size_t i = 0; i < 2; i++)
+        store_fault_set(regions_at(repo.regions, i)->store, 1, UINT_MAX, STORE_FAULT_PERMANENT);
+    expect_error(pack_reader_frame(reader, 5, FRAME_MAP, &plain, &size, &err), &err,
+                 ERROR_PERMANENT, "fault of the test");
+    for (size_t i = 0; i < 2; i++)
+        store_fault_set(regions_at(repo.regions, i)->store, 0, 0, STORE_FAULT_PERMANENT);
+    expect_frame(5);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -213,6 +385,15 @@ int main(void)
         TEST(a_pack_that_cannot_be_fetched_is_named_and_not_remembered),
         TEST(a_pack_can_be_read_frame_by_frame),
         TEST(the_hashes_of_a_pack_are_those_of_its_pieces),
+#define PARTS(name) cmocka_unit_test_setup_teardown(name, set_up_frames, tear_down)
+        PARTS(neighbouring_frames_are_fetched_in_one_request),
+        PARTS(so_are_those_with_small_gaps),
+        PARTS(more_than_twice_of_what_is_wanted_is_never_fetched),
+        PARTS(no_gap_is_larger_than_a_megabyte),
+        PARTS(a_frame_that_nobody_spoke_of_is_fetched_alone),
+        PARTS(what_the_tail_has_is_not_fetched_again),
+        PARTS(a_damaged_frame_among_neighbours_comes_from_another_region),
+        PARTS(a_request_that_fails_is_not_taken_for_an_answer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -144,6 +144,27 @@ static void a_backup_comes_back_byte_for_byte(void **state)
     }
 }
 
+static uint64_t packs_bytes;
+
+static int add_size(const char *path, const struct stat *st, int type, struct FTW *at)
+{
+    (void)path, (void)at;
+    packs_bytes += type == FTW_F ? (uint64_t)st->st_size : 0;
+    return 0;
+}
+
+/* Index, maps and pg_control come from packs that have data too. */
+static void every_pack_is_fetched_once(void **state)
+{
+    (void)state;
+    CLEANUP(own_freep) char *packs = helper_repo_path(&backup.repo, 0, "packs");
+    packs_bytes = 0;
+    assert_int_equal(nftw(packs, add_size, DESCRIPTORS, FTW_PHYS), 0);
+    assert_true(packs_bytes > 15 << 20);
+    struct restore_result result = must_restore(&backup, &(struct restore_options){0});
+    assert_true(result.fetched_bytes < packs_bytes + (1 << 18));
+}
+
 static void holes_stay_holes(void **state)
 {
     (void)state;
@@ -519,6 +540,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(a_backup_comes_back_byte_for_byte),
+        TEST(every_pack_is_fetched_once),
         TEST(holes_stay_holes),
         TEST(wal_of_every_timeline_is_there_as_if_archived),
         TEST(tablespaces_are_linked_to_where_they_went),
