@@ -286,6 +286,7 @@ static int write_files(struct job *job, struct error *err)
         .plan = &job->plan,
         .target = job->target,
         .workers = worker_count(job),
+        .fetchers = job->options->policy->uploads,
         .cancel = job->options->cancel,
         .progress = job->options->progress,
     };

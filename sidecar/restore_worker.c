@@ -6,6 +6,7 @@
 #include "common/buf.h"
 #include "common/cancel.h"
 #include "common/crew.h"
+#include "common/fifo.h"
 #include "common/own.h"
 #include "sidecar/crc32c.h"
 #include "sidecar/frame.h"
@@ -19,9 +20,11 @@
 /* A segment in work takes up to three times its size. */
 enum { SEGMENT_WORKERS_MAX = 2 };
 
-/* What the workers share: each takes the next of a row until there is none. */
+/* What the threads share: each takes the next of a row until there is none. */
 struct work {
     const struct restore_worker_options *options;
+    size_t threads;
+    struct fifo *turns; /* one for each worker: who writes has one */
     atomic_size_t next_file, next_pack, next_segment, segment_workers;
     _Atomic uint64_t fetched_bytes;
 };
@@ -112,13 +115,11 @@ static int open_pack(const struct work *work, struct pack_reader *reader,
     return 0;
 }
 
-static int restore_pack(const struct work *work, struct pack_reader *reader,
-                        const struct restore_pack *pack, struct error *err)
+static int write_pack(const struct work *work, struct pack_reader *reader,
+                      const struct restore_pack *pack, struct error *err)
 {
     struct restore_plan *plan = work->options->plan;
     CLEANUP(target_close_file) struct target_file open = {.fd = -1};
-    if (open_pack(work, reader, pack, err) < 0)
-        return -1;
     for (size_t i = 0; i < pack->count; i++) {
         if (restore_span(work, reader, &plan->spans[pack->first + i], &open, err) < 0)
             return -1;
@@ -126,13 +127,37 @@ static int restore_pack(const struct work *work, struct pack_reader *reader,
     return 0;
 }
 
-static int restore_packs(struct work *work, struct error *err)
+/* Fetches while others write. */
+static int restore_pack(const struct work *work, struct pack_reader *reader,
+                        const struct restore_pack *pack, struct error *err)
+{
+    void *turn;
+    if (open_pack(work, reader, pack, err) < 0 || fifo_pop(work->turns, &turn, err) < 0 ||
+        write_pack(work, reader, pack, err) < 0)
+        return -1;
+    return fifo_push(work->turns, turn, err);
+}
+
+/* Packs in a row mostly belong to one file, which one thread at a time can write to: so each begins
+ * elsewhere. NULL: there are no more. */
+static const struct restore_pack *next_pack(struct work *work)
 {
     const struct restore_plan *plan = work->options->plan;
+    const size_t row = (plan->pack_count + work->threads - 1) / work->threads;
+    for (size_t i; (i = atomic_fetch_add(&work->next_pack, 1)) < row * work->threads;) {
+        const size_t at = i % work->threads * row + i / work->threads;
+        if (at < plan->pack_count)
+            return &plan->packs[at];
+    }
+    return NULL;
+}
+
+static int restore_packs(struct work *work, struct error *err)
+{
     CLEANUP(pack_reader_freep)
     struct pack_reader *reader = pack_reader_new(work->options->repo, PACK_READER_INTACT);
-    for (size_t i; (i = atomic_fetch_add(&work->next_pack, 1)) < plan->pack_count;) {
-        if (restore_pack(work, reader, &plan->packs[i], err) < 0)
+    for (const struct restore_pack *pack; (pack = next_pack(work));) {
+        if (restore_pack(work, reader, pack, err) < 0)
             return -1;
     }
     atomic_fetch_add(&work->fetched_bytes, pack_reader_fetched_bytes(reader));
@@ -157,7 +182,7 @@ static int restore_segments(struct work *work, struct error *err)
     return 0;
 }
 
-/* In this order, so that no worker holds a pack and a segment at once. */
+/* In this order, so that nobody holds a pack and a segment at once. */
 static int work_main(void *arg, struct error *err)
 {
     struct work *work = arg;
@@ -166,16 +191,27 @@ static int work_main(void *arg, struct error *err)
     return restore_segments(work, err);
 }
 
+static int start_threads(struct work *work, struct crew *crew, struct error *err)
+{
+    for (size_t i = 0; i < work->options->workers; i++) {
+        if (fifo_push(work->turns, work, err) < 0)
+            return -1;
+    }
+    for (size_t i = 0; i < work->threads; i++) {
+        if (crew_start(crew, "restore", work_main, work, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
 int restore_worker_run(const struct restore_worker_options *options, uint64_t *ret_fetched_bytes,
                        struct error *err)
 {
-    struct work work = {.options = options};
+    CLEANUP(fifo_freep) struct fifo *turns = fifo_new(options->workers, options->cancel);
+    struct work work = {
+        .options = options, .threads = options->workers + options->fetchers, .turns = turns};
     CLEANUP(crew_freep) struct crew *crew = crew_new(options->cancel);
-    for (size_t i = 0; i < options->workers; i++) {
-        if (crew_start(crew, "restore", work_main, &work, err) < 0)
-            return -1;
-    }
-    if (crew_join(crew, err) < 0)
+    if (start_threads(&work, crew, err) < 0 || crew_join(crew, err) < 0)
         return -1;
     *ret_fetched_bytes = atomic_load(&work.fetched_bytes);
     return 0;

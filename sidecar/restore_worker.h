@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * The workers of a restore: they take packs, one after the other, and write what the plan wants
- * from each; then the WAL segments. Each holds one pack, one frame and one open file.
+ * from each; then the WAL segments. There are as many threads more as may fetch a pack while all
+ * workers open frames and write. Each holds one pack, one frame and one open file.
  */
 #pragma once
 
@@ -22,7 +23,7 @@ struct restore_worker_options {
     const struct manifest *manifest;
     struct restore_plan *plan; /* grouped; the workers count its spans down and set their CRCs */
     struct target *target;     /* with all directories made */
-    size_t workers;
+    size_t workers, fetchers;
     struct cancel *cancel;     /* triggered also when a worker fails */
     struct progress *progress; /* may be NULL */
 };
