@@ -25,7 +25,7 @@ struct work {
     const struct restore_worker_options *options;
     size_t threads;
     struct fifo *turns; /* one for each worker: who writes has one */
-    atomic_size_t next_file, next_pack, next_segment, segment_workers;
+    atomic_size_t next_file, next_pack, next_segment;
     _Atomic uint64_t fetched_bytes;
 };
 
@@ -164,13 +164,12 @@ static int restore_packs(struct work *work, struct error *err)
     return 0;
 }
 
-static int restore_segments(struct work *work, struct error *err)
+static int segments_main(void *arg, struct error *err)
 {
+    struct work *work = arg;
     const struct restore_worker_options *options = work->options;
     const struct restore_wal wal = {
         .repo = options->repo, .manifest = options->manifest, .target = options->target};
-    if (atomic_fetch_add(&work->segment_workers, 1) >= SEGMENT_WORKERS_MAX)
-        return 0;
     CLEANUP(buf_done) struct buf segment = BUF(options->manifest->wal_segment_bytes);
     uint64_t count = restore_wal_count(options->manifest);
     for (size_t i; (i = atomic_fetch_add(&work->next_segment, 1)) < count;) {
@@ -182,36 +181,42 @@ static int restore_segments(struct work *work, struct error *err)
     return 0;
 }
 
-/* In this order, so that nobody holds a pack and a segment at once. */
-static int work_main(void *arg, struct error *err)
+static int packs_main(void *arg, struct error *err)
 {
     struct work *work = arg;
-    if (finish_others(work, err) < 0 || restore_packs(work, err) < 0)
-        return -1;
-    return restore_segments(work, err);
+    return finish_others(work, err) < 0 ? -1 : restore_packs(work, err);
 }
 
-static int start_threads(struct work *work, struct crew *crew, struct error *err)
+static int give_turns(struct work *work, struct error *err)
 {
     for (size_t i = 0; i < work->options->workers; i++) {
         if (fifo_push(work->turns, work, err) < 0)
             return -1;
     }
-    for (size_t i = 0; i < work->threads; i++) {
-        if (crew_start(crew, "restore", work_main, work, err) < 0)
-            return -1;
-    }
     return 0;
 }
 
+static int run_crew(struct work *work, crew_main main, size_t threads, struct error *err)
+{
+    CLEANUP(crew_freep) struct crew *crew = crew_new(work->options->cancel);
+    for (size_t i = 0; i < threads; i++) {
+        if (crew_start(crew, "restore", main, work, err) < 0)
+            return -1;
+    }
+    return crew_join(crew, err);
+}
+
+/* WAL last, so that nobody holds packs and segments at once. */
 int restore_worker_run(const struct restore_worker_options *options, uint64_t *ret_fetched_bytes,
                        struct error *err)
 {
     CLEANUP(fifo_freep) struct fifo *turns = fifo_new(options->workers, options->cancel);
     struct work work = {
         .options = options, .threads = options->workers + options->fetchers, .turns = turns};
-    CLEANUP(crew_freep) struct crew *crew = crew_new(options->cancel);
-    if (start_threads(&work, crew, err) < 0 || crew_join(crew, err) < 0)
+    const size_t segment_workers =
+        options->workers < SEGMENT_WORKERS_MAX ? options->workers : SEGMENT_WORKERS_MAX;
+    if (give_turns(&work, err) < 0 || run_crew(&work, packs_main, work.threads, err) < 0 ||
+        run_crew(&work, segments_main, segment_workers, err) < 0)
         return -1;
     *ret_fetched_bytes = atomic_load(&work.fetched_bytes);
     return 0;

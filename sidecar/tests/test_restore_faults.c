@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -30,6 +31,8 @@
 #include "common/digest.h"
 #include "common/log.h"
 #include "common/own.h"
+#include "sidecar/container.h"
+#include "sidecar/repo.h"
 #include "sidecar/restore.h"
 #include "sidecar/restore_marker.h"
 #include "sidecar/store.h"
@@ -46,6 +49,7 @@ enum {
     PAGES = 150, /* of the larger files */
     MOMENTS = 4, /* at which each call of the system fails */
     FOR_GOOD = 1 << 20,
+    FRAMES_MAX = 256,
 };
 
 /* Calls of the system that a restore makes, by the linker's --wrap. */
@@ -82,6 +86,19 @@ static struct {
 
 static struct helper_backup backup;
 static char *scratch; /* a new directory for each restore */
+
+static bool could_start_at_sync; /* pg_control was there before all else was on disk */
+
+/* Frames that were opened one by one, and how often. */
+static struct {
+    pthread_mutex_t lock;
+    struct opened {
+        char name[REPO_NAME_MAX];
+        uint32_t frame;
+        unsigned times;
+    } frames[FRAMES_MAX];
+    size_t count;
+} opened = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static bool is_due(enum call call)
 {
@@ -124,6 +141,8 @@ int __wrap_fsync(int fd)
 int __wrap_syncfs(int fd)
 {
     (void)fd;
+    CLEANUP(own_freep) char *control = own_format("%s/pg/global/pg_control", scratch);
+    could_start_at_sync = access(control, F_OK) == 0;
     return is_due(CALL_SYNCFS) ? -1 : 0;
 }
 
@@ -147,8 +166,38 @@ int __wrap_store_open(struct store **ret_store, const struct policy_region *regi
     return 0;
 }
 
+static void note_opened(const char *name, uint32_t frame)
+{
+    pthread_mutex_lock(&opened.lock);
+    size_t i = 0;
+    while (i < opened.count &&
+           (opened.frames[i].frame != frame || strcmp(opened.frames[i].name, name) != 0))
+        i++;
+    if (i == opened.count && i < FRAMES_MAX) {
+        snprintf(opened.frames[i].name, REPO_NAME_MAX, "%s", name);
+        opened.frames[i].frame = frame;
+        opened.frames[i].times = 0;
+        opened.count++;
+    }
+    opened.frames[i % FRAMES_MAX].times++;
+    pthread_mutex_unlock(&opened.lock);
+}
+
+int __real_container_read(struct container *container, struct frame_codec *codec, uint32_t index,
+                          const void *sealed, void *plain, struct error *err);
+int __wrap_container_read(struct container *container, struct frame_codec *codec, uint32_t index,
+                          const void *sealed, void *plain, struct error *err);
+
+int __wrap_container_read(struct container *container, struct frame_codec *codec, uint32_t index,
+                          const void *sealed, void *plain, struct error *err)
+{
+    note_opened(container->name, index);
+    return __real_container_read(container, codec, index, sealed, plain, err);
+}
+
 static void disarm(void)
 {
+    opened.count = 0;
     fault.at = 0;
     store_plan.first = 0;
     store_plan.calls = 0;
@@ -363,6 +412,32 @@ static void no_failing_call_of_the_store_leaves_half_a_restore(void **state)
     }
 }
 
+static void every_frame_is_opened_once(void **state)
+{
+    (void)state;
+    unsigned twice = 0;
+    prepare(false);
+    must_restore(false);
+    assert_in_range(opened.count, 3, FRAMES_MAX - 1);
+    for (size_t i = 0; i < opened.count; i++) {
+        assert_in_range(opened.frames[i].times, 1, 2);
+        twice += opened.frames[i].times - 1;
+    }
+    assert_in_range(twice, 0, 1); /* that with pg_control, which is looked at before */
+}
+
+static void one_call_makes_all_durable_before_it_can_start(void **state)
+{
+    (void)state;
+    for (int delta = 0; delta < 2; delta++) {
+        prepare(delta);
+        must_restore(delta);
+        assert_int_equal(fault.calls[CALL_SYNCFS], 1);
+        assert_false(could_start_at_sync);
+        assert_in_range(fault.calls[CALL_FSYNC], 1, 16); /* files that must appear whole */
+    }
+}
+
 /* Killing */
 
 static void kill_after(int64_t nanoseconds, bool delta)
@@ -454,6 +529,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(no_failing_call_of_the_system_leaves_half_a_restore),
         cmocka_unit_test(no_failing_call_of_the_store_leaves_half_a_restore),
+        cmocka_unit_test(every_frame_is_opened_once),
+        cmocka_unit_test(one_call_makes_all_durable_before_it_can_start),
         cmocka_unit_test(a_restore_killed_at_any_moment_cannot_start_and_goes_on),
     };
     return cmocka_run_group_tests(tests, open_backup, close_backup);
