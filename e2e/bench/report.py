@@ -46,7 +46,7 @@ class Report:
     def add(self, name: str, run: Run, size_bytes: int) -> Run:
         self.runs.setdefault(name, []).append(run)
         self.sizes[name] = size_bytes
-        say(f"{name}: {run.seconds:.2f} s")
+        say(f"{name}: {run.seconds:.2f} s, {run.cpu_seconds:.2f} s of CPU, {run.peak_bytes / 2**20:.0f} MiB")
         return run
 
     def markdown(self) -> str:
