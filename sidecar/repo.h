@@ -34,6 +34,9 @@ struct repo {
     int level;    /* of zstd, for what is put */
     char *prefix; /* "default.shop/7351234567890123456/" */
     struct keyring keyring;
+    /* the last choice of a data key (repo_keys_choose); 0: there is none */
+    uint32_t chosen_number;
+    char chosen_key[KEY_ID_TEXT_BYTES];
 };
 
 /* For a backup: makes repository.json, id key and data key in every writable region where they are

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sidecar/repo_keys.h"
 
+#include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,9 +15,10 @@
 #include "sidecar/repo.h"
 #include "sidecar/secrets.h"
 
-enum { KEY_OBJECT_MAX = 4096 };
+enum { KEY_OBJECT_MAX = 4096, CHOICE_DIGITS = 8, CHOICES_MAX = 99999999 };
 
 static const char not_wrapped[] = "none";
+static const char choices[] = "keys/chosen/"; /* then <number>-<key-id> */
 
 void user_keys_done(struct user_keys *keys)
 {
@@ -58,6 +60,17 @@ int user_keys_load(struct user_keys *ret_keys, const struct policy *policy,
     *ret_keys = users;
     users = (struct user_keys){0};
     return 0;
+}
+
+const char *user_keys_name(const struct user_keys *users, const char *id)
+{
+    for (size_t i = 0; i < users->count; i++) {
+        char user_id[KEY_ID_TEXT_BYTES];
+        key_id_text(&users->keys[i], user_id);
+        if (strcmp(user_id, id) == 0)
+            return users->names[i];
+    }
+    return NULL;
 }
 
 /* The user key that a key object's name ("keys/<key-id>.<kek-id>") says it is wrapped by; false if
@@ -239,11 +252,44 @@ static int load_keys(struct repo *repo, const struct user_keys *users,
     return check_damages(repo, objects, damages, err);
 }
 
+/* Choices of a data key */
+
+/* "keys/chosen/00000001-836612db9c038210"; its number, or 0 if the name is none of a choice. */
+static uint32_t parse_choice(const char *name, char ret_key[KEY_ID_TEXT_BYTES])
+{
+    uint8_t id[KEY_ID_BYTES];
+    if (!text_starts_with(name, choices))
+        return 0;
+    const char *number = name + strlen(choices);
+    if (strspn(number, "0123456789") != CHOICE_DIGITS || number[CHOICE_DIGITS] != '-' ||
+        !text_parse_hex(number + CHOICE_DIGITS + 1, id, sizeof(id)))
+        return 0;
+    text_hex(id, sizeof(id), ret_key);
+    return (uint32_t)strtoul(number, NULL, 10);
+}
+
+/* The last one stands: names come sorted. What the stores' clocks say matters only without any. */
+static void adopt_choice(struct repo *repo, const struct repo_names *objects)
+{
+    uint8_t id[KEY_ID_BYTES];
+    for (size_t i = 0; i < objects->count; i++) {
+        char key[KEY_ID_TEXT_BYTES];
+        const uint32_t number = parse_choice(objects->names[i].name, key);
+        if (number < repo->chosen_number || number == 0)
+            continue;
+        repo->chosen_number = number;
+        memcpy(repo->chosen_key, key, sizeof(key));
+    }
+    if (repo->chosen_number > 0 && text_parse_hex(repo->chosen_key, id, sizeof(id)))
+        repo->keyring.active = keyring_find(&repo->keyring, id);
+}
+
 int repo_keys_load(struct repo *repo, const struct user_keys *users, struct error *err)
 {
     CLEANUP(repo_names_done) struct repo_names objects = {0};
     if (repo_list(repo, "keys/", &objects, err) < 0 || load_keys(repo, users, &objects, err) < 0)
         return -1;
+    adopt_choice(repo, &objects);
     bool wanted = repo->document.id_key[0] != '\0';
     if (wanted && repo->keyring.id_key.purpose != KEY_PURPOSE_ID)
         return explain_no_id_key(repo, users, &objects, err);
@@ -279,8 +325,8 @@ static int check_copies(struct repo *repo, const char *name, const struct key *u
     return 0;
 }
 
-static int put_key(struct repo *repo, const struct key *key, const struct key *user,
-                   struct error *err)
+int repo_keys_put(struct repo *repo, const struct key *key, const struct key *user,
+                  struct error *err)
 {
     char id[KEY_ID_TEXT_BYTES], user_id[KEY_ID_TEXT_BYTES];
     key_id_text(key, id);
@@ -298,16 +344,105 @@ static int put_key(struct repo *repo, const struct key *key, const struct key *u
     return check_copies(repo, name, user, err);
 }
 
+/* The name says it all; the content repeats it for whoever looks. */
+static int put_choice(struct repo *repo, struct error *err)
+{
+    CLEANUP(own_freep)
+    char *name = own_format("%s%0*" PRIu32 "-%s", choices, CHOICE_DIGITS, repo->chosen_number,
+                            repo->chosen_key);
+    CLEANUP(own_freep)
+    char *text = own_format("{\"format\": 1, \"key\": \"%s\"}\n", repo->chosen_key);
+    struct store_bytes bytes = {.data = text, .size = strlen(text)};
+    digest_sha256(bytes.data, bytes.size, bytes.sha256);
+    return repo_put(repo, name, &bytes, PUT_SAME, err);
+}
+
+int repo_keys_choose(struct repo *repo, const struct key *key, struct error *err)
+{
+    if (repo->chosen_number == CHOICES_MAX)
+        return error_set(err, ERROR_PERMANENT, "a repository has at most %d data keys",
+                         CHOICES_MAX);
+    repo->chosen_number++;
+    key_id_text(key, repo->chosen_key);
+    repo->keyring.active = keyring_find(&repo->keyring, key->id);
+    return put_choice(repo, err);
+}
+
+/* Another one in its place would undo the choice. */
+static int explain_not_open(const struct repo *repo, const struct user_keys *users,
+                            struct error *err)
+{
+    CLEANUP(buf_done) struct buf ours = BUF(256);
+    list_users(users, &ours);
+    return error_set(err, ERROR_PERMANENT,
+                     "spec.encryption.keys has %.*s, and none of them opens data key %s, which "
+                     "rotate-key chose for new backups: add the user key that was active then",
+                     (int)ours.size, (const char *)ours.data, repo->chosen_key);
+}
+
+static int make_data_key(struct repo *repo, struct error *err)
+{
+    CLEANUP(key_done) struct key key = {0};
+    if (key_generate(KEY_PURPOSE_DATA, &key, err) < 0)
+        return -1;
+    keyring_add(&repo->keyring, &key);
+    repo->keyring.active = keyring_find(&repo->keyring, key.id);
+    return 0;
+}
+
 int repo_keys_spread(struct repo *repo, const struct user_keys *users, struct error *err)
 {
-    if (!repo->keyring.active) {
-        CLEANUP(key_done) struct key key = {0};
-        if (key_generate(KEY_PURPOSE_DATA, &key, err) < 0)
-            return -1;
-        keyring_add(&repo->keyring, &key);
-        repo->keyring.active = keyring_find(&repo->keyring, key.id);
-    }
-    if (put_key(repo, &repo->keyring.id_key, users->active, err) < 0)
+    if (!repo->keyring.active && repo->chosen_number > 0)
+        return explain_not_open(repo, users, err);
+    if ((!repo->keyring.active && make_data_key(repo, err) < 0) ||
+        repo_keys_put(repo, &repo->keyring.id_key, users->active, err) < 0 ||
+        repo_keys_put(repo, repo->keyring.active, users->active, err) < 0)
         return -1;
-    return put_key(repo, repo->keyring.active, users->active, err);
+    return repo->chosen_number > 0 ? put_choice(repo, err) : 0;
+}
+
+/* What lies in the regions, by its names */
+
+void key_objects_done(struct key_objects *objects)
+{
+    free(objects->objects);
+    *objects = (struct key_objects){0};
+}
+
+char *key_object_name(const struct key_object *object)
+{
+    return own_format("keys/%s.%s", object->key, object->user);
+}
+
+static bool parse_name(const char *name, struct key_object *ret_object)
+{
+    enum { KEY_AT = sizeof("keys/") - 1, USER_AT = KEY_AT + KEY_ID_TEXT_BYTES };
+    uint8_t key[KEY_ID_BYTES], user[KEY_ID_BYTES];
+    struct key_object object = {0};
+    if (strlen(name) != USER_AT + KEY_ID_TEXT_BYTES - 1 || name[USER_AT - 1] != '.')
+        return false;
+    memcpy(object.key, name + KEY_AT, KEY_ID_TEXT_BYTES - 1);
+    memcpy(object.user, name + USER_AT, KEY_ID_TEXT_BYTES - 1);
+    *ret_object = object;
+    return text_parse_hex(object.key, key, sizeof(key)) &&
+           text_parse_hex(object.user, user, sizeof(user));
+}
+
+int key_objects_list(struct repo *repo, struct key_objects *ret_objects, struct error *err)
+{
+    CLEANUP(repo_names_done) struct repo_names names = {0};
+    if (repo_list(repo, "keys/", &names, err) < 0)
+        return -1;
+    *ret_objects = (struct key_objects){
+        .objects = own_alloc((names.count + 1) * sizeof(ret_objects->objects[0])),
+        .unlisted = names.unlisted,
+    };
+    for (size_t i = 0; i < names.count; i++) {
+        struct key_object *object = &ret_objects->objects[ret_objects->count];
+        if (!parse_name(names.names[i].name, object))
+            continue;
+        object->regions = names.names[i].regions;
+        ret_objects->count++;
+    }
+    return 0;
 }

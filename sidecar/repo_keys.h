@@ -5,6 +5,9 @@
  */
 #pragma once
 
+#include <stddef.h>
+#include <stdint.h>
+
 #include "common/error.h"
 #include "sidecar/keys.h"
 
@@ -24,8 +27,13 @@ MUST_CHECK int user_keys_load(struct user_keys *ret_keys, const struct policy *p
                               const struct secrets *secrets, struct error *err);
 void user_keys_done(struct user_keys *keys);
 
-/* Fills the repository's keyring with all keys that the user's keys open, in any region. The newest
- * data key becomes the active one; the id key is the one that the repository's document names. If
+/* The name of a user key in spec.encryption.keys, by its id; NULL: it is none of them. */
+const char *user_keys_name(const struct user_keys *users, const char *id);
+
+/* Fills the repository's keyring with all keys that the user's keys open, in any region. The data
+ * key that the last choice names becomes the active one, without any choice the newest; none does
+ * if the user's keys do not open the chosen one. The id key is the one that the repository's
+ * document names. If
  * it names none yet, because whoever began the repository was stopped, an id key that is there is
  * taken and named; there may be none. PERMANENT: no user key opens the id key (names the ids on
  * both sides); CORRUPT: a key object that a user key should open is damaged, and no other holds
@@ -33,7 +41,31 @@ void user_keys_done(struct user_keys *keys);
 MUST_CHECK int repo_keys_load(struct repo *repo, const struct user_keys *users, struct error *err);
 /* For a new repository, after repo_keys_load: a fresh id key, named in the document. */
 MUST_CHECK int repo_keys_make_id(struct repo *repo, struct error *err);
-/* Makes a data key unless there is one, and puts id key and data key, wrapped by the active user
- * key, into every writable region that lacks them; a region whose copy is damaged is lost. */
+/* Makes a data key unless there is one, and puts id key, data key and its choice, wrapped by the
+ * active user key, into every writable region that lacks them; a region whose copy is damaged is
+ * lost. PERMANENT: no user key opens the data key that was chosen. */
 MUST_CHECK int repo_keys_spread(struct repo *repo, const struct user_keys *users,
                                 struct error *err);
+/* Puts one key, wrapped by a user key (NULL: not wrapped), into every writable region that lacks
+ * it, and reads it back from each; a region whose copy is damaged is lost. */
+MUST_CHECK int repo_keys_put(struct repo *repo, const struct key *key, const struct key *user,
+                             struct error *err);
+/* Chooses a data key of the keyring, which every region has, for all that is sealed from now on by
+ * whoever opens the repository. */
+MUST_CHECK int repo_keys_choose(struct repo *repo, const struct key *key, struct error *err);
+
+/* A key object as its name says: "keys/<key-id>.<kek-id>". */
+struct key_object {
+    char key[KEY_ID_TEXT_BYTES], user[KEY_ID_TEXT_BYTES];
+    uint32_t regions; /* bit mask of those that have it */
+};
+struct key_objects { /* sorted by name */
+    struct key_object *objects;
+    size_t count;
+    uint32_t unlisted; /* bit mask of the regions that could not be listed */
+};
+void key_objects_done(struct key_objects *objects);
+/* Those of user keys, of all regions that can be reached; what is not wrapped is left out. */
+MUST_CHECK int key_objects_list(struct repo *repo, struct key_objects *ret_objects,
+                                struct error *err);
+char *key_object_name(const struct key_object *object); /* below the repository; own_freep */
