@@ -360,6 +360,7 @@ static void merge_names(struct repo_names *names)
             continue;
         }
         last->regions |= name->regions;
+        last->sizes_differ |= name->size != last->size;
         if (name->modified_ms > last->modified_ms)
             last->modified_ms = name->modified_ms;
         free(name->name);
@@ -431,6 +432,25 @@ void repo_names_done(struct repo_names *names)
         free(names->names[i].name);
     free(names->names);
     *names = (struct repo_names){0};
+}
+
+size_t repo_names_lower_bound(const struct repo_names *names, const char *text)
+{
+    size_t low = 0, high = names->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (strcmp(names->names[middle].name, text) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+struct repo_name *repo_names_find(const struct repo_names *names, const char *name)
+{
+    const size_t at = repo_names_lower_bound(names, name);
+    return at < names->count && strcmp(names->names[at].name, name) == 0 ? &names->names[at] : NULL;
 }
 
 int repo_list(struct repo *repo, const char *prefix, struct repo_names *ret_names,

@@ -126,6 +126,7 @@ struct repo_name {
     uint64_t size;
     int64_t modified_ms; /* the latest, by the stores' clocks */
     uint32_t regions;
+    bool sizes_differ; /* between those regions */
 };
 struct repo_names {
     struct repo_name *names;
@@ -134,6 +135,10 @@ struct repo_names {
     struct error unlisted_error; /* … and why the first of them could not */
 };
 void repo_names_done(struct repo_names *names);
+/* The index of the first name that is not before text. */
+size_t repo_names_lower_bound(const struct repo_names *names, const char *text);
+/* The one of exactly this name; lent, or NULL. */
+struct repo_name *repo_names_find(const struct repo_names *names, const char *name);
 /* TRANSIENT or PERMANENT when no region could be listed; regions that could not are logged. */
 MUST_CHECK int repo_list(struct repo *repo, const char *prefix, struct repo_names *ret_names,
                          struct error *err);

@@ -344,14 +344,18 @@ int repo_keys_put(struct repo *repo, const struct key *key, const struct key *us
     return check_copies(repo, name, user, err);
 }
 
+static void format_choice(uint32_t number, const char *key, char **ret_name, char **ret_text)
+{
+    *ret_name = own_format("%s%0*" PRIu32 "-%s", choices, CHOICE_DIGITS, number, key);
+    *ret_text = own_format("{\"format\": 1, \"key\": \"%s\"}\n", key);
+}
+
 /* The name says it all; the content repeats it for whoever looks. */
 static int put_choice(struct repo *repo, struct error *err)
 {
-    CLEANUP(own_freep)
-    char *name = own_format("%s%0*" PRIu32 "-%s", choices, CHOICE_DIGITS, repo->chosen_number,
-                            repo->chosen_key);
-    CLEANUP(own_freep)
-    char *text = own_format("{\"format\": 1, \"key\": \"%s\"}\n", repo->chosen_key);
+    CLEANUP(own_freep) char *name = NULL;
+    CLEANUP(own_freep) char *text = NULL;
+    format_choice(repo->chosen_number, repo->chosen_key, &name, &text);
     struct store_bytes bytes = {.data = text, .size = strlen(text)};
     digest_sha256(bytes.data, bytes.size, bytes.sha256);
     return repo_put(repo, name, &bytes, PUT_SAME, err);
@@ -399,6 +403,78 @@ int repo_keys_spread(struct repo *repo, const struct user_keys *users, struct er
         repo_keys_put(repo, repo->keyring.active, users->active, err) < 0)
         return -1;
     return repo->chosen_number > 0 ? put_choice(repo, err) : 0;
+}
+
+/* Copying */
+
+struct key_copy {
+    struct repo *repo;
+    struct store *store; /* the region's */
+    uint32_t region;     /* its bit */
+    bool dry_run;
+    size_t put;
+};
+
+static int copy_text(struct key_copy *copy, const char *name, const char *text, struct error *err)
+{
+    CLEANUP(own_freep) char *full = repo_full_name(copy->repo, name);
+    struct store_bytes bytes = {.data = text, .size = strlen(text)};
+    digest_sha256(bytes.data, bytes.size, bytes.sha256);
+    copy->put++;
+    if (copy->dry_run || store_put(copy->store, full, &bytes, err) == 0 ||
+        err->kind == ERROR_CONFLICT)
+        return 0;
+    return -1;
+}
+
+/* Wrapped by the same user key a key gives the same bytes. */
+static int copy_key(struct key_copy *copy, const struct repo_name *object, const struct key *user,
+                    struct error *err)
+{
+    CLEANUP(key_done) struct key key = {0};
+    CLEANUP(own_freep) char *text = NULL;
+    struct repo_name there = *object;
+    if (!(object->regions & copy->region) && (load_key(copy->repo, object, user, &key, err) < 0 ||
+                                              key_format_object(&key, user, &text, err) < 0 ||
+                                              copy_text(copy, object->name, text, err) < 0))
+        return -1;
+    there.regions = copy->region;
+    return copy->dry_run ? 0 : load_key(copy->repo, &there, user, &key, err);
+}
+
+static int copy_object(struct key_copy *copy, const struct user_keys *users,
+                       const struct repo_name *object, struct error *err)
+{
+    char key[KEY_ID_TEXT_BYTES];
+    const struct key *user;
+    const uint32_t number = parse_choice(object->name, key);
+    if (number == 0)
+        return find_user_key(users, object->name, &user) ? copy_key(copy, object, user, err) : 0;
+    if (object->regions & copy->region)
+        return 0;
+    CLEANUP(own_freep) char *name = NULL;
+    CLEANUP(own_freep) char *text = NULL;
+    format_choice(number, key, &name, &text);
+    return copy_text(copy, name, text, err);
+}
+
+int repo_keys_copy(struct repo *repo, const struct user_keys *users, size_t region, bool dry_run,
+                   size_t *ret_put, struct error *err)
+{
+    CLEANUP(repo_names_done) struct repo_names objects = {0};
+    struct key_copy copy = {
+        .repo = repo,
+        .store = regions_at(repo->regions, region)->store,
+        .region = 1u << region,
+        .dry_run = dry_run,
+    };
+    if (repo_list(repo, "keys/", &objects, err) < 0)
+        return -1;
+    for (size_t i = 0; i < objects.count; i++)
+        if (copy_object(&copy, users, &objects.names[i], err) < 0)
+            return -1;
+    *ret_put = copy.put;
+    return 0;
 }
 
 /* What lies in the regions, by its names */

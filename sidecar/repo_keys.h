@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -50,6 +51,12 @@ MUST_CHECK int repo_keys_spread(struct repo *repo, const struct user_keys *users
  * it, and reads it back from each; a region whose copy is damaged is lost. */
 MUST_CHECK int repo_keys_put(struct repo *repo, const struct key *key, const struct key *user,
                              struct error *err);
+/* Puts all that the user's keys open, and the choices of data keys, into one region that lacks it,
+ * and reads the key objects back from there. What is wrapped by other user keys stays away: it may
+ * have been dropped. Counts in *ret_put; dry_run: only that. The region's errors; CORRUPT: one of
+ * its key objects is damaged, or one that it lacks is so everywhere. */
+MUST_CHECK int repo_keys_copy(struct repo *repo, const struct user_keys *users, size_t region,
+                              bool dry_run, size_t *ret_put, struct error *err);
 /* Chooses a data key of the keyring, which every region has, for all that is sealed from now on by
  * whoever opens the repository. */
 MUST_CHECK int repo_keys_choose(struct repo *repo, const struct key *key, struct error *err);

@@ -22,23 +22,9 @@ bool verify_sample_takes(const struct verify_sample *sample, const char *name)
     return bytes_load64(hash) % 100 < sample->percent;
 }
 
-/* The first name that is not before text. */
-static size_t lower_bound(const struct repo_names *names, const char *text)
-{
-    size_t low = 0, high = names->count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (strcmp(names->names[middle].name, text) < 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
-
 struct verify_names verify_region_names(const struct verify_region *region, const char *prefix)
 {
-    const size_t first = lower_bound(&region->names, prefix);
+    const size_t first = repo_names_lower_bound(&region->names, prefix);
     size_t end = first;
     while (end < region->names.count && text_starts_with(region->names.names[end].name, prefix))
         end++;
@@ -50,11 +36,10 @@ const struct repo_name *verify_region_pack(const struct verify_region *region, c
 {
     char name[REPO_NAME_MAX];
     repo_pack_name(backup, number, name);
-    const size_t at = lower_bound(&region->names, name);
-    if (at == region->names.count || strcmp(region->names.names[at].name, name) != 0)
-        return NULL;
-    *ret_pack = &region->packs[&region->names.names[at] - region->pack_names.names];
-    return &region->names.names[at];
+    const struct repo_name *found = repo_names_find(&region->names, name);
+    if (found)
+        *ret_pack = &region->packs[found - region->pack_names.names];
+    return found;
 }
 
 void verify_region_count(struct verify_region *region, uint64_t bytes)
