@@ -18,10 +18,12 @@ enum {
     FOR_RESTORE = 1 << CLI_RESTORE,
     FOR_VERIFY = 1 << CLI_VERIFY,
     FOR_PRUNE = 1 << CLI_PRUNE,
+    FOR_COPY = 1 << CLI_COPY,
+    FOR_ROTATE_KEY = 1 << CLI_ROTATE_KEY,
     FOR_SERVE = 1 << CLI_SERVE,
     FOR_READING = FOR_LIST | FOR_SHOW | FOR_RESTORE | FOR_VERIFY | FOR_PRUNE,
-    FOR_ONCE = FOR_BACKUP | FOR_READING,
-    FOR_JOBS = FOR_BACKUP | FOR_RESTORE,
+    FOR_ONCE = FOR_BACKUP | FOR_READING | FOR_COPY | FOR_ROTATE_KEY,
+    FOR_JOBS = FOR_BACKUP | FOR_RESTORE | FOR_COPY,
 };
 
 enum { PERCENT_ALL = 100, DEADLINE_SECONDS_MAX = 366 * 24 * 60 * 60 };
@@ -37,6 +39,10 @@ enum {
     OPTION_SYSTEM,
     OPTION_BACKUP,
     OPTION_TO,
+    OPTION_FROM,
+    OPTION_DRY_RUN,
+    OPTION_DROP,
+    OPTION_NEW_DATA_KEY,
     OPTION_TABLESPACE,
     OPTION_WORKERS,
     OPTION_SAMPLE,
@@ -52,7 +58,6 @@ enum {
     OPTION_PROGRESS,
     OPTION_DEADLINE,
     OPTION_REGIONS,
-    OPTION_DRY_RUN,
     OPTION_CONFIG,
     OPTION_TOKEN,
     OPTION_SUPERVISED,
@@ -74,6 +79,10 @@ static const struct option long_options[] = {
     {"system-identifier", required_argument, NULL, OPTION_SYSTEM},
     {"backup", required_argument, NULL, OPTION_BACKUP},
     {"to", required_argument, NULL, OPTION_TO},
+    {"from", required_argument, NULL, OPTION_FROM},
+    {"dry-run", no_argument, NULL, OPTION_DRY_RUN},
+    {"drop", required_argument, NULL, OPTION_DROP},
+    {"new-data-key", no_argument, NULL, OPTION_NEW_DATA_KEY},
     {"tablespace", required_argument, NULL, OPTION_TABLESPACE},
     {"workers", required_argument, NULL, OPTION_WORKERS},
     {"sample", required_argument, NULL, OPTION_SAMPLE},
@@ -89,7 +98,6 @@ static const struct option long_options[] = {
     {"progress", required_argument, NULL, OPTION_PROGRESS},
     {"deadline", required_argument, NULL, OPTION_DEADLINE},
     {"regions", no_argument, NULL, OPTION_REGIONS},
-    {"dry-run", no_argument, NULL, OPTION_DRY_RUN},
     {"config", required_argument, NULL, OPTION_CONFIG},
     {"token", required_argument, NULL, OPTION_TOKEN},
     {"supervised", required_argument, NULL, OPTION_SUPERVISED},
@@ -115,11 +123,15 @@ static const struct {
     {OPTION_USER, FOR_BACKUP, TEXT(user)},
     {OPTION_TYPE, FOR_BACKUP, 0},
     {OPTION_REGION, FOR_READING, TEXT(region)},
-    {OPTION_SYSTEM, FOR_READING, 0},
+    {OPTION_SYSTEM, FOR_READING | FOR_COPY | FOR_ROTATE_KEY, 0},
     {OPTION_BACKUP, FOR_RESTORE | FOR_VERIFY, TEXT(backup)},
-    {OPTION_TO, FOR_RESTORE, TEXT(to)},
+    {OPTION_TO, FOR_RESTORE | FOR_COPY, TEXT(to)},
+    {OPTION_FROM, FOR_COPY, TEXT(from)},
+    {OPTION_DRY_RUN, FOR_PRUNE | FOR_COPY | FOR_ROTATE_KEY, 0},
+    {OPTION_DROP, FOR_ROTATE_KEY, 0},
+    {OPTION_NEW_DATA_KEY, FOR_ROTATE_KEY, 0},
     {OPTION_TABLESPACE, FOR_RESTORE, 0},
-    {OPTION_WORKERS, FOR_RESTORE | FOR_VERIFY, 0},
+    {OPTION_WORKERS, FOR_RESTORE | FOR_VERIFY | FOR_COPY, 0},
     {OPTION_SAMPLE, FOR_VERIFY, 0},
     {OPTION_SEED, FOR_VERIFY, 0},
     {OPTION_EXPECT, FOR_VERIFY, 0},
@@ -134,16 +146,18 @@ static const struct {
     {OPTION_DEADLINE, FOR_JOBS, 0},
     {OPTION_REGIONS, FOR_LIST, 0},
     {OPTION_DELTA, FOR_RESTORE, 0},
-    {OPTION_DRY_RUN, FOR_PRUNE, 0},
     {OPTION_CONFIG, FOR_SERVE, TEXT(config)},
     {OPTION_TOKEN, FOR_SERVE, TEXT(token)},
     {OPTION_SUPERVISED, FOR_SERVE, TEXT(supervised)},
 };
 
 static const char *const command_names[] = {
-    [CLI_BACKUP] = "backup",   [CLI_LIST] = "list",     [CLI_SHOW] = "show",
-    [CLI_RESTORE] = "restore", [CLI_VERIFY] = "verify", [CLI_PRUNE] = "prune",
-    [CLI_SERVE] = "serve",     [CLI_HELP] = "help",     [CLI_VERSION] = "version",
+    [CLI_BACKUP] = "backup",   [CLI_LIST] = "list",
+    [CLI_SHOW] = "show",       [CLI_RESTORE] = "restore",
+    [CLI_VERIFY] = "verify",   [CLI_PRUNE] = "prune",
+    [CLI_COPY] = "copy",       [CLI_ROTATE_KEY] = "rotate-key",
+    [CLI_SERVE] = "serve",     [CLI_HELP] = "help",
+    [CLI_VERSION] = "version",
 };
 
 #define COMMON_HELP                                                                                \
@@ -221,6 +235,28 @@ static const char *const help_texts[] = {
         "every region that may be written to. Without retention no backup is removed.\n"
         "\n" COMMON_HELP
         "  --dry-run                remove nothing, but tell what would be, and why\n" READ_HELP,
+    [CLI_COPY] =
+        "usage: lifeboat-sidecar copy -f FILE --from REGION --to REGION [options]\n"
+        "\n"
+        "Copies the backups and the WAL that a region lacks from another one, sealed as they\n"
+        "are. Copying again copies what is still missing.\n"
+        "\n" COMMON_HELP
+        "  --from REGION            where to copy from; what is missing or damaged there is\n"
+        "                           taken from a third region\n"
+        "  --to REGION              where to copy to\n"
+        "  --system-identifier N    the database system, if the bucket has several\n"
+        "  --workers N              parallel copies; else spec.parallelism.uploads\n"
+        "  --dry-run                say what would be copied\n" JOB_HELP,
+    [CLI_ROTATE_KEY] =
+        "usage: lifeboat-sidecar rotate-key -f FILE [options]\n"
+        "\n"
+        "Wraps the repository's keys for spec.encryption.activeKey, in every region. No data is\n"
+        "written anew. Stopped at any point, it can be run again.\n"
+        "\n" COMMON_HELP "  --new-data-key           make a new data key for the backups to come\n"
+        "  --drop KEY               then remove what is wrapped by this user key, given by its\n"
+        "                           name in spec.encryption.keys or by its id; may be repeated\n"
+        "  --system-identifier N    the database system, if the bucket has several\n"
+        "  --dry-run                say what would be done\n",
     [CLI_SERVE] =
         "usage: lifeboat-sidecar serve [options]\n"
         "\n"
@@ -245,6 +281,8 @@ static const char *const help_texts[] = {
                  "  restore    restore a backup into an empty directory\n"
                  "  verify     read the backups and list all that is wrong\n"
                  "  prune      remove the backups that spec.retention does not keep\n"
+                 "  copy       copy what a region lacks from another one\n"
+                 "  rotate-key change the user key that opens the repository\n"
                  "  serve      the sidecar in a pod, obeying the operator\n"
                  "\n"
                  "'lifeboat-sidecar COMMAND --help' tells more. Exit status: 0 done, 1 failed,\n"
@@ -367,6 +405,14 @@ static int add_excluded(struct cli_options *options, const char *text, struct er
     return 0;
 }
 
+static int add_dropped(struct cli_options *options, const char *text, struct error *err)
+{
+    if (options->dropped_count == POLICY_KEYS_MAX)
+        return error_set(err, ERROR_PERMANENT, "--drop: more than %d", POLICY_KEYS_MAX);
+    options->dropped[options->dropped_count++] = text;
+    return 0;
+}
+
 /* Options whose only value is "json". */
 static int parse_json(const char *name, const char *text, bool *ret_json, struct error *err)
 {
@@ -430,6 +476,11 @@ static int set_option(struct cli_options *options, int option, const char *value
     case OPTION_DRY_RUN:
         options->dry_run = true;
         return 0;
+    case OPTION_NEW_DATA_KEY:
+        options->new_data_key = true;
+        return 0;
+    case OPTION_DROP:
+        return add_dropped(options, value, err);
     case OPTION_TYPE:
         return parse_type(options, value, err);
     case OPTION_TABLESPACE:
@@ -509,6 +560,11 @@ static int check_options(struct cli_options *options, struct error *err)
         return error_set(err, ERROR_PERMANENT, "%s needs -f FILE, the BackupPolicy", name);
     if (options->command == CLI_RESTORE && !options->to)
         return error_set(err, ERROR_PERMANENT, "%s needs --to DIR, where to restore", name);
+    if (options->command == CLI_COPY && (!options->from || !options->to))
+        return error_set(err, ERROR_PERMANENT, "%s needs --from REGION and --to REGION", name);
+    if (options->command == CLI_COPY && strcmp(options->from, options->to) == 0)
+        return error_set(err, ERROR_PERMANENT, "--from and --to name the same region '%s'",
+                         options->to);
     return options->command == CLI_BACKUP ? check_backup(options, err) : 0;
 }
 

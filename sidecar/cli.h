@@ -23,6 +23,8 @@ enum cli_command {
     CLI_RESTORE,
     CLI_VERIFY,
     CLI_PRUNE,
+    CLI_COPY,
+    CLI_ROTATE_KEY,
     CLI_SERVE,
     CLI_HELP,
     CLI_VERSION,
@@ -53,13 +55,17 @@ struct cli_options {
     bool progress;             /* as JSON */
     bool regions;              /* of list */
     bool delta;                /* of restore */
-    bool dry_run;              /* of prune */
     const char *region, *first_region;
     const char *excluded[POLICY_REGIONS_MAX]; /* of restore */
     size_t excluded_count;
     uint64_t system_identifier; /* 0: the only one */
     const char *backup;         /* of show and restore; NULL: the newest. Of verify; NULL: all */
-    const char *to;
+    const char *to;             /* of restore: a directory; of copy: a region */
+    const char *from;           /* of copy: a region */
+    bool dry_run;
+    bool new_data_key;                    /* of rotate-key */
+    const char *dropped[POLICY_KEYS_MAX]; /* of rotate-key */
+    size_t dropped_count;
     struct target_tablespace tablespaces[CLI_TABLESPACES_MAX];
     size_t tablespace_count;
     size_t workers;                                     /* 0: the policy's */

@@ -20,6 +20,11 @@ MUST_CHECK int command_verify(const struct cli_options *options, struct cancel *
 /* Fails after printing the result if any region could not be pruned. */
 MUST_CHECK int command_prune(const struct cli_options *options, struct cancel *cancel,
                              struct error *err);
+/* Fails after printing what it did if anything could not be copied. */
+MUST_CHECK int command_copy(const struct cli_options *options, struct cancel *cancel,
+                            struct error *err);
+MUST_CHECK int command_rotate_key(const struct cli_options *options, struct cancel *cancel,
+                                  struct error *err);
 /* Damaged manifests are rows of the list; the command fails after printing it. */
 MUST_CHECK int command_list(const struct cli_options *options, struct cancel *cancel,
                             struct error *err);

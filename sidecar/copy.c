@@ -55,17 +55,23 @@ static void job_done(struct job *job)
 
 /* Opening */
 
-/* The region must answer: nothing else would do instead. */
+/* The region must answer: nothing else would do instead, and nobody wants to wait for it again and
+ * again to be told so. */
 static int check_region(struct job *job, const char *name, size_t *ret_index, struct error *err)
 {
+    const struct policy *policy = job->options->policy;
     for (size_t i = 0; i < regions_count(job->regions); i++)
         if (strcmp(regions_at(job->regions, i)->name, name) == 0)
             *ret_index = i;
     const struct region *region = regions_at(job->regions, *ret_index);
-    if (regions_usable(job->regions, *ret_index))
-        return 0;
-    *err = region->error;
-    return error_wrap(err, "region '%s'", name);
+    if (!regions_usable(job->regions, *ret_index)) {
+        *err = region->error;
+        return -1;
+    }
+    CLEANUP(own_freep)
+    char *any = own_format("%s.%s/%s", policy->namespace, policy->name, document_name);
+    bool there;
+    return store_has(region->store, any, &there, err);
 }
 
 static int open_repository(struct job *job, struct error *err)

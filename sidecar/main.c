@@ -53,6 +53,10 @@ static int run_command(const struct cli_options *options, struct error *err)
         return command_verify(options, &stop, err);
     case CLI_PRUNE:
         return command_prune(options, &stop, err);
+    case CLI_COPY:
+        return command_copy(options, &stop, err);
+    case CLI_ROTATE_KEY:
+        return command_rotate_key(options, &stop, err);
     case CLI_SERVE:
         return command_serve(options, &stop, err);
     case CLI_VERSION:

@@ -10,7 +10,9 @@
 #include "common/error.h"
 #include "sidecar/manifest.h"
 
+struct copy_result;
 struct findings;
+struct key_rotation_result;
 struct overview;
 struct prune_result;
 struct restore_result;
@@ -55,7 +57,14 @@ MUST_CHECK int output_overview(const struct overview *overview, bool json, struc
 MUST_CHECK int output_backup_done(const struct output_backup *backup, bool json, struct error *err);
 MUST_CHECK int output_restore_done(const struct restore_result *result, const char *to, bool json,
                                    struct error *err);
-/* The findings, in output_verify.c. */
+MUST_CHECK int output_rotation_done(const struct key_rotation_result *result, bool json,
+                                    struct error *err);
+MUST_CHECK int output_copy_done(const struct copy_result *result, const struct findings *findings,
+                                bool json, struct error *err);
+/* The findings, in output_verify.c: those that are wrong, then the notes. */
+MUST_CHECK int output_findings(const struct findings *findings, struct error *err);
+/* {"count": all, "first": [those that were kept]} */
+json_t *output_findings_to_json(const struct findings *findings, bool notes);
 MUST_CHECK int output_verify_done(const struct verify_result *result,
                                   const struct findings *findings, bool json, struct error *err);
 /* In output_prune.c. */

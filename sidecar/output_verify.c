@@ -48,6 +48,13 @@ static int print_findings(const struct findings *findings, bool notes, struct er
     return output_text(more, err);
 }
 
+int output_findings(const struct findings *findings, struct error *err)
+{
+    if (print_findings(findings, false, err) < 0)
+        return -1;
+    return print_findings(findings, true, err);
+}
+
 static int print_summary(const struct verify_result *result, const struct findings *findings,
                          struct error *err)
 {
@@ -90,8 +97,7 @@ static json_t *finding_to_json(const struct finding *finding)
                      number(finding->block), "message", optional(finding->text));
 }
 
-/* {"count": all, "first": [those that were kept]} */
-static json_t *findings_to_json(const struct findings *findings, bool notes)
+json_t *output_findings_to_json(const struct findings *findings, bool notes)
 {
     const struct finding *kept;
     size_t count;
@@ -106,13 +112,13 @@ static json_t *result_to_json(const struct verify_result *result, const struct f
 {
     char seed[24];
     snprintf(seed, sizeof(seed), "%" PRIu64, result->sample.seed); /* may pass 2^53 */
-    return json_pack("{s:o, s:I, s:I, s:{s:i, s:s}, s:I, s:I, s:f, s:o, s:o}", "backup",
-                     optional(result->backup[0] ? result->backup : NULL), "regions",
-                     (json_int_t)result->regions, "backups", (json_int_t)result->backups, "sample",
-                     "percent", (int)result->sample.percent, "seed", seed, "objects",
-                     (json_int_t)result->objects, "bytes", (json_int_t)result->bytes, "seconds",
-                     (double)result->duration_ms / 1000.0, "findings",
-                     findings_to_json(findings, false), "notes", findings_to_json(findings, true));
+    return json_pack(
+        "{s:o, s:I, s:I, s:{s:i, s:s}, s:I, s:I, s:f, s:o, s:o}", "backup",
+        optional(result->backup[0] ? result->backup : NULL), "regions", (json_int_t)result->regions,
+        "backups", (json_int_t)result->backups, "sample", "percent", (int)result->sample.percent,
+        "seed", seed, "objects", (json_int_t)result->objects, "bytes", (json_int_t)result->bytes,
+        "seconds", (double)result->duration_ms / 1000.0, "findings",
+        output_findings_to_json(findings, false), "notes", output_findings_to_json(findings, true));
 }
 
 int output_verify_done(const struct verify_result *result, const struct findings *findings,
@@ -120,7 +126,7 @@ int output_verify_done(const struct verify_result *result, const struct findings
 {
     if (json)
         return output_json(result_to_json(result, findings), err);
-    if (print_findings(findings, false, err) < 0 || print_findings(findings, true, err) < 0)
+    if (output_findings(findings, err) < 0)
         return -1;
     return print_summary(result, findings, err);
 }

@@ -153,6 +153,35 @@ static void prune_can_be_tried_dry(void **state)
     assert_false(options.dry_run);
 }
 
+static void copy_goes_from_region_to_region(void **state)
+{
+    (void)state;
+    CLEANUP(cli_options_done) struct cli_options options;
+    struct error err;
+    char line[] = "copy -f p --from eu --to us --workers 3 --dry-run --deadline 60";
+    assert_int_equal(parse(line, &options, &err), 0);
+    assert_int_equal(options.command, CLI_COPY);
+    assert_string_equal(options.from, "eu");
+    assert_string_equal(options.to, "us");
+    assert_int_equal(options.workers, 3);
+    assert_int_equal(options.deadline_seconds, 60);
+    assert_true(options.dry_run);
+}
+
+static void rotate_key_drops_several_keys(void **state)
+{
+    (void)state;
+    CLEANUP(cli_options_done) struct cli_options options;
+    struct error err;
+    char line[] = "rotate-key -f p --drop k1 --drop a3b4e454ec9e7885 --new-data-key";
+    assert_int_equal(parse(line, &options, &err), 0);
+    assert_int_equal(options.command, CLI_ROTATE_KEY);
+    assert_int_equal(options.dropped_count, 2);
+    assert_string_equal(options.dropped[1], "a3b4e454ec9e7885");
+    assert_true(options.new_data_key);
+    assert_false(options.dry_run);
+}
+
 static void help_is_for_the_command(void **state)
 {
     (void)state;
@@ -191,6 +220,11 @@ static void wrong_usage_is_told_with_what_was_typed(void **state)
         {"verify -f p --expect abc", "--expect 'abc': expected ID:HASH"},
         {"verify -f p --expect 20261121T082118Z-full-3fa2:00", "expected ID:HASH"},
         {"verify -f p --to /x", "verify does not know --to"},
+        {"copy -f p --from eu", "copy needs --from REGION and --to REGION"},
+        {"copy -f p --from eu --to eu", "the same region 'eu'"},
+        {"copy -f p --from eu --to us --region eu", "copy does not know --region"},
+        {"rotate-key -f p --to us", "rotate-key does not know --to"},
+        {"backup -f p --dry-run", "backup does not know --dry-run"},
         {"list -f p -o xml", "-o 'xml': expected json"},
         {"backup -f p --progress xml", "--progress 'xml': expected json"},
         {"list -f p --progress json", "list does not know --progress"},
@@ -228,6 +262,8 @@ int main(void)
         cmocka_unit_test(show_takes_an_id),
         cmocka_unit_test(verify_takes_a_sample_and_what_is_expected),
         cmocka_unit_test(prune_can_be_tried_dry),
+        cmocka_unit_test(copy_goes_from_region_to_region),
+        cmocka_unit_test(rotate_key_drops_several_keys),
         cmocka_unit_test(help_is_for_the_command),
         cmocka_unit_test(wrong_usage_is_told_with_what_was_typed),
     };
