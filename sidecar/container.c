@@ -181,7 +181,10 @@ static int open_seal(const struct trailer *trailer, const struct keyring *keyrin
     if (!dek) {
         char id[KEY_ID_TEXT_BYTES];
         text_hex(trailer->key_id, KEY_ID_BYTES, id);
-        return error_set(err, ERROR_NOT_FOUND, "no user key opens its data key %s", id);
+        return error_set(err, ERROR_PERMANENT,
+                         "no user key opens its data key %s: add the one that wraps it, as "
+                         "'keys/%s.<id of the user key>' says, to spec.encryption.keys",
+                         id, id);
     }
     uint8_t commitment[KEY_COMMITMENT_BYTES];
     CLEANUP(seal_freep)

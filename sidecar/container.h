@@ -88,8 +88,8 @@ struct container {
 };
 
 /* tail: the last tail_size bytes of an object of object_size bytes (all of it, or at least
- * CONTAINER_TAIL_MAX). CORRUPT: damaged, truncated, another repository, name or kind; NOT_FOUND:
- * its data key is not in the keyring; PERMANENT: a newer format. The SHA-256 is checked when the
+ * CONTAINER_TAIL_MAX). CORRUPT: damaged, truncated, another repository, name or kind;
+ * PERMANENT: its data key is not in the keyring, or a newer format. The SHA-256 is checked when the
  * tail is the whole object. */
 MUST_CHECK int container_open(struct container *ret_container,
                               const struct container_identity *identity,

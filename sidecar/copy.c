@@ -166,8 +166,7 @@ static struct copy_items *add_backup(struct job *job, const char *id, bool was_t
 static void tell_not_planned(struct job *job, const char *id, const struct error *why)
 {
     findings_add(job->mover.findings,
-                 FINDING(.kind = why->kind == ERROR_CORRUPT ? FINDING_DAMAGED : FINDING_UNREADABLE,
-                         .region = job->options->from, .backup = id),
+                 FINDING(.kind = finding_kind_of(why), .region = job->options->from, .backup = id),
                  "its manifest cannot be read: %s", why->text);
 }
 

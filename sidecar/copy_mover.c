@@ -47,13 +47,6 @@ static int fetch_from(const struct copy_mover *mover, size_t region, const struc
     return check(mover, item, object, err);
 }
 
-static enum finding_kind kind_of(const struct error *err)
-{
-    return err->kind == ERROR_CORRUPT     ? FINDING_DAMAGED
-           : err->kind == ERROR_NOT_FOUND ? FINDING_MISSING
-                                          : FINDING_UNREADABLE;
-}
-
 /* Whoever did not answer for so long is not asked for thousands of objects more. */
 static void give_up(struct copy_mover *mover, size_t region, const struct error *err)
 {
@@ -97,8 +90,9 @@ static void tell_detour(const struct copy_mover *mover, const struct copy_item *
 {
     const struct error why = reason(mover, item, first);
     findings_add(mover->findings,
-                 FINDING(.kind = kind_of(&why), .note = true, .region = mover->scene.from_name,
-                         .backup = backup, .object = item->name->name),
+                 FINDING(.kind = finding_kind_of(&why), .note = true,
+                         .region = mover->scene.from_name, .backup = backup,
+                         .object = item->name->name),
                  "%s; it was taken from region '%s'", why.text,
                  regions_at(mover->repo->regions, region)->name);
 }
@@ -108,8 +102,8 @@ static void tell_loss(const struct copy_mover *mover, const struct copy_item *it
 {
     const struct error why = reason(mover, item, first);
     findings_add(mover->findings,
-                 FINDING(.kind = kind_of(&why), .region = mover->scene.from_name, .backup = backup,
-                         .object = item->name->name),
+                 FINDING(.kind = finding_kind_of(&why), .region = mover->scene.from_name,
+                         .backup = backup, .object = item->name->name),
                  "%s; no region has it intact", why.text);
 }
 

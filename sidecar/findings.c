@@ -32,6 +32,13 @@ static const char *const kind_names[FINDING_KINDS] = {
     [FINDING_ORPHAN] = "orphan",
 };
 
+enum finding_kind finding_kind_of(const struct error *err)
+{
+    if (err->kind == ERROR_NOT_FOUND)
+        return FINDING_MISSING;
+    return err->kind == ERROR_CORRUPT ? FINDING_DAMAGED : FINDING_UNREADABLE;
+}
+
 const char *finding_kind_name(enum finding_kind kind)
 {
     return kind_names[kind];

@@ -9,6 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/error.h"
+
 enum finding_kind {
     FINDING_UNREADABLE,   /* could not be fetched: says nothing about the object itself */
     FINDING_MISSING,      /* an object that should be there is not */
@@ -46,4 +48,7 @@ void findings_add(struct findings *findings, const struct finding *finding, cons
 /* How many there were, and those that were kept, in the order of their coming; lent. */
 uint64_t findings_get(const struct findings *findings, bool notes, const struct finding **ret_kept,
                       size_t *ret_count);
+/* Of an object that could not be read: CORRUPT is damaged, NOT_FOUND missing; anything else, also a
+ * wrong key, says nothing about it: unreadable. */
+enum finding_kind finding_kind_of(const struct error *err);
 const char *finding_kind_name(enum finding_kind kind); /* "missing" … */

@@ -33,9 +33,11 @@ struct prior_reader {
     struct map map;
 };
 
+/* What asking again would not mend: a data key that no user key opens, too. */
 static bool is_damage(const struct error *err)
 {
-    return err->kind == ERROR_CORRUPT || err->kind == ERROR_NOT_FOUND;
+    return err->kind == ERROR_CORRUPT || err->kind == ERROR_NOT_FOUND ||
+           err->kind == ERROR_PERMANENT;
 }
 
 static int open_pack(struct prior_reader *reader, const struct place *place, struct error *err)

@@ -93,11 +93,10 @@ static int load_manifest(struct verify_region *region, const struct repo_name *n
     if (err->kind == ERROR_CANCELED)
         return -1;
     add_seen(view, id, NULL);
-    findings_add(
-        region->findings,
-        FINDING(.kind = err->kind == ERROR_TRANSIENT ? FINDING_UNREADABLE : FINDING_DAMAGED,
-                .region = region->name, .backup = id, .object = name->name),
-        "%s", err->text);
+    findings_add(region->findings,
+                 FINDING(.kind = finding_kind_of(err), .region = region->name, .backup = id,
+                         .object = name->name),
+                 "%s", err->text);
     return 0;
 }
 
@@ -219,10 +218,7 @@ static int open_region(struct job *job, const char *name, struct regions **ret_r
         return 0;
     if (err->kind == ERROR_CANCELED)
         return -1;
-    enum finding_kind kind = err->kind == ERROR_NOT_FOUND ? FINDING_MISSING
-                             : err->kind == ERROR_CORRUPT ? FINDING_DAMAGED
-                                                          : FINDING_UNREADABLE;
-    findings_add(job->findings, FINDING(.kind = kind, .region = name),
+    findings_add(job->findings, FINDING(.kind = finding_kind_of(err), .region = name),
                  "the region's repository cannot be opened: %s", err->text);
     return 0;
 }

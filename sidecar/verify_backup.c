@@ -44,11 +44,12 @@ static int note_failure(const struct work *work, const char *object, const struc
 {
     if (err->kind == ERROR_CANCELED)
         return -1;
-    findings_add(
-        work->region->findings,
-        FINDING(.kind = err->kind == ERROR_TRANSIENT ? FINDING_UNREADABLE : FINDING_INCONSISTENT,
-                .region = work->region->name, .backup = work->manifest->id, .object = object),
-        "%s", err->text);
+    findings_add(work->region->findings,
+                 FINDING(.kind = finding_kind_of(err) == FINDING_UNREADABLE ? FINDING_UNREADABLE
+                                                                            : FINDING_INCONSISTENT,
+                         .region = work->region->name, .backup = work->manifest->id,
+                         .object = object),
+                 "%s", err->text);
     return 0;
 }
 

@@ -37,17 +37,10 @@ static void add_flaw(struct verify_pack *pack, const struct verify_flaw *flaw, c
     pack->flaws[pack->flaw_count++].text = text;
 }
 
-static enum finding_kind kind_of(const struct error *failure)
-{
-    if (failure->kind == ERROR_NOT_FOUND)
-        return FINDING_MISSING;
-    return failure->kind == ERROR_CORRUPT ? FINDING_DAMAGED : FINDING_UNREADABLE;
-}
-
 static void add_whole_flaw(struct verify_pack *pack, const struct error *failure)
 {
     const struct verify_flaw flaw = {
-        .kind = kind_of(failure), .frame = -1, .pieces = {0, PIECES_MAX}};
+        .kind = finding_kind_of(failure), .frame = -1, .pieces = {0, PIECES_MAX}};
     add_flaw(pack, &flaw, own_strdup(failure->text));
 }
 

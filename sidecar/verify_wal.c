@@ -110,10 +110,9 @@ static int read_item(struct work *work, struct item *item, struct error *err)
     }
     if (err->kind == ERROR_CANCELED)
         return -1;
-    item->usable = err->kind == ERROR_TRANSIENT; /* nothing is known against it */
-    findings_add(region->findings,
-                 FINDING(.kind = item->usable ? FINDING_UNREADABLE : FINDING_DAMAGED,
-                         .region = region->name, .object = name),
+    const enum finding_kind kind = finding_kind_of(err);
+    item->usable = kind == FINDING_UNREADABLE; /* nothing is known against it */
+    findings_add(region->findings, FINDING(.kind = kind, .region = region->name, .object = name),
                  "%s", err->text);
     return 0;
 }

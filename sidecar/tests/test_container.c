@@ -148,7 +148,7 @@ static void every_flipped_byte_under_a_right_digest_is_refused(void **state)
         assert_int_equal(result, -1);
         enum error_kind expected = i == trailer || i == trailer + 1 ? ERROR_PERMANENT /* version */
                                    : i == trailer + 3               ? ERROR_PERMANENT /* suite */
-                                   : i >= trailer + 8 && i < trailer + 16 ? ERROR_NOT_FOUND
+                                   : i >= trailer + 8 && i < trailer + 16 ? ERROR_PERMANENT
                                                                           : ERROR_CORRUPT;
         assert_int_equal(f->err.kind, expected);
         f->object[i] ^= 0x40;
@@ -194,12 +194,12 @@ static void an_object_of_another_kind_is_refused(void **state)
     assert_refused(f, ERROR_CORRUPT); /* relabelled, it commits to another key */
 }
 
-static void without_its_data_key_an_object_is_not_found(void **state)
+static void without_its_data_key_an_object_is_not_damaged(void **state)
 {
     struct fixture *f = *state;
     keyring_done(&f->keyring);
     f->keyring = helper_keyring(DEK + 1);
-    assert_refused(f, ERROR_NOT_FOUND);
+    assert_refused(f, ERROR_PERMANENT);
     assert_non_null(strstr(f->err.text, "data key"));
 }
 
@@ -540,7 +540,7 @@ int main(void)
         TEST(an_object_under_another_name_is_refused),
         TEST(an_object_of_another_repository_is_refused),
         TEST(an_object_of_another_kind_is_refused),
-        TEST(without_its_data_key_an_object_is_not_found),
+        TEST(without_its_data_key_an_object_is_not_damaged),
         TEST(another_key_of_the_same_id_is_told_by_the_commitment),
         TEST(swapped_frames_are_refused),
         TEST(frames_cut_off_the_end_are_missed),

@@ -233,6 +233,24 @@ static void a_user_key_that_does_not_open_the_new_data_key_writes_nothing(void *
     assert_true(opens(&helper, "k1", OLD_OBJECT)); /* it still reads what it could */
 }
 
+static void a_data_key_that_no_user_key_opens_is_told_from_damage(void **state)
+{
+    (void)state;
+    CLEANUP(helper_repo_close) struct helper_repo helper;
+    CLEANUP(buf_done) struct buf plain = BUF(1024);
+    struct key_rotation_result result;
+    struct error err;
+    prepare(&helper, 2);
+    rotate_well(&helper, false, true, &result);
+    assert_int_equal(helper_repo_reopen(&helper, true, HELPER_REPO_SYSTEM, &err), 0);
+    put_text(&helper, NEW_OBJECT);
+    assert_true(opens(&helper, "k1", OLD_OBJECT)); /* leaves it open */
+    assert_int_equal(
+        repo_fetch_plain(helper.repo, CONTAINER_EVIDENCE, NEW_OBJECT, &plain, NULL, &err), -1);
+    assert_int_equal(err.kind, ERROR_PERMANENT);
+    assert_non_null(strstr(err.text, result.new_data_key));
+}
+
 static void a_region_that_comes_later_gets_the_choice_of_the_data_key(void **state)
 {
     (void)state;
@@ -442,6 +460,7 @@ int main(void)
         cmocka_unit_test(a_dropped_user_key_is_told_from_damage),
         cmocka_unit_test(a_new_data_key_is_used_though_the_old_one_was_wrapped_after_it),
         cmocka_unit_test(a_user_key_that_does_not_open_the_new_data_key_writes_nothing),
+        cmocka_unit_test(a_data_key_that_no_user_key_opens_is_told_from_damage),
         cmocka_unit_test(a_region_that_comes_later_gets_the_choice_of_the_data_key),
         cmocka_unit_test(what_must_not_be_dropped_is_refused),
         cmocka_unit_test(a_user_key_that_alone_opens_a_key_is_not_dropped),
