@@ -333,7 +333,8 @@ static void print_losses(const struct output_backup *backup)
     CLEANUP(own_freep) char *regions = join_names(backup->regions);
     size_t i;
     json_t *loss;
-    printf("Warning: it is missing in %s, which failed; it is in %s\n", missing, regions);
+    printf("Warning: it is missing in %s, which failed; it is in %s; 'copy' brings it there\n",
+           missing, regions);
     json_array_foreach(backup->losses, i, loss)
         printf("  %s, %s: %s\n", json_string_value(json_object_get(loss, "region")),
                json_string_value(json_object_get(loss, "since")),

@@ -68,7 +68,8 @@ static void tell_absent(const struct verify_witness *witness, const struct verif
     else
         findings_add(
             findings, FINDING(.kind = FINDING_MISSING, .region = view->region, .backup = backup),
-            "region '%s' has this backup: it never came here, or was removed", other->region);
+            "region '%s' has this backup: it never came here, or was removed; 'copy' brings it",
+            other->region);
 }
 
 /* What one region has every region has, and the same. */
