@@ -99,7 +99,11 @@ def test_a_region_that_missed_a_backup_gets_it(backed_up, server, newest):
     missed = backed_up.backup(server, "--type", "incremental")["id"]
     backed_up.spec["regions"] = only
     assert backed_up.json("show", missed)["missingRegions"] == ["there"]
-    assert [backup["id"] for backup in copy(backed_up)["backups"]] == [missed]
+    told = backed_up.run("copy", "--from", "here", "--to", "there", "--dry-run").stdout
+    assert f"{missed} " in told and "would be copied" in told and "Would copy 1 of 1 backups" in told
+    told = backed_up.run("copy", "--from", "here", "--to", "there").stdout
+    print(told)
+    assert f"{missed} " in told and "Copied 1 of 1 backups from here to there" in told
     assert backed_up.json("show", missed)["missingRegions"] == []
     assert_serves_alone(backed_up, "there", newest)
 

@@ -52,7 +52,13 @@ def test_a_user_key_is_replaced(backed_up, server, newest):
     assert (old["name"], old["keys"], old["dropped"]) == ("k1", 2, False)
     assert opens(backed_up, "k1") and opens(backed_up, "k2")
 
+    told = backed_up.run("rotate-key", "--drop", "k1", "--new-data-key", "--dry-run").stdout
+    print(told)
+    assert "Would put 0 key objects for user key 'k2'" in told and "Would remove 4 key objects" in told
+    assert "Would make a new data key" in told
+    print(backed_up.run("rotate-key").stdout)
     told = backed_up.run("rotate-key", "--drop", "k1").stdout
+    print(told)
     assert "Keep user key 'k2'" in told and "It opens nothing any more" in told
     assert backed_up.json("rotate-key", "--drop", old["id"])["wrapped"] == 0
     only(backed_up, "k1")

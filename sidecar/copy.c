@@ -307,26 +307,44 @@ static int was_retired(struct job *job, const char *id, struct error *err)
     return 0;
 }
 
+static int has_packs(struct job *job, const struct manifest_packs *packs,
+                     char ret_lack[REPO_NAME_MAX], struct error *err)
+{
+    CLEANUP(repo_names_done) struct repo_names names = {0};
+    CLEANUP(own_freep) char *prefix = own_format("packs/%s/", packs->backup);
+    if (repo_list(job->target, prefix, &names, err) < 0)
+        return -1;
+    return copy_plan_has_packs(&names, packs, ret_lack);
+}
+
+static int has_wal(struct job *job, const struct manifest *manifest, size_t range,
+                   char ret_lack[REPO_NAME_MAX], struct error *err)
+{
+    CLEANUP(repo_names_done) struct repo_names wal = {0}, histories = {0};
+    const uint32_t timeline = manifest->wal[range].timeline;
+    char prefix[REPO_NAME_MAX];
+    copy_plan_wal_prefix(manifest, range, prefix);
+    if (repo_list(job->target, prefix, &wal, err) < 0)
+        return -1;
+    if (!copy_plan_has_wal(&wal, manifest, range, ret_lack))
+        return 0;
+    if (copy_plan_has_history(&histories, timeline, prefix))
+        return 1; /* it has none */
+    if (repo_list(job->target, prefix, &histories, err) < 0)
+        return -1;
+    return copy_plan_has_history(&histories, timeline, ret_lack);
+}
+
 /* A listing of the region, made anew, must show it all: 1; 0: it was told what lacks. */
 static int check_there(struct job *job, const struct manifest *manifest, struct error *err)
 {
-    char lack[REPO_NAME_MAX] = "", prefix[REPO_NAME_MAX];
-    bool complete = true;
-    for (size_t i = 0; i < manifest->pack_count && complete; i++) {
-        CLEANUP(repo_names_done) struct repo_names names = {0};
-        CLEANUP(own_freep) char *packs = own_format("packs/%s/", manifest->packs[i].backup);
-        if (repo_list(job->target, packs, &names, err) < 0)
-            return -1;
-        complete = copy_plan_has_packs(&names, &manifest->packs[i], lack);
-    }
-    for (size_t i = 0; i < manifest->wal_count && complete; i++) {
-        CLEANUP(repo_names_done) struct repo_names names = {0};
-        copy_plan_wal_prefix(manifest, i, prefix);
-        if (repo_list(job->target, prefix, &names, err) < 0)
-            return -1;
-        complete = copy_plan_has_wal(&names, manifest, i, lack);
-    }
-    if (!complete)
+    char lack[REPO_NAME_MAX] = "";
+    int complete = 1;
+    for (size_t i = 0; i < manifest->pack_count && complete > 0; i++)
+        complete = has_packs(job, &manifest->packs[i], lack, err);
+    for (size_t i = 0; i < manifest->wal_count && complete > 0; i++)
+        complete = has_wal(job, manifest, i, lack, err);
+    if (complete == 0)
         findings_add(job->mover.findings,
                      FINDING(.kind = FINDING_MISSING, .region = job->options->to,
                              .backup = manifest->id, .object = lack),

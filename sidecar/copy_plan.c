@@ -201,6 +201,28 @@ static bool tell_gap(const struct copy_scene *scene, const struct manifest *mani
     return true;
 }
 
+bool copy_plan_has_history(const struct repo_names *names, uint32_t timeline,
+                           char ret_lack[REPO_NAME_MAX])
+{
+    snprintf(ret_lack, REPO_NAME_MAX, "wal/%08" PRIX32 ".history-", timeline);
+    const size_t at = repo_names_lower_bound(names, ret_lack);
+    return timeline <= 1 ||
+           (at < names->count && text_starts_with(names->names[at].name, ret_lack));
+}
+
+static bool tell_history(const struct copy_scene *scene, const struct manifest *manifest,
+                         uint32_t timeline)
+{
+    char lack[REPO_NAME_MAX];
+    if (copy_plan_has_history(scene->names, timeline, lack))
+        return false;
+    findings_add(scene->findings, FINDING(.kind = FINDING_MISSING, .backup = manifest->id),
+                 "no region has the history of timeline %" PRIu32
+                 " (%s…): the backup cannot be copied",
+                 timeline, lack);
+    return true;
+}
+
 static bool plan_wal_of(const struct copy_scene *scene, const struct manifest *manifest,
                         struct copy_items *items)
 {
@@ -214,6 +236,7 @@ static bool plan_wal_of(const struct copy_scene *scene, const struct manifest *m
         spans = plan.spans;
         wal_gap_sort(spans.spans, spans.count);
         complete = !tell_gap(scene, manifest, &spans, &wanted) && complete;
+        complete = !tell_history(scene, manifest, wanted.timeline) && complete;
     }
     return complete;
 }

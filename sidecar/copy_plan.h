@@ -46,11 +46,14 @@ void copy_plan_wal(const struct copy_scene *scene, struct copy_items *items);
 /* Adds one object unless the region has it or no other has. */
 void copy_plan_object(const struct copy_scene *scene, const char *name, enum container_kind kind,
                       struct copy_items *items);
-/* Whether a listing has all packs of a range, or the WAL of a range of a backup; what it lacks. */
+/* Whether a listing has all packs of a range, or the WAL of a range of a backup, or the history of
+ * its timeline if that has one; what it lacks. */
 bool copy_plan_has_packs(const struct repo_names *names, const struct manifest_packs *packs,
                          char ret_lack[REPO_NAME_MAX]);
 bool copy_plan_has_wal(const struct repo_names *names, const struct manifest *manifest,
                        size_t range, char ret_lack[REPO_NAME_MAX]);
-/* What to list for the latter. */
+bool copy_plan_has_history(const struct repo_names *names, uint32_t timeline,
+                           char ret_lack[REPO_NAME_MAX]);
+/* What to list for the WAL. */
 void copy_plan_wal_prefix(const struct manifest *manifest, size_t range,
                           char ret_prefix[REPO_NAME_MAX]);

@@ -138,6 +138,7 @@ static int note_users(struct rotation *rotation, struct error *err)
 {
     struct key_rotation_result *result = &rotation->result;
     result->dry_run = rotation->options->dry_run;
+    result->wants_data_key = rotation->options->new_data_key;
     result->keys = rotation->repo->keyring.count + 1;
     key_id_text(rotation->users.active, result->active.id);
     result->active.name = rotation->options->policy->encryption.active_key;

@@ -51,6 +51,7 @@ struct key_rotation_result {
     size_t keys;                          /* data keys and the id key */
     size_t wrapped;                       /* key objects that were put, in all regions together */
     char new_data_key[KEY_ID_TEXT_BYTES]; /* "": none was made */
+    bool wants_data_key;                  /* one was asked for */
     const char *regions[POLICY_REGIONS_MAX]; /* their names, by the bits of masks; lent */
     size_t region_count;
 };

@@ -92,6 +92,9 @@ static int tell(const struct key_rotation_result *result, struct buf *text, stru
                    "Made data key %s: every backup that begins from now on is sealed with it.\n",
                    result->new_data_key) < 0)
         return -1;
+    if (result->wants_data_key && result->dry_run &&
+        buf_format(text, err, "Would make a new data key.\n") < 0)
+        return -1;
     for (size_t i = 0; i < result->other_count; i++)
         if (result->others[i].dropped && tell_dropped(result, &result->others[i], text, err) < 0)
             return -1;

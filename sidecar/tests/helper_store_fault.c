@@ -25,13 +25,19 @@ static struct store_faulty *downcast(struct store *store)
     return (struct store_faulty *)store;
 }
 
-/* Counts a call; whether it is to fail. */
-static bool is_due(struct store_faulty *faulty)
+/* Counts a call; whether it is to meet the fault. */
+static bool is_met(struct store_faulty *faulty)
 {
     unsigned call = atomic_fetch_add(faulty->calls, 1) + 1;
     if (faulty->watch)
         faulty->watch(call);
     return call >= faulty->first && call - faulty->first < faulty->count;
+}
+
+/* Whether it is to fail. */
+static bool is_due(struct store_faulty *faulty)
+{
+    return is_met(faulty) && faulty->fault != STORE_FAULT_LIE;
 }
 
 static int fail(const struct store_faulty *faulty, struct error *err)
@@ -48,12 +54,14 @@ static int fault_put(struct store *store, const char *name, const struct store_b
                      struct error *err)
 {
     struct store_faulty *faulty = downcast(store);
-    bool due = is_due(faulty) && faulty->fault != STORE_FAULT_LOCKED;
+    bool due = is_met(faulty) && faulty->fault != STORE_FAULT_LOCKED;
     if (due && faulty->fault == STORE_FAULT_SLOW) {
         if (cancel_sleep(store->cancel, SLOW_MS, err) < 0)
             return -1;
         due = false;
     }
+    if (due && faulty->fault == STORE_FAULT_LIE)
+        return 0;
     if ((!due || faulty->fault == STORE_FAULT_LOST_ANSWER) &&
         faulty->inner->driver->put(faulty->inner, name, bytes, err) < 0)
         return -1;

@@ -15,6 +15,7 @@ enum store_fault {
     STORE_FAULT_LOST_ANSWER, /* all is done, then the answer gets lost: TRANSIENT */
     STORE_FAULT_LOCKED,      /* retention until STORE_FAULT_LOCK_MS: asked for, it says so, and
                                 removals are refused: CONFLICT; all else goes well */
+    STORE_FAULT_LIE,         /* a put does nothing and says that all is done; other calls work */
     STORE_FAULT_PARTIAL,     /* half of the bytes go over the wire, then TRANSIENT */
     STORE_FAULT_HANG,        /* nothing comes back until the store is cancelled */
     STORE_FAULT_SLOW,        /* a put takes a while, and succeeds */

@@ -430,6 +430,21 @@ static void missing_wal_is_told_with_its_backup(void **state)
     assert_true(has(f, 1, "manifests/" SECOND));
 }
 
+static void a_missing_timeline_history_is_told_with_the_backups_that_need_it(void **state)
+{
+    struct fixture *f = *state;
+    CLEANUP(own_freep) char *history = find_name(f, "wal/00000002.history-", 0);
+    lose_all(f, "r1");
+    lose(f, 0, history);
+    copy_well(f); /* r2 has it */
+    assert_sound(f, "r1");
+    lose_all(f, "r1");
+    lose(f, 2, history);
+    copy_well(f);
+    assert_found(f, false, FINDING_MISSING, FIRST, "the history of timeline 2");
+    assert_false(has(f, 1, FIRST_MANIFEST));
+}
+
 static void wal_that_no_backup_needs_is_copied_but_for_parts_of_whole_segments(void **state)
 {
     struct fixture *f = *state;
@@ -632,6 +647,13 @@ static void a_lost_answer_at_any_call_is_made_up_for(void **state)
     assert_int_equal(loop(*state, 1, STORE_FAULT_LOST_ANSWER), 0);
 }
 
+/* What the target says that it has is not believed: only what it shows. */
+static void a_target_that_lies_gets_no_half_backup(void **state)
+{
+    loop(*state, 1, STORE_FAULT_LIE);
+    loop(*state, FOR_GOOD, STORE_FAULT_LIE);
+}
+
 /* Hundreds of small files that are fsynced: seconds in memory. */
 static void choose_directory(void)
 {
@@ -659,6 +681,7 @@ int main(void)
         TEST(what_is_damaged_everywhere_is_named_and_not_committed),
         TEST(what_is_nowhere_is_named_before_anything_is_put),
         TEST(missing_wal_is_told_with_its_backup),
+        TEST(a_missing_timeline_history_is_told_with_the_backups_that_need_it),
         TEST(wal_that_no_backup_needs_is_copied_but_for_parts_of_whole_segments),
         TEST(a_pack_that_is_not_as_large_as_elsewhere_is_told),
         TEST(a_backup_that_was_removed_does_not_come_back),
@@ -671,6 +694,7 @@ int main(void)
         TEST(a_source_that_goes_away_at_any_call_does_no_harm),
         TEST(a_target_that_goes_away_at_any_call_has_no_half_backup),
         TEST(a_failure_at_any_call_leaves_no_half_backup),
+        TEST(a_target_that_lies_gets_no_half_backup),
         TEST(a_lost_answer_at_any_call_is_made_up_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -440,6 +440,13 @@ static void a_lost_answer_at_any_call_does_no_harm(void **state)
     loop("r1", 1, STORE_FAULT_LOST_ANSWER);
 }
 
+static void a_store_that_lies_at_any_call_loses_no_key(void **state)
+{
+    (void)state;
+    loop("r0", 1, STORE_FAULT_LIE);
+    loop("r1", FOR_GOOD, STORE_FAULT_LIE);
+}
+
 /* Hundreds of small files that are fsynced: seconds in memory. */
 static void choose_directory(void)
 {
@@ -470,6 +477,7 @@ int main(void)
         cmocka_unit_test(a_repository_that_is_not_encrypted_has_no_keys_to_rotate),
         cmocka_unit_test(a_rotation_ended_at_any_call_leaves_a_key_that_opens_all),
         cmocka_unit_test(a_failure_at_any_call_leaves_a_key_that_opens_all),
+        cmocka_unit_test(a_store_that_lies_at_any_call_loses_no_key),
         cmocka_unit_test(a_lost_answer_at_any_call_does_no_harm),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
