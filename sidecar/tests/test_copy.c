@@ -510,7 +510,7 @@ static void a_hold_comes_with_its_backup(void **state)
 {
     struct fixture *f = *state;
     lose_all(f, "r1");
-    put(f, 0, "holds/" FIRST, "{}");
+    put(f, 0, "holds/" FIRST, "");
     copy_well(f);
     assert_true(has(f, 1, "holds/" FIRST));
 }
