@@ -9,8 +9,8 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/own.h"
+#include "sidecar/heartbeat_note.h"
 #include "sidecar/keys.h"
-#include "sidecar/lsn.h"
 #include "sidecar/manifest.h"
 #include "sidecar/repo.h"
 
@@ -18,9 +18,8 @@ enum { INTERVAL_MS = 5 * 60 * 1000 };
 
 struct copy_heartbeat {
     struct repo *repo;
-    char backup[BACKUP_ID_BYTES], parent[BACKUP_ID_BYTES];
-    uint32_t timeline;
-    uint64_t start_lsn;
+    char backup[BACKUP_ID_BYTES];
+    struct heartbeat_note note;
     uint64_t first; /* of our numbers: nobody else has them */
     atomic_uint written;
     _Atomic int64_t due_ms; /* monotonic */
@@ -33,18 +32,10 @@ static char *object_name(const struct copy_heartbeat *heartbeat, unsigned n)
 
 static int put(struct copy_heartbeat *heartbeat, struct error *err)
 {
-    char now[CLOCK_TEXT_BYTES], start[LSN_TEXT_BYTES];
-    const char *quote = heartbeat->parent[0] != '\0' ? "\"" : "";
-    clock_format(clock_now_ms(), now);
-    lsn_format(heartbeat->start_lsn, start);
-    CLEANUP(own_freep)
-    char *text = own_format("{\"format\": 1, \"parent\": %s%s%s, \"time\": \"%s\", \"timeline\": "
-                            "%" PRIu32 ", \"startLSN\": \"%s\"}\n",
-                            quote, quote[0] != '\0' ? heartbeat->parent : "null", quote, now,
-                            heartbeat->timeline, start);
+    CLEANUP(own_freep) char *text = heartbeat_note_format(&heartbeat->note, clock_now_ms());
     CLEANUP(own_freep)
     char *name = object_name(heartbeat, atomic_fetch_add(&heartbeat->written, 1));
-    struct store_bytes bytes = {.data = text, .size = strlen(text)};
+    struct store_bytes bytes = {.data = text, .size = strlen(text), .passing = true};
     digest_sha256(bytes.data, bytes.size, bytes.sha256);
     return repo_put(heartbeat->repo, name, &bytes, PUT_NEW, err);
 }
@@ -100,10 +91,10 @@ int copy_heartbeat_new(struct copy_heartbeat **ret_heartbeat, struct repo *repo,
     heartbeat->repo = repo;
     heartbeat->first = COPY_HEARTBEAT_FIRST + (uint64_t)dice;
     memcpy(heartbeat->backup, manifest->id, sizeof(heartbeat->backup));
-    memcpy(heartbeat->parent, manifest->parent, sizeof(heartbeat->parent));
+    memcpy(heartbeat->note.parent, manifest->parent, sizeof(heartbeat->note.parent));
     if (manifest->wal_count > 0) {
-        heartbeat->timeline = manifest->wal[0].timeline;
-        heartbeat->start_lsn = manifest->wal[0].start_lsn;
+        heartbeat->note.timeline = manifest->wal[0].timeline;
+        heartbeat->note.start_lsn = manifest->wal[0].start_lsn;
     }
     atomic_init(&heartbeat->due_ms, clock_monotonic_ms() + INTERVAL_MS);
     if (put(heartbeat, err) < 0)

@@ -9,6 +9,7 @@
 #include "common/digest.h"
 #include "common/log.h"
 #include "common/own.h"
+#include "common/text.h"
 #include "sidecar/copy_heartbeat.h"
 #include "sidecar/findings.h"
 #include "sidecar/progress.h"
@@ -137,7 +138,8 @@ int copy_mover_fetch(struct copy_mover *mover, const struct copy_item *item, con
 int copy_mover_put(struct copy_mover *mover, const char *name, const struct buf *object,
                    struct error *err)
 {
-    struct store_bytes bytes = {.data = object->data, .size = object->size};
+    struct store_bytes bytes = {
+        .data = object->data, .size = object->size, .passing = text_starts_with(name, "holds/")};
     digest_sha256(object->data, object->size, bytes.sha256);
     if (repo_put(mover->target, name, &bytes, PUT_SAME, err) < 0)
         return -1;

@@ -259,6 +259,19 @@ static int check_wrapped(const struct rotation *rotation, struct error *err)
     return 0;
 }
 
+/* A bucket with versions would only hide what is locked, so it is asked before. */
+static int remove_object(struct store *store, const char *name, struct error *err)
+{
+    char text[STORE_LOCK_TEXT_BYTES];
+    int64_t until_ms;
+    if (store_locked_until(store, name, &until_ms, err) < 0)
+        return -1;
+    if (until_ms == 0)
+        return store_remove(store, name, err);
+    store_lock_text(until_ms, text);
+    return error_set(err, ERROR_CONFLICT, "'%s' in region '%s': %s", name, store->region, text);
+}
+
 static int drop_object(struct rotation *rotation, const struct key_object *object,
                        struct key_rotation_user *user, struct error *err)
 {
@@ -270,7 +283,7 @@ static int drop_object(struct rotation *rotation, const struct key_object *objec
             continue;
         user->removed++;
         if (!rotation->options->dry_run &&
-            store_remove(regions_at(rotation->regions, i)->store, full, err) < 0)
+            remove_object(regions_at(rotation->regions, i)->store, full, err) < 0)
             return error_wrap(err, "user key %s is not dropped everywhere: run rotate-key again",
                               user->id);
     }

@@ -36,7 +36,7 @@ struct store_bytes {
     const void *data;
     size_t size;
     uint8_t sha256[DIGEST_BYTES];
-    bool passing; /* removed again soon, or at will (running/, retired/, holds/, tails of WAL): put
+    bool passing; /* removed again soon, or at will (running/, retired/, holds/): put
                      without the retention that the policy says */
 };
 

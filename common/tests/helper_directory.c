@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -19,7 +20,7 @@
 #include "common/buf.h"
 #include "common/own.h"
 
-enum { FILE_BYTES_MAX = 1 << 20, DESCRIPTORS = 16 };
+enum { FILE_BYTES_MAX = 1 << 20, DESCRIPTORS = 16, MEMORY_NEEDED_BYTES = 1 << 30 };
 
 static int remove_item(const char *path, const struct stat *st, int type, struct FTW *at)
 {
@@ -33,6 +34,15 @@ static void make_parents(char *path)
         *slash = '\0';
         assert_true(mkdir(path, 0700) == 0 || errno == EEXIST);
     }
+}
+
+void helper_directory_in_memory(void)
+{
+    static const char memory[] = "/dev/shm";
+    struct statvfs fs;
+    if (statvfs(memory, &fs) == 0 && access(memory, W_OK) == 0 &&
+        fs.f_bavail >= MEMORY_NEEDED_BYTES / fs.f_frsize)
+        setenv("TMPDIR", memory, 0);
 }
 
 char *helper_directory_new(void)

@@ -5,6 +5,9 @@
 
 #include <stddef.h>
 
+/* Makes memory the place of TMPDIR for a test of hundreds of small files that are fsynced, unless
+ * that is set or there is too little: first in main. */
+void helper_directory_in_memory(void);
 /* Below TMPDIR or /tmp; for helper_directory_remove. */
 char *helper_directory_new(void);
 /* Removes it with all that is in it, following no links; frees the path. */

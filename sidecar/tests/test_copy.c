@@ -15,7 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -46,7 +45,6 @@ enum {
     OBJECT_MAX = 1 << 22,
     FOR_GOOD = 1 << 20,
     NEEDED_CALLS = 20,
-    ROOM_BYTES = 256 << 20,
     SEGMENT = 16 << 20,
 };
 
@@ -654,21 +652,11 @@ static void a_target_that_lies_gets_no_half_backup(void **state)
     loop(*state, FOR_GOOD, STORE_FAULT_LIE);
 }
 
-/* Hundreds of small files that are fsynced: seconds in memory. */
-static void choose_directory(void)
-{
-    static const char memory[] = "/dev/shm";
-    struct statvfs fs;
-    if (statvfs(memory, &fs) == 0 && access(memory, W_OK) == 0 &&
-        fs.f_bavail >= ROOM_BYTES / fs.f_frsize)
-        setenv("TMPDIR", memory, 0);
-}
-
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
 {
-    choose_directory();
+    helper_directory_in_memory();
     log_set_level(LOG_LEVEL_ERROR + 1);
     const struct CMUnitTest tests[] = {
         TEST(an_empty_region_gets_everything),

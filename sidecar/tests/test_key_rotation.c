@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -17,6 +16,7 @@
 #include "common/buf.h"
 #include "common/log.h"
 #include "common/own.h"
+#include "common/tests/helper_directory.h"
 #include "sidecar/key_rotation.h"
 #include "sidecar/policy.h"
 #include "sidecar/repo.h"
@@ -26,7 +26,7 @@
 #define OLD_OBJECT "drills/old"
 #define NEW_OBJECT "drills/new"
 
-enum { FOR_GOOD = 1 << 20, ROOM_BYTES = 64 << 20, NEEDED_CALLS = 12 };
+enum { FOR_GOOD = 1 << 20, NEEDED_CALLS = 12 };
 
 /* What is to happen in the stores of a region that are opened next: first 0 is never. */
 static struct {
@@ -361,6 +361,22 @@ static void a_region_that_is_down_keeps_the_old_user_key_alive(void **state)
     assert_false(opens(&helper, "k1", OLD_OBJECT));
 }
 
+static void a_key_object_that_is_locked_is_not_dropped(void **state)
+{
+    (void)state;
+    CLEANUP(helper_repo_close) struct helper_repo helper;
+    struct key_rotation_result result;
+    struct error err;
+    prepare(&helper, 1);
+    plan_fault("r0", 1, FOR_GOOD, STORE_FAULT_LOCKED);
+    assert_int_equal(rotate(&helper, true, false, &result, &err), -1);
+    assert_int_equal(err.kind, ERROR_CONFLICT);
+    assert_non_null(strstr(err.text, "locked until 9999-12-31T23:59:59Z"));
+    assert_non_null(strstr(err.text, "keys/"));
+    assert_true(opens(&helper, "k1", OLD_OBJECT));
+    assert_true(opens(&helper, "k2", OLD_OBJECT));
+}
+
 static void a_damaged_key_object_stops_the_drop_and_is_named(void **state)
 {
     (void)state;
@@ -447,19 +463,9 @@ static void a_store_that_lies_at_any_call_loses_no_key(void **state)
     loop("r1", FOR_GOOD, STORE_FAULT_LIE);
 }
 
-/* Hundreds of small files that are fsynced: seconds in memory. */
-static void choose_directory(void)
-{
-    static const char memory[] = "/dev/shm";
-    struct statvfs fs;
-    if (statvfs(memory, &fs) == 0 && access(memory, W_OK) == 0 &&
-        fs.f_bavail >= ROOM_BYTES / fs.f_frsize)
-        setenv("TMPDIR", memory, 0);
-}
-
 int main(void)
 {
-    choose_directory();
+    helper_directory_in_memory();
     log_set_level(LOG_LEVEL_ERROR + 1);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_key_is_wrapped_for_the_new_user_key),
@@ -473,6 +479,7 @@ int main(void)
         cmocka_unit_test(a_user_key_that_alone_opens_a_key_is_not_dropped),
         cmocka_unit_test(a_dry_run_changes_nothing_and_says_the_same),
         cmocka_unit_test(a_region_that_is_down_keeps_the_old_user_key_alive),
+        cmocka_unit_test(a_key_object_that_is_locked_is_not_dropped),
         cmocka_unit_test(a_damaged_key_object_stops_the_drop_and_is_named),
         cmocka_unit_test(a_repository_that_is_not_encrypted_has_no_keys_to_rotate),
         cmocka_unit_test(a_rotation_ended_at_any_call_leaves_a_key_that_opens_all),

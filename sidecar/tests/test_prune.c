@@ -576,5 +576,6 @@ int main(void)
         cmocka_unit_test(a_backup_that_starts_at_any_moment_keeps_its_parent_or_learns_of_it),
         cmocka_unit_test(a_backup_that_commits_at_any_moment_has_its_packs),
     };
+    helper_directory_in_memory();
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
