@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -27,17 +26,7 @@
 #include "sidecar/restore.h"
 #include "sidecar/tests/helper_postgres.h"
 
-enum { FILE_BYTES_MAX = 64 << 20, ROOM_BYTES = 1 << 30, DESCRIPTORS = 16 };
-
-/* A hundred backups and restores that are all fsynced take minutes on a disk, seconds in memory. */
-static void choose_directory(void)
-{
-    static const char memory[] = "/dev/shm";
-    struct statvfs fs;
-    if (statvfs(memory, &fs) == 0 && access(memory, W_OK) == 0 &&
-        fs.f_bavail >= ROOM_BYTES / fs.f_frsize)
-        setenv("TMPDIR", memory, 0);
-}
+enum { FILE_BYTES_MAX = 64 << 20, DESCRIPTORS = 16 };
 
 /* Of the tree that is walked: names and contents, in any order; nftw has no argument for them. */
 static uint8_t all[DIGEST_BYTES], relations[DIGEST_BYTES];
@@ -235,7 +224,7 @@ void helper_loop_start(struct helper_loop *loop)
         .initdb = "--wal-segsize=1",
         .settings = "autovacuum = off\nmax_wal_size = 32MB\nmin_wal_size = 2MB\n",
     };
-    choose_directory();
+    helper_directory_in_memory();
     log_set_fd(open("/dev/null", O_WRONLY | O_CLOEXEC));
     loop->server = helper_postgres_start(&options);
     helper_postgres_add_role(loop->server, "secret");
