@@ -118,7 +118,8 @@ static void add_row(struct table *table, const struct output_row *row)
     format_ratio(manifest, ratio);
     format_minute(manifest->finished_ms, time);
     if (manifest->page_error_count > 0)
-        snprintf(damage, sizeof(damage), "%" PRIu64 " damaged pages", manifest->page_error_count);
+        snprintf(damage, sizeof(damage), "%" PRIu64 " damaged page%s", manifest->page_error_count,
+                 manifest->page_error_count == 1 ? "" : "s");
     const char *const cells[] = {
         row->id, backup_type_words[manifest->type], age, size, stored, ratio, time, regions,
         damage};
