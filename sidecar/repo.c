@@ -95,6 +95,7 @@ int repo_seal(struct repo *repo, const struct repo_blob *blob, struct buf *objec
 {
     struct container_identity identity = repo_identity(repo, blob->kind, blob->name);
     buf_clear(object);
+    *ret_bytes = (struct store_bytes){0};
     if (container_pack(&identity, repo->keyring.active, repo->level, blob->plain, blob->size,
                        blob->footer, blob->footer_size, object, ret_bytes->sha256, err) < 0)
         return error_wrap(err, "seal '%s'", blob->name);

@@ -234,6 +234,23 @@ static void an_old_repository_is_written_with_a_quorum(void **state)
     assert_string_equal(lost, "r0");
 }
 
+static void what_is_sealed_is_to_stay(void **state)
+{
+    (void)state;
+    CLEANUP(helper_repo_close) struct helper_repo helper;
+    CLEANUP(buf_done) struct buf object = BUF(CONTAINER_BYTES_MAX);
+    struct store_bytes bytes;
+    struct error err;
+    helper_repo_open(&helper, 1, 0);
+    struct repo_blob blob = {
+        .kind = CONTAINER_EVIDENCE, .name = "drills/a", .plain = "x", .size = 1, .rule = PUT_NEW};
+    memset(&bytes, 0xff, sizeof(bytes)); /* as the stack may be */
+    assert_int_equal(repo_seal(helper.repo, &blob, &object, &bytes, &err), 0);
+    assert_ptr_equal(bytes.data, object.data);
+    assert_int_equal(bytes.size, object.size);
+    assert_false(bytes.passing);
+}
+
 static void a_lost_quorum_fails_the_put(void **state)
 {
     (void)state;
@@ -646,6 +663,7 @@ int main(void)
         cmocka_unit_test(a_region_that_does_not_answer_is_asked_last),
         cmocka_unit_test(a_new_repository_needs_every_region),
         cmocka_unit_test(an_old_repository_is_written_with_a_quorum),
+        cmocka_unit_test(what_is_sealed_is_to_stay),
         cmocka_unit_test(a_lost_quorum_fails_the_put),
         cmocka_unit_test(a_region_that_comes_later_gets_the_keys),
         cmocka_unit_test(a_wrong_key_is_told_with_both_ids),
