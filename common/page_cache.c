@@ -3,7 +3,6 @@
 
 #include <fcntl.h>
 #include <linux/magic.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -70,8 +69,8 @@ static int64_t look_at_window(const struct page_cache *cache, int fd, uint64_t f
     return told ? absent : -1;
 }
 
-/* Whether the kernel tells, and something is absent. */
-static bool look_at_all(const struct page_cache *cache, int fd)
+/* The number of absent ones of all; -1: the kernel does not tell. */
+static int64_t look_at_all(const struct page_cache *cache, int fd)
 {
     int64_t absent = 0;
     for (uint64_t from = 0; from < cache->count; from += WINDOW_PAGES) {
@@ -79,10 +78,10 @@ static bool look_at_all(const struct page_cache *cache, int fd)
         int64_t found =
             look_at_window(cache, fd, from, left < WINDOW_PAGES ? (size_t)left : WINDOW_PAGES);
         if (found < 0)
-            return false;
+            return -1;
         absent += found;
     }
-    return absent > 0;
+    return absent;
 }
 
 static bool is_absent(const struct page_cache *cache, uint64_t index)
@@ -123,13 +122,16 @@ void page_cache_look(struct page_cache *ret_cache, int fd, uint64_t offset, uint
     };
     *ret_cache = (struct page_cache){0};
     int64_t there = size == 0 ? 0 : count_there(fd, &cache);
-    if (size == 0 || there >= (int64_t)cache.count)
+    ret_cache->complete = size == 0 || there >= (int64_t)cache.count;
+    if (ret_cache->complete)
         return;
     size_t bytes = (size_t)(cache.count + 7) / 8;
     cache.absent = own_alloc(bytes);
     if (there == 0)
         memset(cache.absent, UINT8_MAX, bytes);
-    if (there == 0 || look_at_all(&cache, fd))
+    int64_t absent = there == 0 ? (int64_t)cache.count : look_at_all(&cache, fd);
+    ret_cache->complete = absent == 0;
+    if (absent > 0)
         *ret_cache = cache;
     else
         page_cache_done(&cache);

@@ -10,13 +10,15 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 /* Zeroed: nothing is to be dropped. */
 struct page_cache {
     uint64_t first, count; /* pages that were looked at */
-    uint8_t *absent;       /* a bit for each that was not there; NULL: all were */
+    uint8_t *absent;       /* a bit for each that was not there; NULL: none is known to be */
+    bool complete;         /* all of them were there */
 };
 
 /* Looks at [offset, offset + size) of a file that is open for reading; at whole pages. */

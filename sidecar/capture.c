@@ -29,6 +29,7 @@
 enum {
     PART_BYTES = 32 << 20,      /* what one worker takes of a file at once */
     READ_AHEAD_BYTES = 4 << 20, /* so that the disk works while we compress */
+    WINDOW_BYTES = 1 << 20,     /* a kernel may heed little more of one request (max_sectors_kb) */
 };
 
 /* A place in the file that is being read. */
@@ -37,6 +38,7 @@ struct position {
     uint64_t offset;
     size_t part;
     struct page_cache *cache; /* of the part, from where it is first read */
+    uint64_t ahead;           /* the kernel was asked to read until here */
 };
 
 /* What was read for a piece. */
@@ -270,13 +272,23 @@ static uint64_t end_of_changes(const struct position *at, uint64_t end,
 }
 
 /* Nothing beyond what this worker reads itself, or the next one would take it for what was there
- * before; and nothing early where reading is limited. */
-static void read_ahead(const struct position *at, uint64_t from, uint64_t end)
+ * before; nothing early where reading is limited. And nothing in vain: the kernel looks at each
+ * page that it is asked for, which takes longer than to find that a page did not change. */
+static void read_ahead(struct position *at, uint64_t end)
 {
-    uint64_t size = end - from < READ_AHEAD_BYTES ? end - from : READ_AHEAD_BYTES;
     const struct throttle *limit = at->capture->options->limit;
-    if (!limit || limit->bytes_per_second == 0)
-        posix_fadvise(at->capture->file.fd, (off_t)from, (off_t)size, POSIX_FADV_WILLNEED);
+    uint64_t left = end - at->offset;
+    uint64_t until = at->offset + (left < READ_AHEAD_BYTES ? left : READ_AHEAD_BYTES);
+    if (at->cache->complete || (limit && limit->bytes_per_second > 0))
+        return;
+    if (at->ahead < at->offset)
+        at->ahead = at->offset;
+    for (uint64_t size; at->ahead < until; at->ahead += size) {
+        size = until - at->ahead < WINDOW_BYTES ? until - at->ahead : WINDOW_BYTES;
+        if (size < WINDOW_BYTES && until < end)
+            return;
+        posix_fadvise(at->capture->file.fd, (off_t)at->ahead, (off_t)size, POSIX_FADV_WILLNEED);
+    }
 }
 
 /* Reads up to left bytes straight into the packer's frame; 0 at the end of the file. */
@@ -286,7 +298,7 @@ static ssize_t read_some(struct position *at, uint64_t left, struct capture_work
     size_t size;
     uint8_t *space = packer_space(worker->packer, &size);
     if (size < left)
-        read_ahead(at, at->offset + size, at->offset + left);
+        read_ahead(at, at->offset + left);
     else
         size = (size_t)left;
     ssize_t got = read_paced(at, space, size, err);
@@ -421,13 +433,14 @@ int capture_finish(struct capture *capture, struct packer *packer, struct captur
     return 0;
 }
 
-/* What was not there before is dropped after the part is read; that is also what the kernel reads
- * ahead into the next one. */
+/* What was not there before is dropped after the part is read. What is read ahead is our choice:
+ * the kernel's would go on into the next part. */
 static void look_at_cache(const struct position *at, uint64_t end)
 {
-    uint64_t left = at->capture->file.size - end;
-    uint64_t until = end + (left < READ_AHEAD_BYTES ? left : READ_AHEAD_BYTES);
-    page_cache_look(at->cache, at->capture->file.fd, at->offset, until - at->offset);
+    int fd = at->capture->file.fd;
+    page_cache_look(at->cache, fd, at->offset, end - at->offset);
+    if (!at->cache->complete)
+        posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);
 }
 
 /* Reads what has to be read from at to end. */

@@ -89,6 +89,7 @@ static void what_was_not_there_goes_and_what_was_stays(void **state)
     expect(f, expected);
     CLEANUP(page_cache_done) struct page_cache cache;
     page_cache_look(&cache, f->fd, 0, PAGES * f->page_bytes);
+    assert_false(cache.complete);
     read_range(f, 0, PAGES);
     expect_count(f, PAGES);
     page_cache_drop(&cache, f->fd);
@@ -100,6 +101,7 @@ static void a_cold_file_is_cold_again(void **state)
     struct fixture *f = disk_of(state);
     CLEANUP(page_cache_done) struct page_cache cache;
     page_cache_look(&cache, f->fd, 0, PAGES * f->page_bytes);
+    assert_false(cache.complete);
     read_range(f, 0, PAGES);
     page_cache_drop(&cache, f->fd);
     expect_count(f, 0);
@@ -112,6 +114,7 @@ static void a_warm_file_stays_warm_and_costs_no_memory(void **state)
     CLEANUP(page_cache_done) struct page_cache cache;
     page_cache_look(&cache, f->fd, 0, PAGES * f->page_bytes);
     assert_null(cache.absent);
+    assert_true(cache.complete);
     page_cache_drop(&cache, f->fd);
     expect_count(f, PAGES);
 }
@@ -176,6 +179,7 @@ static void what_the_kernel_does_not_tell_is_left_alone(void **state)
     page_cache_done(&cache);
     page_cache_look(&cache, -1, 0, f->page_bytes);
     assert_null(cache.absent);
+    assert_false(cache.complete);
     page_cache_look(&cache, f->fd, 0, 0);
     assert_null(cache.absent);
     page_cache_drop(&cache, f->fd);
