@@ -476,7 +476,7 @@ static void a_canceled_scan_ends(void **state)
     assert_int_equal(err.kind, ERROR_CANCELED);
 }
 
-/* As fast with one worker as with three. */
+/* No faster with three workers than with one; test_throttle.c shows that neither is slower. */
 static void scan_with_limit(size_t workers)
 {
     enum { SIZE = 768 << 10, RATE = 1 << 20 };
@@ -491,7 +491,7 @@ static void scan_with_limit(size_t workers)
     throttle_init(&limit, RATE);
     run();
     int64_t took_ms = clock_monotonic_ms() - started_ms;
-    if (took_ms < 750 || took_ms > 10000)
+    if (took_ms < INT64_C(1000) * SIZE / RATE)
         fail_msg("took %d ms", (int)took_ms);
     throttle_done(&limit);
 }
@@ -525,7 +525,6 @@ static void cancel_ends_a_scan_that_waits_for_its_limit(void **state)
     options.limit = &limit;
     helper_tree_write(&tree, "base/5/16384", 0, NULL, 3 * (size_t)PART);
     walk();
-    int64_t started_ms = clock_monotonic_ms();
     assert_int_equal(scan_start(&scan, &options, &err), 0);
     while (!is_asked(&limit))
         assert_int_equal(cancel_sleep(&repo.cancel, 1, &err), 0);
@@ -533,7 +532,6 @@ static void cancel_ends_a_scan_that_waits_for_its_limit(void **state)
     assert_int_equal(scan_wait(scan, &err), -1);
     assert_int_equal(err.kind, ERROR_CANCELED);
     assert_int_equal(crew_join(packs.crew, &err), -1);
-    assert_true(clock_monotonic_ms() - started_ms < 60 * 1000);
     throttle_done(&limit);
 }
 
