@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`copy` fills a region that lags, and what it has then serves alone."""
 
-import random
 import shutil
 import signal
 import subprocess
@@ -10,13 +9,12 @@ from pathlib import Path
 
 import pytest
 
+import chance
 import host
 import lifeboat as command_line
 from lifeboat import PASSWORD, Lifeboat, at
 from postgres import Postgres, assert_verified
 from s3 import REGION
-
-KILLS = 10
 
 
 @pytest.fixture(scope="module")
@@ -127,20 +125,18 @@ def test_what_is_damaged_is_named_and_the_rest_is_copied(backed_up):
 
 def test_a_copy_killed_at_any_moment_is_completed_by_the_next(backed_up, newest):
     there = backed_up.home / "there"
-    seed = random.randrange(2**32)
-    print(f"seed {seed}")
-    dice = random.Random(seed)
+    dice = chance.dice()
     started = time.monotonic()
     copy(backed_up)
     took = time.monotonic() - started
     interrupted = 0
-    for kill in range(KILLS):
+    for kill in range(chance.KILLS):
         if kill % 2 == 0:  # else it goes on where the last one ended
             for path in there.iterdir():
                 shutil.rmtree(path)
         with backed_up.running("copy", "--from", "here", "--to", "there") as process:
             try:
-                process.wait(took * (kill + dice.random()) / KILLS)
+                process.wait(took * (kill + dice.random()) / chance.KILLS)
             except subprocess.TimeoutExpired:
                 process.send_signal(signal.SIGKILL)
             done = command_line.outcome(process, timeout_s=60)
