@@ -100,7 +100,7 @@ WRAP(int, fstatat, CALL_FSTATAT, (int fd, const char *path, struct stat *st, int
      (fd, path, st, flags))
 
 /* Those that may do half, which of a single byte is that byte. */
-#define WRAP_BYTES(name, call, bytes, parameters, arguments, half_arguments)                       \
+#define WRAP_BYTES(name, call, parameters, arguments, half_arguments)                              \
     ssize_t __real_##name parameters;                                                              \
     ssize_t __wrap_##name parameters;                                                              \
     ssize_t __wrap_##name parameters                                                               \
@@ -109,11 +109,11 @@ WRAP(int, fstatat, CALL_FSTATAT, (int fd, const char *path, struct stat *st, int
             return __real_##name arguments;                                                        \
         return fault.half ? __real_##name half_arguments : -1;                                     \
     }
-WRAP_BYTES(read, CALL_READ, size, (int fd, void *data, size_t size), (fd, data, size),
+WRAP_BYTES(read, CALL_READ, (int fd, void *data, size_t size), (fd, data, size),
            (fd, data, size - size / 2))
-WRAP_BYTES(pread, CALL_PREAD, size, (int fd, void *data, size_t size, off_t at),
-           (fd, data, size, at), (fd, data, size - size / 2, at))
-WRAP_BYTES(pwrite, CALL_PWRITE, size, (int fd, const void *data, size_t size, off_t at),
+WRAP_BYTES(pread, CALL_PREAD, (int fd, void *data, size_t size, off_t at), (fd, data, size, at),
+           (fd, data, size - size / 2, at))
+WRAP_BYTES(pwrite, CALL_PWRITE, (int fd, const void *data, size_t size, off_t at),
            (fd, data, size, at), (fd, data, size - size / 2, at))
 
 struct dirent *__real_readdir(DIR *directory);
