@@ -156,9 +156,9 @@ def test_what_is_put_under_retention_stays(lifeboat, server, s3, newest):
     bucket = s3.make_bucket("retention", locked=True)
     lifeboat.use_s3(s3, bucket)
     lifeboat.spec["regions"][0]["s3"]["objectLock"] = {"days": 2}
-    earliest = datetime.now(timezone.utc) + timedelta(days=2, seconds=-1)
+    earliest = datetime.now(timezone.utc) + timedelta(days=2, minutes=-1)
     lifeboat.backup(server)
-    latest = datetime.now(timezone.utc) + timedelta(days=2, seconds=1)
+    latest = datetime.now(timezone.utc) + timedelta(days=2, minutes=1)
     keys = s3.keys(bucket)
     assert any("/manifests/" in key for key in keys) and not any("/running/" in key for key in keys)
     for key in keys:
