@@ -36,7 +36,7 @@ def test_a_damaged_page_is_reported_and_marked(cluster, lifeboat, major):
                  if event["message"] == "Found damaged pages in the database"]
     assert (warning["level"], warning["file"], warning["block"]) == ("warn", path, 7)
     assert f"{path} block 7" in lifeboat.run("show").stdout
-    assert "(damaged pages)" in lifeboat.run("list").stdout
+    assert "1 damaged page" in lifeboat.run("list").stdout
 
     # What is there is brought back, for whoever wants to save the rest.
     lifeboat.restore(lifeboat.home / "new")
