@@ -9,7 +9,6 @@
 #include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -18,58 +17,14 @@
 
 #include "sidecar/policy.h"
 #include "sidecar/tests/helper_loop.h"
-#include "sidecar/tests/helper_store_fault.h"
+#include "sidecar/tests/helper_store_plan.h"
 
 enum {
     FOR_GOOD = 1 << 20,
     NEEDED_CALLS = 10, /* of a store, at least, without which there is no backup */
 };
 
-/* What is to happen in the stores that are opened next: first 0 is never. */
-static struct {
-    const char *region; /* in this one */
-    unsigned first, count;
-    enum store_fault fault;
-    atomic_uint calls; /* of that region */
-} plan;
-
 static struct helper_loop loop;
-
-int __real_store_open(struct store **ret_store, const struct policy_region *region,
-                      const struct secrets *secrets, const struct cancel *cancel,
-                      struct error *err);
-int __wrap_store_open(struct store **ret_store, const struct policy_region *region,
-                      const struct secrets *secrets, const struct cancel *cancel,
-                      struct error *err);
-
-int __wrap_store_open(struct store **ret_store, const struct policy_region *region,
-                      const struct secrets *secrets, const struct cancel *cancel, struct error *err)
-{
-    struct store *store;
-    if (__real_store_open(&store, region, secrets, cancel, err) < 0)
-        return -1;
-    *ret_store = store;
-    if (plan.first == 0 || strcmp(store->region, plan.region) != 0)
-        return 0;
-    *ret_store = store_fault_wrap(store);
-    store_fault_count(*ret_store, &plan.calls);
-    store_fault_set(*ret_store, plan.first, plan.count, plan.fault);
-    return 0;
-}
-
-static void plan_fault(const char *region, unsigned first, unsigned count, enum store_fault fault)
-{
-    plan.region = region;
-    plan.first = first;
-    plan.count = count;
-    plan.fault = fault;
-    plan.calls = 0;
-}
-
-static void plan_none(void)
-{
-    plan.first = 0;
-}
 
 static int set_up(void **state)
 {
@@ -97,10 +52,10 @@ static unsigned fail_each(enum backup_type type, enum store_fault fault, unsigne
         fail_msg("%s", err.text);
     helper_loop_check(&loop, id, &err);
     do {
-        plan_fault("r0", ++n, count, fault);
+        store_plan_fault("r0", ++n, count, fault);
         failures += helper_loop_back_up(&loop, type, id, &err) < 0;
-        calls = plan.calls;
-        plan_none();
+        calls = store_plan.calls;
+        store_plan_nothing();
         surprises += helper_loop_check(&loop, id, &err);
     } while (calls >= n);
     helper_loop_close(&loop);
@@ -165,11 +120,11 @@ static void a_region_lost_at_any_call_has_no_half_backup(void **state)
     unsigned n = 0, calls = 0;
     helper_loop_open(&loop, 2);
     do {
-        plan_fault("r1", n, FOR_GOOD, STORE_FAULT_PERMANENT);
+        store_plan_fault("r1", n, FOR_GOOD, STORE_FAULT_PERMANENT);
         if (helper_loop_back_up(&loop, BACKUP_FULL, id, &err) < 0)
             fail_msg("call %u: %s", n, err.text);
-        calls = plan.calls;
-        plan_none();
+        calls = store_plan.calls;
+        store_plan_nothing();
         assert_true(helper_loop_restores(&loop, "r0", id));
         found = helper_loop_restores(&loop, "r1", id);
     } while (n++ == 0 || calls + 1 >= n);

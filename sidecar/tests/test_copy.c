@@ -8,7 +8,6 @@
 #include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -30,7 +29,7 @@
 #include "sidecar/repo.h"
 #include "sidecar/tests/helper_repo.h"
 #include "sidecar/tests/helper_series.h"
-#include "sidecar/tests/helper_store_fault.h"
+#include "sidecar/tests/helper_store_plan.h"
 #include "sidecar/verify.h"
 #include "sidecar/wal_archive.h"
 
@@ -53,43 +52,6 @@ static const struct helper_series first = {
 static const struct helper_series second = {
     .id = SECOND, .start_lsn = 0x3000028, .stop_lsn = 0x3002000};
 
-/* What is to happen in the stores of a region that are opened next: first 0 is never. */
-static struct {
-    const char *region;
-    unsigned first, count;
-    enum store_fault fault;
-    atomic_uint calls;
-} plan;
-
-int __real_store_open(struct store **ret_store, const struct policy_region *region,
-                      const struct secrets *secrets, const struct cancel *cancel,
-                      struct error *err);
-int __wrap_store_open(struct store **ret_store, const struct policy_region *region,
-                      const struct secrets *secrets, const struct cancel *cancel,
-                      struct error *err);
-
-int __wrap_store_open(struct store **ret_store, const struct policy_region *region,
-                      const struct secrets *secrets, const struct cancel *cancel, struct error *err)
-{
-    if (__real_store_open(ret_store, region, secrets, cancel, err) < 0)
-        return -1;
-    if (plan.first == 0 || strcmp(region->name, plan.region) != 0)
-        return 0;
-    *ret_store = store_fault_wrap(*ret_store);
-    store_fault_count(*ret_store, &plan.calls); /* of all stores of the region together */
-    store_fault_set(*ret_store, plan.first, plan.count, plan.fault);
-    return 0;
-}
-
-static void plan_fault(const char *region, unsigned from, unsigned count, enum store_fault fault)
-{
-    plan.region = region;
-    plan.first = from;
-    plan.count = count;
-    plan.fault = fault;
-    plan.calls = 0;
-}
-
 struct fixture {
     struct helper_repo helper;
     struct findings *findings;
@@ -103,7 +65,7 @@ static int set_up(void **state)
 {
     struct fixture *f = own_alloc(sizeof(*f));
     *state = f;
-    plan_fault("", 0, 0, STORE_FAULT_PERMANENT);
+    store_plan_nothing();
     helper_repo_open(&f->helper, REGIONS, HELPER_SERIES_SYSTEM);
     helper_series_add(&f->helper, &first);
     helper_series_add(&f->helper, &second);
@@ -148,7 +110,7 @@ static int copy(struct fixture *f, struct error *err)
 static void copy_well(struct fixture *f)
 {
     struct error err;
-    plan_fault("", 0, 0, STORE_FAULT_PERMANENT);
+    store_plan_nothing();
     if (copy(f, &err) < 0)
         fail_msg("%s", err.text);
 }
@@ -235,7 +197,7 @@ static void assert_sound(const struct fixture *f, const char *region)
     struct error err;
     const struct finding *kept;
     size_t count;
-    plan_fault("", 0, 0, STORE_FAULT_PERMANENT);
+    store_plan_nothing();
     assert_int_equal(cancel_init(&cancel, &err), 0);
     const struct verify_options options = {
         .policy = f->helper.policy,
@@ -557,13 +519,13 @@ static void a_region_that_is_down_is_told(void **state)
     static const char *const down[] = {"r0", "r1"};
     struct error err;
     for (size_t i = 0; i < 2; i++) {
-        plan_fault(down[i], 1, FOR_GOOD, STORE_FAULT_TRANSIENT);
+        store_plan_fault(down[i], 1, FOR_GOOD, STORE_FAULT_TRANSIENT);
         assert_int_equal(copy(f, &err), -1);
         assert_non_null(strstr(err.text, down[i]));
         assert_int_equal(err.kind, ERROR_TRANSIENT);
     }
     lose_all(f, "r1");
-    plan_fault("r2", 1, FOR_GOOD, STORE_FAULT_TRANSIENT); /* it is not needed */
+    store_plan_fault("r2", 1, FOR_GOOD, STORE_FAULT_TRANSIENT); /* it is not needed */
     if (copy(f, &err) < 0)
         fail_msg("%s", err.text);
     assert_same(f);
@@ -591,9 +553,9 @@ static void a_source_that_goes_away_at_any_call_does_no_harm(void **state)
     do {
         struct error err;
         lose_all(f, "r1");
-        plan_fault("r0", ++n, FOR_GOOD, STORE_FAULT_TRANSIENT);
+        store_plan_fault("r0", ++n, FOR_GOOD, STORE_FAULT_TRANSIENT);
         const int result = copy(f, &err);
-        calls = plan.calls;
+        calls = store_plan.calls;
         assert_sound(f, "r1");
         if (result == 0)
             assert_int_equal(compare(f, "r0", "r1"), 0);
@@ -613,9 +575,9 @@ static unsigned loop(struct fixture *f, unsigned count, enum store_fault fault)
     do {
         struct error err;
         lose_all(f, "r1");
-        plan_fault("r1", ++n, count, fault);
+        store_plan_fault("r1", ++n, count, fault);
         const bool failed = copy(f, &err) < 0;
-        calls = plan.calls;
+        calls = store_plan.calls;
         failures += failed;
         if (failed)
             assert_int_not_equal(err.kind, ERROR_CANCELED);

@@ -2,7 +2,6 @@
 /* The linker puts __wrap_store_open into the place of store_open here (CMakeLists.txt). */
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -21,49 +20,12 @@
 #include "sidecar/policy.h"
 #include "sidecar/repo.h"
 #include "sidecar/tests/helper_repo.h"
-#include "sidecar/tests/helper_store_fault.h"
+#include "sidecar/tests/helper_store_plan.h"
 
 #define OLD_OBJECT "drills/old"
 #define NEW_OBJECT "drills/new"
 
 enum { FOR_GOOD = 1 << 20, NEEDED_CALLS = 12 };
-
-/* What is to happen in the stores of a region that are opened next: first 0 is never. */
-static struct {
-    const char *region;
-    unsigned first, count;
-    enum store_fault fault;
-    atomic_uint calls;
-} plan;
-
-int __real_store_open(struct store **ret_store, const struct policy_region *region,
-                      const struct secrets *secrets, const struct cancel *cancel,
-                      struct error *err);
-int __wrap_store_open(struct store **ret_store, const struct policy_region *region,
-                      const struct secrets *secrets, const struct cancel *cancel,
-                      struct error *err);
-
-int __wrap_store_open(struct store **ret_store, const struct policy_region *region,
-                      const struct secrets *secrets, const struct cancel *cancel, struct error *err)
-{
-    if (__real_store_open(ret_store, region, secrets, cancel, err) < 0)
-        return -1;
-    if (plan.first == 0 || strcmp(region->name, plan.region) != 0)
-        return 0;
-    *ret_store = store_fault_wrap(*ret_store);
-    store_fault_count(*ret_store, &plan.calls);
-    store_fault_set(*ret_store, plan.first, plan.count, plan.fault);
-    return 0;
-}
-
-static void plan_fault(const char *region, unsigned first, unsigned count, enum store_fault fault)
-{
-    plan.region = region;
-    plan.first = first;
-    plan.count = count;
-    plan.fault = fault;
-    plan.calls = 0;
-}
 
 static void put_text(struct helper_repo *helper, const char *name)
 {
@@ -94,7 +56,7 @@ static bool opens(struct helper_repo *helper, const char *key, const char *name)
     struct error err;
     CLEANUP(buf_done) struct buf plain = BUF(1024);
     set_keys(helper, key, NULL);
-    plan_fault("", 0, 0, STORE_FAULT_PERMANENT);
+    store_plan_nothing();
     if (helper_repo_reopen(helper, false, 0, &err) < 0 ||
         repo_fetch_plain(helper->repo, CONTAINER_EVIDENCE, name, &plain, NULL, &err) < 0)
         return false;
@@ -106,7 +68,7 @@ static bool opens(struct helper_repo *helper, const char *key, const char *name)
 /* A repository under k1 with an object, and k2 ready to be made active. */
 static void prepare(struct helper_repo *helper, size_t regions)
 {
-    plan_fault("", 0, 0, STORE_FAULT_PERMANENT);
+    store_plan_nothing();
     helper_repo_open(helper, regions, 0);
     put_text(helper, OLD_OBJECT);
     helper_repo_rotate_key(helper);
@@ -133,7 +95,7 @@ static void rotate_well(struct helper_repo *helper, bool drop, bool new_data_key
                         struct key_rotation_result *ret_result)
 {
     struct error err;
-    plan_fault("", 0, 0, STORE_FAULT_PERMANENT);
+    store_plan_nothing();
     set_keys(helper, "k2", "k1");
     if (rotate(helper, drop, new_data_key, ret_result, &err) < 0)
         fail_msg("%s", err.text);
@@ -349,7 +311,7 @@ static void a_region_that_is_down_keeps_the_old_user_key_alive(void **state)
     struct key_rotation_result result;
     struct error err;
     prepare(&helper, 2);
-    plan_fault("r1", 1, FOR_GOOD, STORE_FAULT_TRANSIENT);
+    store_plan_fault("r1", 1, FOR_GOOD, STORE_FAULT_TRANSIENT);
     assert_int_equal(rotate(&helper, true, true, &result, &err), -1);
     assert_non_null(strstr(err.text, "region 'r1'"));
     assert_non_null(strstr(err.text, "keep every user key"));
@@ -368,7 +330,7 @@ static void a_key_object_that_is_locked_is_not_dropped(void **state)
     struct key_rotation_result result;
     struct error err;
     prepare(&helper, 1);
-    plan_fault("r0", 1, FOR_GOOD, STORE_FAULT_LOCKED);
+    store_plan_fault("r0", 1, FOR_GOOD, STORE_FAULT_LOCKED);
     assert_int_equal(rotate(&helper, true, false, &result, &err), -1);
     assert_int_equal(err.kind, ERROR_CONFLICT);
     assert_non_null(strstr(err.text, "locked until 9999-12-31T23:59:59Z"));
@@ -419,9 +381,9 @@ static void loop(const char *region, unsigned count, enum store_fault fault)
         struct key_rotation_result result;
         struct error err;
         prepare(&helper, 2);
-        plan_fault(region, ++n, count, fault);
+        store_plan_fault(region, ++n, count, fault);
         const bool failed = rotate(&helper, true, true, &result, &err) < 0;
-        calls = plan.calls;
+        calls = store_plan.calls;
         if (fault == STORE_FAULT_LOST_ANSWER && failed)
             fail_msg("call %u: %s", n, err.text);
         assert_true(opens(&helper, "k2", OLD_OBJECT) ||

@@ -34,7 +34,7 @@
 #include "sidecar/restore.h"
 #include "sidecar/tests/helper_repo.h"
 #include "sidecar/tests/helper_series.h"
-#include "sidecar/tests/helper_store_fault.h"
+#include "sidecar/tests/helper_store_plan.h"
 #include "sidecar/verify.h"
 
 #define FIRST "20261119T000000Z-full-0001"
@@ -44,50 +44,8 @@
 
 enum { REGIONS = 2, FOR_GOOD = 1 << 20, NEEDED_CALLS = 10, TEXT_MAX = 1 << 20 };
 
-/* What is to happen in the stores that are opened next: first 0 is never. */
-static struct {
-    const char *region; /* in this one */
-    unsigned first, count;
-    enum store_fault fault;
-    void (*watch)(unsigned call); /* instead of a fault; NULL: none */
-    atomic_uint calls;            /* of that region */
-} plan;
-
 static struct helper_repo helper;
 static char *original; /* a copy of r0, which both regions begin with */
-
-int __real_store_open(struct store **ret_store, const struct policy_region *region,
-                      const struct secrets *secrets, const struct cancel *cancel,
-                      struct error *err);
-int __wrap_store_open(struct store **ret_store, const struct policy_region *region,
-                      const struct secrets *secrets, const struct cancel *cancel,
-                      struct error *err);
-
-int __wrap_store_open(struct store **ret_store, const struct policy_region *region,
-                      const struct secrets *secrets, const struct cancel *cancel, struct error *err)
-{
-    struct store *store;
-    if (__real_store_open(&store, region, secrets, cancel, err) < 0)
-        return -1;
-    *ret_store = store;
-    if (!plan.region || strcmp(store->region, plan.region) != 0)
-        return 0;
-    *ret_store = store_fault_wrap(store);
-    store_fault_count(*ret_store, &plan.calls);
-    store_fault_watch(*ret_store, plan.watch);
-    store_fault_set(*ret_store, plan.first, plan.count, plan.fault);
-    return 0;
-}
-
-static void plan_fault(const char *region, unsigned first, unsigned count, enum store_fault fault)
-{
-    plan.region = region;
-    plan.first = first == 0 ? UINT32_MAX : first;
-    plan.count = count;
-    plan.fault = fault;
-    plan.watch = NULL;
-    plan.calls = 0;
-}
 
 /* The repository */
 
@@ -179,7 +137,7 @@ static int prune(bool dry_run, struct prune_result *ret_result, struct error *er
 static void prune_well(struct prune_result *ret_result)
 {
     struct error err;
-    plan.region = NULL;
+    store_plan_nothing();
     if (prune(false, ret_result, &err) < 0)
         fail_msg("%s", err.text);
     for (size_t i = 0; i < ret_result->count; i++)
@@ -196,7 +154,7 @@ static void check_sound(const char *region)
     struct error err;
     const struct finding *kept;
     size_t kept_count;
-    plan.region = NULL;
+    store_plan_nothing();
     assert_int_equal(cancel_init(&cancel, &err), 0);
     const struct verify_options options = {.policy = helper.policy,
                                            .secrets = helper.secrets,
@@ -281,7 +239,7 @@ static void a_dry_run_tells_the_same_and_changes_nothing(void **state)
     CLEANUP(prune_result_done) struct prune_result dry = {0}, wet = {0};
     reset();
     const size_t objects = count(0, "");
-    plan.region = NULL;
+    store_plan_nothing();
     assert_int_equal(prune(true, &dry, &err), 0);
     assert_int_equal(count(0, ""), objects);
     prune_well(&wet);
@@ -350,7 +308,7 @@ static void another_clusters_repository_is_refused(void **state)
         helper_directory_write(repository, "repository.json", after);
     }
     helper.policy->cluster = "ours";
-    plan.region = NULL;
+    store_plan_nothing();
     const int done = prune(false, &result, &err);
     helper.policy->cluster = NULL;
     assert_int_equal(done, -1);
@@ -369,9 +327,9 @@ static unsigned loop(enum store_fault fault, unsigned count_of_calls)
         CLEANUP(prune_result_done) struct prune_result result = {0}, again = {0};
         struct error err;
         reset();
-        plan_fault("r0", n, count_of_calls, fault);
+        store_plan_fault("r0", n, count_of_calls, fault);
         const int done = prune(false, &result, &err);
-        calls = plan.calls;
+        calls = store_plan.calls;
         const bool failed = done < 0 || result.regions[0].error.kind != ERROR_NONE;
         failures += failed;
         check_sound("r0");
@@ -414,7 +372,7 @@ static void a_locked_object_is_told_and_passed_over(void **state)
     assert_int_equal(loop(STORE_FAULT_LOCKED, 1), 0);
     reset();
     const size_t objects = count(0, "");
-    plan_fault("r0", 1, FOR_GOOD, STORE_FAULT_LOCKED);
+    store_plan_fault("r0", 1, FOR_GOOD, STORE_FAULT_LOCKED);
     assert_int_equal(prune(false, &result, &err), 0);
     assert_int_equal(result.regions[0].error.kind, ERROR_NONE);
     assert_int_equal(result.regions[0].locked_count, 2); /* the manifests: no more is tried */
@@ -433,7 +391,7 @@ static void a_dry_run_tells_what_is_locked(void **state)
     struct error err;
     reset();
     const size_t objects = count(0, "");
-    plan_fault("r0", 1, FOR_GOOD, STORE_FAULT_LOCKED);
+    store_plan_fault("r0", 1, FOR_GOOD, STORE_FAULT_LOCKED);
     assert_int_equal(prune(true, &result, &err), 0);
     assert_int_equal(result.regions[0].locked_count, 2);
     assert_int_equal(result.regions[0].removed[PRUNE_MANIFESTS].count, 0);
@@ -464,8 +422,8 @@ static void killed_at_any_call_it_leaves_what_is_kept_whole(void **state)
         if (pid == 0) {
             struct prune_result result;
             struct error err;
-            plan_fault("r0", 0, 0, STORE_FAULT_PERMANENT);
-            plan.watch = die_at;
+            store_plan_fault("r0", 0, 0, STORE_FAULT_PERMANENT);
+            store_plan.watch = die_at;
             _exit(prune(false, &result, &err) == 0 ? EXIT_SUCCESS : EXIT_FAILURE);
         }
         assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -530,10 +488,10 @@ static unsigned loop_moments(void)
         const size_t packs = count(0, "packs/" FIRST "/");
         moment++;
         accepted = false;
-        plan_fault("r0", 0, 0, STORE_FAULT_PERMANENT);
-        plan.watch = build_on_first;
+        store_plan_fault("r0", 0, 0, STORE_FAULT_PERMANENT);
+        store_plan.watch = build_on_first;
         assert_int_equal(prune(false, &result, &err), 0);
-        calls = plan.calls;
+        calls = store_plan.calls;
         found += accepted;
         if (accepted) /* it reads them as long as it runs, and refers to them once it is committed
                        */
@@ -541,7 +499,7 @@ static unsigned loop_moments(void)
         if (accepted && !exists(0, "retired/" FIRST)) /* its look before the commit finds nothing */
             assert_true(exists(0, "manifests/" FIRST));
     } while (calls >= moment);
-    plan.region = NULL;
+    store_plan_nothing();
     return found;
 }
 

@@ -39,7 +39,7 @@
 #include "sidecar/target.h"
 #include "sidecar/tests/helper_backup.h"
 #include "sidecar/tests/helper_restore.h"
-#include "sidecar/tests/helper_store_fault.h"
+#include "sidecar/tests/helper_store_plan.h"
 #include "common/tests/helper_chance.h"
 #include "common/tests/helper_directory.h"
 
@@ -77,12 +77,6 @@ static struct {
     unsigned at; /* 0: never */
     int errnum;
 } fault;
-
-static struct {
-    unsigned first, count; /* first 0: never */
-    enum store_fault fault;
-    atomic_uint calls;
-} store_plan;
 
 static struct helper_backup backup;
 static char *scratch; /* a new directory for each restore */
@@ -146,26 +140,6 @@ int __wrap_syncfs(int fd)
     return is_due(CALL_SYNCFS) ? -1 : 0;
 }
 
-int __real_store_open(struct store **ret_store, const struct policy_region *region,
-                      const struct secrets *secrets, const struct cancel *cancel,
-                      struct error *err);
-int __wrap_store_open(struct store **ret_store, const struct policy_region *region,
-                      const struct secrets *secrets, const struct cancel *cancel,
-                      struct error *err);
-
-int __wrap_store_open(struct store **ret_store, const struct policy_region *region,
-                      const struct secrets *secrets, const struct cancel *cancel, struct error *err)
-{
-    struct store *store;
-    if (__real_store_open(&store, region, secrets, cancel, err) < 0)
-        return -1;
-    *ret_store = store_fault_wrap(store);
-    store_fault_count(*ret_store, &store_plan.calls);
-    store_fault_set(*ret_store, store_plan.first, store_plan.first ? store_plan.count : 0,
-                    store_plan.fault);
-    return 0;
-}
-
 static void note_opened(const char *name, uint32_t frame)
 {
     pthread_mutex_lock(&opened.lock);
@@ -199,8 +173,7 @@ static void disarm(void)
 {
     opened.count = 0;
     fault.at = 0;
-    store_plan.first = 0;
-    store_plan.calls = 0;
+    store_plan_fault("r0", 0, 0, STORE_FAULT_PERMANENT);
     for (size_t i = 0; i < CALLS; i++)
         fault.calls[i] = 0;
 }
@@ -392,9 +365,7 @@ static unsigned fail_store(bool delta, const enum store_fault *kinds, unsigned k
         CLEANUP(own_freep)
         char *when = own_format("store call %u of %u, fault %d, delta %d", at, total, kind, delta);
         prepare(delta);
-        store_plan.fault = kind;
-        store_plan.count = count;
-        store_plan.first = at;
+        store_plan_fault("r0", at, count, kind);
         failures += fail_once(delta, when);
     }
     return count == 1 ? failures : total - failures;
