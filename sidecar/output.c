@@ -403,6 +403,7 @@ int output_restore_done(const struct restore_result *result, const char *to, boo
     printf("Restored %s to %s: %" PRIu64 " files, %s, in %s\nStart it with: pg_ctl -D ",
            result->backup, escaped, result->files, bytes, took);
     print_quoted(to);
-    puts(" start");
+    puts(" start\n"
+         "It archives nowhere and follows nobody, as its postgresql.auto.conf says");
     return flush_output(err);
 }

@@ -19,6 +19,7 @@
 #include "sidecar/pg_control.h"
 #include "sidecar/policy.h"
 #include "sidecar/progress.h"
+#include "sidecar/recovery_settings.h"
 #include "sidecar/regions.h"
 #include "sidecar/relocation.h"
 #include "sidecar/repo.h"
@@ -58,7 +59,7 @@ struct job {
     struct restore_sweep sweep;
     uint8_t control_bytes[PG_CONTROL_BYTES];
     struct pg_control control;
-    struct pg_backup_manifest_file configs[RESTORE_CONFIG_FILES]; /* those that were written */
+    struct pg_backup_manifest_file configs[RESTORE_CONFIG_FILES + 1]; /* those that were written */
     size_t config_count;
     uint64_t fetched_bytes, kept_bytes;
     bool writing, startable; /* how far the target has come */
@@ -336,10 +337,38 @@ static int write_config(struct job *job, size_t index, struct error *err)
 static int write_configs(struct job *job, struct error *err)
 {
     for (size_t i = 0; i < RESTORE_CONFIG_FILES; i++) {
-        if (!restore_plan_has(&job->plan, restore_config_paths[i]) && write_config(job, i, err) < 0)
+        if (!restore_plan_file(&job->plan, restore_config_paths[i]) &&
+            write_config(job, i, err) < 0)
             return -1;
     }
     return 0;
+}
+
+/* What the configuration of a copy must say, whatever the source's said. */
+static int write_settings(struct job *job, struct error *err)
+{
+    struct restore_file *file = restore_plan_file(&job->plan, RECOVERY_SETTINGS_PATH);
+    CLEANUP(buf_done) struct buf content = BUF(CONFIG_BYTES_MAX);
+    if (file && target_read(job->target, RECOVERY_SETTINGS_PATH, &content, err) < 0)
+        return -1;
+    CLEANUP(own_freep) char *before = buf_string(&content);
+    CLEANUP(own_freep) char *text = recovery_settings_apply(before);
+    const struct target_attributes attributes = {.mode = file ? file->mode : FILE_MODE,
+                                                 .mtime_s = clock_now_ms() / 1000,
+                                                 .size = strlen(text)};
+    const uint32_t crc32c = crc32c_extend(0, text, attributes.size);
+    if (file) {
+        file->mtime_s = attributes.mtime_s;
+        file->size = attributes.size;
+        file->crc32c = crc32c;
+    } else {
+        job->configs[job->config_count++] =
+            (struct pg_backup_manifest_file){.path = RECOVERY_SETTINGS_PATH,
+                                             .size = attributes.size,
+                                             .mtime_s = attributes.mtime_s,
+                                             .crc32c = crc32c};
+    }
+    return target_save_file(job->target, RECOVERY_SETTINGS_PATH, &attributes, text, err);
 }
 
 /* Once all else is on disk: from now on PostgreSQL starts. */
@@ -436,7 +465,7 @@ static int run_steps(struct job *job, struct error *err)
     if (job->is_used && compare(job, err) < 0)
         return -1;
     progress_set_phase(job->options->progress, "copying");
-    if (write_files(job, err) < 0 || write_configs(job, err) < 0)
+    if (write_files(job, err) < 0 || write_configs(job, err) < 0 || write_settings(job, err) < 0)
         return -1;
     progress_set_phase(job->options->progress, "finishing");
     if (write_control(job, err) < 0 || write_backup_manifest(job, err) < 0)

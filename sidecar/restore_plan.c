@@ -507,17 +507,18 @@ bool restore_plan_knows_damage(const struct restore_plan *plan, size_t file, uin
     return bsearch(&block, damage->blocks, damage->count, sizeof(block), compare_blocks);
 }
 
-bool restore_plan_has(const struct restore_plan *plan, const char *path)
+struct restore_file *restore_plan_file(const struct restore_plan *plan, const char *path)
 {
-    return plan->file_count > 0 && bsearch(path, plan->files, plan->file_count,
-                                           sizeof(plan->files[0]), compare_path_to_file);
+    return plan->file_count > 0 ? bsearch(path, plan->files, plan->file_count,
+                                          sizeof(plan->files[0]), compare_path_to_file)
+                                : NULL;
 }
 
 int restore_plan_check(const struct restore_plan *plan, struct error *err)
 {
     if (plan->control_file == SIZE_MAX)
         return error_set(err, ERROR_CORRUPT, "the backup has no '%s'", control_path);
-    if (!restore_plan_has(plan, "backup_label")) /* PostgreSQL would start, and be corrupt */
+    if (!restore_plan_file(plan, "backup_label")) /* PostgreSQL would start, and be corrupt */
         return error_set(err, ERROR_CORRUPT, "the backup has no 'backup_label'");
     if (!restore_plan_directory(plan, archive_status_path))
         return error_set(err, ERROR_CORRUPT, "the backup has no '%s'", archive_status_path);

@@ -139,6 +139,7 @@ const char *restore_plan_pack(const struct restore_plan *plan, uint32_t pack, ui
 /* Whether the backup lists a page of a file as damaged; of a file with more of them than are listed
  * all behind the last one count. */
 bool restore_plan_knows_damage(const struct restore_plan *plan, size_t file, uint32_t block);
-bool restore_plan_has(const struct restore_plan *plan, const char *path); /* a file */
+struct restore_file *restore_plan_file(const struct restore_plan *plan,
+                                       const char *path); /* NULL if there is none */
 /* A directory or tablespace link; NULL if there is none. */
 const struct entry *restore_plan_directory(const struct restore_plan *plan, const char *path);

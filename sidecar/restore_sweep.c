@@ -125,7 +125,7 @@ static bool is_foreign_tablespace(const struct survey *survey, const struct targ
 /* Whether a file may stay for now: it will be made what it must be. */
 static bool stays(const struct survey *survey, const struct target_item *item)
 {
-    if (restore_plan_has(survey->plan, item->path))
+    if (restore_plan_file(survey->plan, item->path))
         return item->writable; /* or it would change under another name too */
     return is_kept_aside(item->path);
 }
@@ -144,7 +144,7 @@ static int look_at(void *arg, const struct target_item *item, struct error *err)
         return descend(survey, item, false, err);
     if (item->kind == TARGET_FILE && stays(survey, item))
         return 0;
-    if (item->kind == TARGET_FILE && restore_plan_has(survey->plan, item->path)) {
+    if (item->kind == TARGET_FILE && restore_plan_file(survey->plan, item->path)) {
         add(survey, item);
         return 0;
     }
