@@ -10,8 +10,9 @@
 enum { SIZE = 0, XID = 4, INFO = 16, RESOURCE_MANAGER = 17 };
 
 /* Resource managers (access/rmgrlist.h), and in the upper half of info what they did. */
-enum { XLOG = 0, XACT = 1 };
-enum { XLOG_OPERATION = 0xf0, XLOG_SWITCH = 0x40, XLOG_RESTORE_POINT = 0x70 };
+enum { XLOG = 0, XACT = 1, STANDBY = 8 };
+enum { OPERATION = 0xf0 };
+enum { XLOG_SWITCH = 0x40, XLOG_RESTORE_POINT = 0x70, STANDBY_RUNNING = 0x10 };
 enum {
     XACT_OPERATION = 0x70,
     XACT_COMMIT = 0x00,
@@ -20,6 +21,9 @@ enum {
     XACT_ABORT_PREPARED = 0x40,
     XACT_HAS_PARTS = 0x80,
 };
+
+/* struct xl_running_xacts, without the transactions themselves */
+enum { RUNNING_NEXT = 12, RUNNING_OLDEST = 16, RUNNING_BYTES = 24 };
 
 /* What the pieces behind the header are. All but the last, the main data, say nothing to us; there
  * are no blocks of relations in the records that we read. */
@@ -37,6 +41,7 @@ enum step {
     STEP_LONG_LENGTH,
     STEP_TIME,
     STEP_NAME,
+    STEP_RUNNING,
     STEP_PARTS,
     STEP_COUNT,
     STEP_XID,
@@ -50,6 +55,7 @@ static const size_t step_bytes[] = {
     [STEP_LONG_LENGTH] = 4,
     [STEP_TIME] = 8,
     [STEP_NAME] = WAL_RECORD_NAME_MAX,
+    [STEP_RUNNING] = RUNNING_BYTES,
     [STEP_PARTS] = 4,
     [STEP_COUNT] = 4,
     [STEP_XID] = XID_BYTES,
@@ -96,9 +102,11 @@ static enum wal_record_kind kind_of(uint8_t resource_manager, uint8_t info)
 {
     if (resource_manager == XACT)
         return kind_of_xact(info);
-    if (resource_manager == XLOG && (info & XLOG_OPERATION) == XLOG_SWITCH)
+    if (resource_manager == STANDBY && (info & OPERATION) == STANDBY_RUNNING)
+        return WAL_RECORD_RUNNING;
+    if (resource_manager == XLOG && (info & OPERATION) == XLOG_SWITCH)
         return WAL_RECORD_SWITCH;
-    if (resource_manager == XLOG && (info & XLOG_OPERATION) == XLOG_RESTORE_POINT)
+    if (resource_manager == XLOG && (info & OPERATION) == XLOG_RESTORE_POINT)
         return WAL_RECORD_RESTORE_POINT;
     return WAL_RECORD_OTHER;
 }
@@ -128,7 +136,10 @@ static void take_id(struct wal_record_reader *reader)
 /* The main data is all that comes. */
 static void take_length(struct wal_record_reader *reader, uint32_t length)
 {
-    reader->step = length == reader->left ? STEP_TIME : STEP_BAD;
+    if (length != reader->left)
+        reader->step = STEP_BAD;
+    else
+        reader->step = reader->record.kind == WAL_RECORD_RUNNING ? STEP_RUNNING : STEP_TIME;
 }
 
 static void take_time(struct wal_record_reader *reader)
@@ -151,6 +162,13 @@ static void take_name(struct wal_record_reader *reader)
     if (ends)
         memcpy(reader->record.name, reader->held, WAL_RECORD_NAME_MAX);
     reader->step = ends ? STEP_DONE : STEP_BAD;
+}
+
+static void take_running(struct wal_record_reader *reader)
+{
+    reader->record.next_xid = bytes_load32(reader->held + RUNNING_NEXT);
+    reader->record.oldest_xid = bytes_load32(reader->held + RUNNING_OLDEST);
+    reader->step = STEP_DONE;
 }
 
 static void go_on_with_parts(struct wal_record_reader *reader)
@@ -189,6 +207,8 @@ static void take(struct wal_record_reader *reader)
         return take_time(reader);
     case STEP_NAME:
         return take_name(reader);
+    case STEP_RUNNING:
+        return take_running(reader);
     case STEP_PARTS:
         reader->parts = bytes_load32(reader->held);
         return go_on_with_parts(reader);
@@ -256,9 +276,8 @@ int wal_record_end(const struct wal_record_reader *reader, struct wal_record *re
                    struct error *err)
 {
     if (reader->step != STEP_DONE)
-        return error_set(err, ERROR_CORRUPT, "a %s record of an unknown form",
-                         reader->record.resource_manager == XACT ? "transaction's"
-                                                                 : "restore point's");
+        return error_set(err, ERROR_CORRUPT, "a record of resource manager %u of an unknown form",
+                         reader->record.resource_manager);
     *ret_record = reader->record;
     return 0;
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * A record of PostgreSQL's WAL (15 to 18, access/xlogrecord.h), as far as recovery decides by it
- * where to stop: the ends of transactions (access/xact.h) and restore points. Read piece by piece,
- * so that a record of a gigabyte costs no memory. Pure; wal_scan finds the records.
+ * where to stop: the ends of transactions (access/xact.h) and restore points; and what helps to
+ * find them. Read piece by piece, so that a record of a gigabyte costs no memory. Pure; wal_scan
+ * finds the records.
  */
 #pragma once
 
@@ -19,7 +20,8 @@ enum wal_record_kind {
     WAL_RECORD_COMMIT,
     WAL_RECORD_ABORT, /* both also of prepared transactions */
     WAL_RECORD_RESTORE_POINT,
-    WAL_RECORD_SWITCH, /* the rest of its segment holds nothing */
+    WAL_RECORD_RUNNING, /* which transactions run; written every 15 s, and with checkpoints */
+    WAL_RECORD_SWITCH,  /* the rest of its segment holds nothing */
     WAL_RECORD_OTHER,
 };
 
@@ -29,8 +31,11 @@ struct wal_record {
     uint32_t size;                  /* bytes; page headers not counted */
     uint32_t timeline;              /* of the page that it begins on */
     uint64_t lsn, end_lsn;          /* of its first byte, and where the next one may begin */
-    uint32_t xid;    /* COMMIT, ABORT: the top-level transaction that ended; else as it is there */
-    int64_t time_us; /* COMMIT, ABORT, RESTORE_POINT: since 1970 */
+    uint32_t
+        xid; /* COMMIT, ABORT: what ended, also of subtransactions rolled back; else as it is */
+    int64_t time_us;                /* COMMIT, ABORT, RESTORE_POINT: since 1970 */
+    uint32_t next_xid;              /* RUNNING: it and all behind it have not begun; */
+    uint32_t oldest_xid;            /* all before it have ended */
     char name[WAL_RECORD_NAME_MAX]; /* RESTORE_POINT */
 };
 

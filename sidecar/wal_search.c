@@ -14,6 +14,9 @@
 #include "sidecar/wal_archive.h"
 #include "sidecar/wal_scan.h"
 
+/* Reading so many is quicker than looking where to read. */
+enum { FEW_SEGMENTS = 8 };
+
 /* Reads records one after the other. */
 struct walk {
     const struct wal_search *search;
@@ -28,6 +31,13 @@ struct walk {
 static uint64_t segment_of(const struct wal_search *search, uint64_t lsn)
 {
     return lsn - lsn % search->segment_bytes;
+}
+
+/* Where the second half of [low, high) begins: with a segment, if there are several. */
+static uint64_t middle_of(const struct wal_search *search, uint64_t low, uint64_t high)
+{
+    const uint64_t middle = segment_of(search, low + (high - low) / 2);
+    return middle > low ? middle : low;
 }
 
 /* Of the segment at lsn, the last byte that is of interest. */
@@ -183,18 +193,92 @@ static int search_time(struct walk *walk, const struct wal_search_wish *wish,
     const struct wal_search *search = walk->search;
     uint64_t low = search->from, high = search->to;
     while (low < high) {
-        const uint64_t middle = segment_of(search, low + (high - low) / 2);
-        const uint64_t from = middle > low ? middle : low;
-        struct stretch half = {.from = from};
+        const uint64_t middle = middle_of(search, low, high);
+        struct stretch half = {.from = middle};
         if (search_half(walk, wish, high, &half, err) < 0)
             return -1;
         if (half.match.kind != WAL_RECORD_NONE)
             *ret_record = half.match;
         if (half.match.kind != WAL_RECORD_NONE || !half.saw_end)
-            high = from;
+            high = middle;
         else
             low = half.from;
     }
+    return 0;
+}
+
+/* Transactions: their numbers are given out in order, and the records that say which ones run tell
+ * on which side of them a transaction began or ended. */
+
+static bool precedes(uint32_t xid, uint32_t other)
+{
+    return (int32_t)(xid - other) < 0; /* they wrap around */
+}
+
+static bool had_begun(const struct wal_record *running, uint32_t xid)
+{
+    return precedes(xid, running->next_xid);
+}
+
+static bool had_ended(const struct wal_record *running, uint32_t xid)
+{
+    return precedes(xid, running->oldest_xid);
+}
+
+/* The first of its kind in [from, limit); NONE. */
+static int find_running(struct walk *walk, uint64_t from, uint64_t limit,
+                        struct wal_record *ret_running, struct error *err)
+{
+    int found;
+    struct wal_record record = {.kind = WAL_RECORD_NONE};
+    walk_to(walk, from, limit);
+    do
+        found = walk_on(walk, &record, err);
+    while (found > 0 && record.kind != WAL_RECORD_RUNNING);
+    if (found >= 0)
+        *ret_running = found > 0 ? record : (struct wal_record){.kind = WAL_RECORD_NONE};
+    return found < 0 ? -1 : 0;
+}
+
+/* Where a transaction came to be so: in [before, behind), if it did in the search. */
+struct turn {
+    bool (*is_so)(const struct wal_record *running, uint32_t xid);
+    uint64_t before, behind;
+};
+
+static int narrow(struct walk *walk, uint32_t xid, struct turn *turn, struct error *err)
+{
+    uint64_t low = turn->before, high = turn->behind;
+    while (low < high) {
+        struct wal_record running;
+        const uint64_t middle = middle_of(walk->search, low, high);
+        if (find_running(walk, middle, high, &running, err) < 0)
+            return -1;
+        if (running.kind == WAL_RECORD_NONE) {
+            high = middle;
+        } else if (turn->is_so(&running, xid)) {
+            high = middle;
+            turn->behind = running.lsn;
+        } else {
+            low = turn->before = running.end_lsn;
+        }
+    }
+    return 0;
+}
+
+static int search_transaction(struct walk *walk, const struct wal_search_wish *wish,
+                              struct wal_record *ret_record, struct error *err)
+{
+    const struct wal_search *search = walk->search;
+    struct turn begin = {had_begun, search->from, search->to}, end = begin;
+    end.is_so = had_ended;
+    if (search->to - search->from > FEW_SEGMENTS * (uint64_t)search->segment_bytes &&
+        (narrow(walk, wish->xid, &begin, err) < 0 || narrow(walk, wish->xid, &end, err) < 0))
+        return -1;
+    struct stretch between = {.from = begin.before, .limit = end.behind};
+    if (between.from < between.limit && search_stretch(walk, wish, &between, err) < 0)
+        return -1;
+    *ret_record = between.match;
     return 0;
 }
 
@@ -209,6 +293,21 @@ static int search_all(struct walk *walk, const struct wal_search_wish *wish,
         return -1;
     *ret_record = all.match;
     return 0;
+}
+
+static int search_by(struct walk *walk, const struct wal_search_wish *wish,
+                     struct wal_record *ret_record, struct error *err)
+{
+    switch (wish->by) {
+    case WAL_SEARCH_TIME:
+        return search_time(walk, wish, ret_record, err);
+    case WAL_SEARCH_XID:
+        return search_transaction(walk, wish, ret_record, err);
+    case WAL_SEARCH_NAME:
+    case WAL_SEARCH_LSN:
+        break;
+    }
+    return search_all(walk, wish, ret_record, err);
 }
 
 /* Public */
@@ -239,9 +338,8 @@ int wal_search_first(const struct wal_search *search, const struct wal_search_wi
 {
     CLEANUP(walk_done) struct walk walk = walk_new(search);
     struct wal_record record = {.kind = WAL_RECORD_NONE};
-    int result = wish->by == WAL_SEARCH_TIME ? search_time(&walk, wish, &record, err)
-                                             : search_all(&walk, wish, &record, err);
-    if (result == 0)
-        *ret_record = record;
-    return result;
+    if (search->from < search->to && search_by(&walk, wish, &record, err) < 0)
+        return -1;
+    *ret_record = record;
+    return 0;
 }

@@ -21,6 +21,7 @@ enum {
     ALIGNMENT = 8,
     BYTES_MAX = 256 << 20,
     NAME_BYTES = 64,
+    RUNNING_BYTES = 24,
     ID_MAIN_SHORT = 255,
     FLAG_CONTINUED = 1,
     FLAG_LONG = 2,
@@ -149,6 +150,20 @@ uint64_t helper_wal_restore_point(struct helper_wal *wal, const char *name, int6
     return helper_wal_add(wal, &(struct helper_wal_record){
                                    .resource_manager = HELPER_WAL_XLOG,
                                    .info = HELPER_WAL_RESTORE_POINT,
+                                   .data = data,
+                                   .size = sizeof(data),
+                               });
+}
+
+uint64_t helper_wal_running(struct helper_wal *wal, uint32_t oldest_xid, uint32_t next_xid)
+{
+    uint8_t data[2 + RUNNING_BYTES] = {ID_MAIN_SHORT, RUNNING_BYTES};
+    bytes_store32(data + 2 + 12, next_xid);
+    bytes_store32(data + 2 + 16, oldest_xid);
+    bytes_store32(data + 2 + 20, next_xid - 1);
+    return helper_wal_add(wal, &(struct helper_wal_record){
+                                   .resource_manager = HELPER_WAL_STANDBY,
+                                   .info = HELPER_WAL_RUNNING,
                                    .data = data,
                                    .size = sizeof(data),
                                });

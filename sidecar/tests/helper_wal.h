@@ -20,8 +20,10 @@ struct helper_wal {
 enum {
     HELPER_WAL_XLOG = 0,
     HELPER_WAL_XACT = 1,
+    HELPER_WAL_STANDBY = 8,
     HELPER_WAL_HEAP = 10,
     HELPER_WAL_COMMIT = 0x00,
+    HELPER_WAL_RUNNING = 0x10,
     HELPER_WAL_ABORT = 0x20,
     HELPER_WAL_SWITCH = 0x40,
     HELPER_WAL_RESTORE_POINT = 0x70,
@@ -48,6 +50,8 @@ uint64_t helper_wal_add(struct helper_wal *wal, const struct helper_wal_record *
 uint64_t helper_wal_end_transaction(struct helper_wal *wal, uint8_t info, uint32_t xid,
                                     int64_t time_us);
 uint64_t helper_wal_restore_point(struct helper_wal *wal, const char *name, int64_t time_us);
+/* The transactions from oldest_xid to before next_xid run, or some of them. */
+uint64_t helper_wal_running(struct helper_wal *wal, uint32_t oldest_xid, uint32_t next_xid);
 /* One that says nothing, with so many bytes behind its header. */
 uint64_t helper_wal_fill(struct helper_wal *wal, size_t size);
 /* The rest of the segment holds zeros then. */

@@ -195,6 +195,12 @@ static void expect_end(const char *line, const struct wal_record *record)
     need(line, own_format("tx: %10" PRIu32 ",", record->xid));
 }
 
+static void expect_running(const char *line, const struct wal_record *record)
+{
+    need(line, own_format("desc: RUNNING_XACTS nextXid %" PRIu32 " ", record->next_xid));
+    need(line, own_format("oldestRunningXid %" PRIu32, record->oldest_xid));
+}
+
 static void expect_line(const char *line, const struct wal_record *record)
 {
     need(line, own_format("/%6" PRIu32 ", tx:", record->size));
@@ -204,10 +210,13 @@ static void expect_line(const char *line, const struct wal_record *record)
         expect_end(line, record);
     else if (record->kind == WAL_RECORD_RESTORE_POINT)
         need(line, own_format("desc: RESTORE_POINT %s", record->name));
+    else if (record->kind == WAL_RECORD_RUNNING)
+        expect_running(line, record);
     else if (record->kind == WAL_RECORD_SWITCH)
         need(line, own_format("desc: SWITCH"));
     else if (strstr(line, "desc: COMMIT") || strstr(line, "desc: ABORT") ||
-             strstr(line, "desc: RESTORE_POINT") || strstr(line, "desc: SWITCH"))
+             strstr(line, "desc: RESTORE_POINT") || strstr(line, "desc: RUNNING_XACTS") ||
+             strstr(line, "desc: SWITCH"))
         fail_msg("not recognised: %s", line);
 }
 
@@ -340,6 +349,7 @@ static void every_record_is_what_pg_waldump_says(void **state)
     expect_count(f, WAL_RECORD_ABORT, 93); /* subtransactions that failed have one too */
     expect_count(f, WAL_RECORD_RESTORE_POINT, 2);
     expect_count(f, WAL_RECORD_SWITCH, 1);
+    expect_count(f, WAL_RECORD_RUNNING, 1);
     expect_count(f, WAL_RECORD_OTHER, 20000);
 }
 

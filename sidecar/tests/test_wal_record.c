@@ -12,7 +12,7 @@
 #include "common/own.h"
 #include "sidecar/wal_record.h"
 
-enum { XLOG = 0, XACT = 1, HEAP = 10, XID = 4711, PREPARED_XID = 815 };
+enum { XLOG = 0, XACT = 1, STANDBY = 8, HEAP = 10, XID = 4711, PREPARED_XID = 815 };
 enum {
     COMMIT = 0x00,
     PREPARE = 0x10,
@@ -22,6 +22,7 @@ enum {
     HAS_PARTS = 0x80,
     SWITCH = 0x40,
     RESTORE_POINT = 0x70,
+    RUNNING = 0x10,
 };
 enum { MAGIC_17 = 0xd116, MAGIC_18 = 0xd118 };
 
@@ -243,6 +244,26 @@ static void a_restore_point_says_its_name(void **state)
     assert_false(wal_record_ends_transaction(&record));
 }
 
+static void which_transactions_run_is_said_by_two_numbers(void **state)
+{
+    struct fixture *f = *state;
+    put(&f->main, 3, 4);
+    put(&f->main, 0, 4);
+    put(&f->main, 0, 4);
+    put(&f->main, 1000, 4);
+    put(&f->main, 900, 4);
+    put(&f->main, 999, 4);
+    for (uint32_t xid = 900; xid < 903; xid++)
+        put(&f->main, xid, 4);
+    close_main(f);
+    struct wal_record record = expect(f, (struct kind){STANDBY, RUNNING, MAGIC_17, 0});
+    assert_int_equal(record.kind, WAL_RECORD_RUNNING);
+    assert_int_equal(record.next_xid, 1000);
+    assert_int_equal(record.oldest_xid, 900);
+    assert_false(wal_record_ends_transaction(&record));
+    assert_int_equal(expect(f, (struct kind){STANDBY, 0, MAGIC_17, 0}).kind, WAL_RECORD_OTHER);
+}
+
 static void other_records_may_hold_anything(void **state)
 {
     struct fixture *f = *state;
@@ -263,6 +284,7 @@ static void a_record_without_what_its_kind_has_is_corrupt(void **state)
     close_main(f);
     expect_corrupt(f, XACT, COMMIT);
     expect_corrupt(f, XLOG, RESTORE_POINT);
+    expect_corrupt(f, STANDBY, RUNNING);
 }
 
 static void main_data_of_another_length_is_corrupt(void **state)
@@ -335,6 +357,7 @@ int main(void)
         test(origin_and_top_level_transaction_are_passed_over),
         test(a_prepared_transaction_ends_under_its_own_number),
         test(a_restore_point_says_its_name),
+        test(which_transactions_run_is_said_by_two_numbers),
         test(other_records_may_hold_anything),
         test(a_record_without_what_its_kind_has_is_corrupt),
         test(main_data_of_another_length_is_corrupt),

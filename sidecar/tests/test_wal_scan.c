@@ -376,7 +376,7 @@ static void a_record_with_a_right_checksum_must_make_sense(void **state)
                                 .data = "nonsense",
                                 .size = 8,
                             });
-    expect_corrupt(f, "WAL at 1/28: a transaction's record of an unknown form");
+    expect_corrupt(f, "WAL at 1/28: a record of resource manager 1 of an unknown form");
 }
 
 #define test(name) cmocka_unit_test_setup_teardown(name, setup, teardown)

@@ -322,6 +322,71 @@ static void a_transaction_is_found_by_its_number(void **state)
     assert_int_equal(find(f, of(FIRST_XID - 1)).kind, WAL_RECORD_NONE);
 }
 
+/* More than ten segments; twice in each, a transaction ends and it is said which ones run. */
+static void make_long(struct fixture *f)
+{
+    for (size_t i = 0; i < 20; i++) {
+        const uint32_t next = FIRST_XID + (uint32_t)f->end_count;
+        helper_wal_running(&f->wal, next, next);
+        helper_wal_fill(&f->wal, MIB / 2);
+        end_transaction(f, HELPER_WAL_COMMIT);
+    }
+    put(f, &f->wal);
+    assert_true(f->search.to - f->search.from > 9 * MIB);
+}
+
+static void a_transaction_is_looked_for_where_it_may_have_run(void **state)
+{
+    struct fixture *f = *state;
+    make_long(f);
+    for (size_t i = 0; i < f->end_count; i++) {
+        struct wal_record found = find(f, of(f->ends[i].xid));
+        expect_end(f, &found, i);
+    }
+    assert_int_equal(find(f, of(FIRST_XID - 1)).kind, WAL_RECORD_NONE);
+    assert_int_equal(find(f, of(FIRST_XID + 20)).kind, WAL_RECORD_NONE);
+    for (uint64_t lsn = first_lsn + MIB; lsn < first_lsn + 4 * MIB; lsn += MIB)
+        remove_segment(f, 1, lsn); /* which are not read for what ended late */
+    for (size_t i = 14; i < f->end_count; i++) {
+        struct wal_record found = find(f, of(f->ends[i].xid));
+        expect_end(f, &found, i);
+    }
+    expect_failure(f, of(FIRST_XID), ERROR_NOT_FOUND, "no WAL from");
+}
+
+/* It began before all others and ended last. */
+static void a_transaction_that_ran_long_is_found_too(void **state)
+{
+    struct fixture *f = *state;
+    for (uint32_t i = 1; i < 20; i++) {
+        helper_wal_running(&f->wal, FIRST_XID, FIRST_XID + i);
+        helper_wal_fill(&f->wal, MIB / 2);
+        helper_wal_end_transaction(&f->wal, HELPER_WAL_COMMIT, FIRST_XID + i, first_us + i);
+    }
+    const uint64_t lsn =
+        helper_wal_end_transaction(&f->wal, HELPER_WAL_ABORT, FIRST_XID, first_us + 20);
+    put(f, &f->wal);
+    struct wal_record found = find(f, of(FIRST_XID));
+    assert_int_equal(found.kind, WAL_RECORD_ABORT);
+    assert_int_equal(found.lsn, lsn);
+    for (uint32_t i = 1; i < 20; i++)
+        assert_int_equal(find(f, of(FIRST_XID + i)).time_us, first_us + i);
+}
+
+static void numbers_of_transactions_wrap_around(void **state)
+{
+    struct fixture *f = *state;
+    for (uint32_t i = 0; i < 20; i++) {
+        const uint32_t xid = UINT32_MAX - 9 + i; /* PostgreSQL leaves out the first three */
+        helper_wal_running(&f->wal, xid, xid);
+        helper_wal_fill(&f->wal, MIB / 2);
+        helper_wal_end_transaction(&f->wal, HELPER_WAL_COMMIT, xid, first_us + i);
+    }
+    put(f, &f->wal);
+    for (uint32_t i = 0; i < 20; i++)
+        assert_int_equal(find(f, of(UINT32_MAX - 9 + i)).time_us, first_us + i);
+}
+
 static void of_restore_points_of_one_name_the_first_is_found(void **state)
 {
     struct fixture *f = *state;
@@ -508,6 +573,9 @@ int main(void)
         test(an_end_on_both_sides_of_a_border_is_found_once),
         test(what_is_before_the_search_does_not_count),
         test(a_transaction_is_found_by_its_number),
+        test(a_transaction_is_looked_for_where_it_may_have_run),
+        test(a_transaction_that_ran_long_is_found_too),
+        test(numbers_of_transactions_wrap_around),
         test(of_restore_points_of_one_name_the_first_is_found),
         test(the_record_that_recovery_to_an_lsn_stops_at_is_found),
         test(a_search_follows_the_history_over_a_fork),
