@@ -31,8 +31,7 @@ struct wal_record {
     uint32_t size;                  /* bytes; page headers not counted */
     uint32_t timeline;              /* of the page that it begins on */
     uint64_t lsn, end_lsn;          /* of its first byte, and where the next one may begin */
-    uint32_t
-        xid; /* COMMIT, ABORT: what ended, also of subtransactions rolled back; else as it is */
+    uint32_t xid; /* COMMIT, ABORT: what ended; a subtransaction's if only that was rolled back */
     int64_t time_us;                /* COMMIT, ABORT, RESTORE_POINT: since 1970 */
     uint32_t next_xid;              /* RUNNING: it and all behind it have not begun; */
     uint32_t oldest_xid;            /* all before it have ended */
