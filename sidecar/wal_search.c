@@ -118,10 +118,8 @@ static int walk_on(struct walk *walk, struct wal_record *ret_record, struct erro
         int found = wal_scan_next(&walk->scan, &walk->wal, ret_record, err);
         if (found < 0)
             return -1;
-        if (found > 0 && (ret_record->lsn >= walk->limit || ret_record->end_lsn > walk->search->to))
-            return 0;
         if (found > 0 && ret_record->lsn >= walk->from)
-            return 1;
+            return ret_record->lsn < walk->limit;
         if (found == 0 && is_over(walk))
             return 0;
         if (found == 0 && read_on(walk, err) < 0)

@@ -25,7 +25,7 @@
 #include "sidecar/wal_scan.h"
 #include "sidecar/wal_search.h"
 
-enum { MIB = 1 << 20, HISTORY_MAX = 1 << 16, SAMPLE = 10 };
+enum { MIB = 1 << 20, HISTORY_MAX = 1 << 16, SAMPLE = 10, CAPACITY = 1 << 14 };
 
 static const struct helper_postgres_options options = {
     .initdb = "--wal-segsize=1",
@@ -65,7 +65,7 @@ static const char workload[] =
     "SELECT pg_catalog.pg_create_restore_point('second');\n"
     "BEGIN; TRUNCATE t; ROLLBACK;\n"
     "INSERT INTO t SELECT n, 'x' FROM pg_catalog.generate_series(1, 20000) AS n;\n"
-    "DROP TABLE t, c;\n";
+    "DROP TABLE t, b, c;\n";
 
 /* The WAL of a timeline, [from, to), which a server has in its files. */
 struct part {
@@ -78,7 +78,7 @@ struct fixture {
     struct helper_postgres *primary, *standby;
     struct helper_repo helper;
     struct wal_record *records; /* of all parts */
-    size_t count;
+    size_t count, capacity;
 };
 
 static int setup(void **state)
@@ -138,7 +138,10 @@ static void keep(struct fixture *f, const struct part *part, const struct wal_re
 {
     if (record->lsn < part->from)
         return;
-    f->records = own_resize(f->records, f->count + 1, sizeof(f->records[0]));
+    if (f->count == f->capacity) {
+        f->capacity += CAPACITY;
+        f->records = own_resize(f->records, f->capacity, sizeof(f->records[0]));
+    }
     f->records[f->count++] = *record;
 }
 
