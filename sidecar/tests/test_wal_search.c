@@ -485,7 +485,8 @@ static void a_search_follows_the_history_over_a_fork(void **state)
 static void up_to_the_fork_the_older_timeline_serves(void **state)
 {
     struct fixture *f = *state;
-    CLEANUP(helper_wal_done) struct helper_wal fork = fork_away(f);
+    struct helper_wal fork = fork_away(f);
+    helper_wal_done(&fork); /* it is in no bucket yet */
     put(f, &f->wal);
     f->search.to = f->spans[1].begin_lsn;
     expect_all_ends(f);
