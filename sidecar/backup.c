@@ -138,6 +138,15 @@ static int open_repository(struct job *job, struct error *err)
                            job->server.system_identifier, err);
 }
 
+/* A limit makes all packs that are on their way into a region take this long at least. */
+static int64_t limited_put_ms(const struct policy *policy)
+{
+    uint64_t per_second = policy->limits.upload_bytes_per_second;
+    return per_second == 0
+               ? 0
+               : (int64_t)((uint64_t)policy->uploads * UPLOAD_BUFFER_BYTES * 1000 / per_second);
+}
+
 /* From here on each region goes at its own speed. */
 static int open_lanes(struct job *job, struct error *err)
 {
@@ -147,6 +156,7 @@ static int open_lanes(struct job *job, struct error *err)
         .cancel = job->options->cancel,
         .threads = policy->uploads,
         .packs = policy->workers + policy->uploads,
+        .patience_ms = FANOUT_PATIENCE_MS + 2 * limited_put_ms(policy),
     };
     if (lanes_new(&job->lanes, &options, err) < 0)
         return -1;
