@@ -233,6 +233,55 @@ static void a_file_of_several_parts_comes_back(void **state)
     assert_int_equal(scan_bytes_read(scan), size + 3);
 }
 
+/* Where its first page is among what was stored, in the order of storing. */
+static uint64_t rank_of(const char *path)
+{
+    struct entry entry = entry_of(path);
+    const struct place *place = &entry.map.runs[0].place;
+    assert_false(entry.map.runs[0].zero);
+    return ((uint64_t)place->pack << 32) + (uint64_t)place->frame * FRAME_PIECES + place->piece;
+}
+
+static void the_largest_file_is_read_first_and_small_ones_last(void **state)
+{
+    (void)state;
+    options.workers = 1; /* packs fill in the order of reading */
+    helper_tree_pages(&tree, "base/5/16384", 0, 0, 3);
+    helper_tree_pages(&tree, "base/5/16385", 0, 0, 150);
+    helper_tree_pages(&tree, "base/5/16386", 0, 0, 400);
+    helper_tree_pages(&tree, "base/5/16387", 0, 0, 200);
+    walk();
+    run();
+    assert_true(rank_of("base/5/16386") < rank_of("base/5/16387"));
+    assert_true(rank_of("base/5/16387") < rank_of("base/5/16385"));
+    assert_true(rank_of("base/5/16385") < rank_of("base/5/16384"));
+}
+
+/* Where each worker waits for all others, after its first read. */
+static pthread_barrier_t meeting;
+
+static void meet(void *arg, uint64_t bytes)
+{
+    static _Thread_local bool met;
+    (void)arg;
+    (void)bytes;
+    if (!met)
+        pthread_barrier_wait(&meeting);
+    met = true;
+}
+
+static void all_workers_share_one_large_file(void **state)
+{
+    (void)state;
+    helper_tree_write(&tree, "base/5/16384", 0, NULL, WORKERS * (size_t)PART);
+    assert_int_equal(pthread_barrier_init(&meeting, NULL, WORKERS), 0);
+    options.progress = meet; /* for ever, if one had the file for itself: PG_VERSION is for one */
+    walk();
+    run();
+    assert_stored("base/5/16384", WORKERS * (size_t)PART);
+    pthread_barrier_destroy(&meeting);
+}
+
 static void a_long_map_goes_into_map_frames(void **state)
 {
     (void)state;
@@ -667,6 +716,8 @@ int main(void)
         TEST(five_thousand_small_files_share_frames),
         TEST(zero_pages_are_not_stored),
         TEST(a_file_of_several_parts_comes_back),
+        TEST(the_largest_file_is_read_first_and_small_ones_last),
+        TEST(all_workers_share_one_large_file),
         TEST(a_long_map_goes_into_map_frames),
         TEST(files_that_vanished_have_no_entry),
         TEST(a_file_has_the_size_at_which_it_was_opened),
