@@ -16,7 +16,7 @@
 #include "common/own.h"
 #include "common/throttle.h"
 #include "sidecar/backup_index.h"
-#include "sidecar/captured.h"
+#include "sidecar/captured_rows.h"
 #include "sidecar/change_search.h"
 #include "sidecar/changes.h"
 #include "sidecar/heartbeat.h"
@@ -65,10 +65,10 @@ struct job {
     struct wal_receiver *wal;
     struct timeline timeline;
     struct parent_search search;
-    struct parent_child child; /* the facts about this backup */
-    struct prior *prior;       /* the parent; NULL: the backup is full */
-    struct captured *known;    /* what it has of each file; the scan's as soon as that starts */
-    struct changes *changes;   /* since its start; NULL: they are not known */
+    struct parent_child child;   /* the facts about this backup */
+    struct prior *prior;         /* the parent; NULL: the backup is full */
+    struct captured_rows *known; /* what it has of each file; the scan's as soon as that starts */
+    struct changes *changes;     /* since its start; NULL: they are not known */
     char *fallback;
     struct upload *upload;
     struct scan *scan;
@@ -84,9 +84,7 @@ struct job {
 
 static void drop_parent(struct job *job)
 {
-    for (size_t i = 0; job->known && i < job->source.file_count; i++)
-        captured_done(&job->known[i]);
-    own_freep(&job->known);
+    captured_rows_freep(&job->known);
     prior_closep(&job->prior);
 }
 

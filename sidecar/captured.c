@@ -11,12 +11,20 @@
 #include "sidecar/backup_table.h"
 #include "sidecar/entry.h"
 
+/* In the first byte of a coding. */
+enum { EXISTS = 1, SAME_OWNER = 2, RARITY = 4 };
+
 struct captured_rarity {
     struct entry_map_ref *map_refs;
     size_t map_ref_count;
     uint32_t *bad_blocks; /* ascending; the first ENTRY_BAD_BLOCKS_MAX */
     uint32_t bad_block_count;
 };
+
+static uint32_t listed_blocks(uint32_t bad_block_count)
+{
+    return bad_block_count < ENTRY_BAD_BLOCKS_MAX ? bad_block_count : ENTRY_BAD_BLOCKS_MAX;
+}
 
 static void *copy_of(const void *data, size_t size)
 {
@@ -25,15 +33,19 @@ static void *copy_of(const void *data, size_t size)
     return copy;
 }
 
-static void keep_map(const struct map *map, struct captured *captured)
+static void keep_map(const void *coded, size_t size, struct captured *captured)
 {
-    CLEANUP(buf_done) struct buf coded = BUF(ENTRY_MAP_INLINE_MAX);
-    map_format(map, &coded);
-    captured->map_bytes = (uint32_t)coded.size;
-    if (coded.size > CAPTURED_MAP_BYTES)
-        captured->map.there = copy_of(coded.data, coded.size);
-    else if (coded.size > 0)
-        memcpy(captured->map.here, coded.data, coded.size);
+    captured->map_bytes = (uint32_t)size;
+    if (size > CAPTURED_MAP_BYTES)
+        captured->map.there = copy_of(coded, size);
+    else if (size > 0)
+        memcpy(captured->map.here, coded, size);
+}
+
+/* The map as it is coded. */
+static const uint8_t *map_of(const struct captured *captured)
+{
+    return captured->map_bytes > CAPTURED_MAP_BYTES ? captured->map.there : captured->map.here;
 }
 
 static struct captured_rarity *keep_rarity(const struct entry *entry)
@@ -41,8 +53,7 @@ static struct captured_rarity *keep_rarity(const struct entry *entry)
     if (entry->map_ref_count == 0 && entry->bad_block_count == 0)
         return NULL;
     struct captured_rarity *rarity = own_alloc(sizeof(*rarity));
-    uint32_t listed = entry->bad_block_count < ENTRY_BAD_BLOCKS_MAX ? entry->bad_block_count
-                                                                    : ENTRY_BAD_BLOCKS_MAX;
+    uint32_t listed = listed_blocks(entry->bad_block_count);
     rarity->map_ref_count = entry->map_ref_count;
     if (entry->map_ref_count > 0)
         rarity->map_refs =
@@ -78,9 +89,7 @@ void captured_entry(const struct captured *captured, struct entry *ret_entry)
     };
     if (captured->map_bytes == 0)
         return;
-    bool is_here = captured->map_bytes <= CAPTURED_MAP_BYTES;
-    struct reader reader =
-        READER(is_here ? captured->map.here : captured->map.there, captured->map_bytes);
+    struct reader reader = READER(map_of(captured), captured->map_bytes);
     map_parse(&reader, captured->size, BACKUP_TABLE_MAX, &ret_entry->map);
     assert(!reader.bad && reader_left(&reader) == 0);
 }
@@ -110,6 +119,92 @@ void captured_keep(const struct entry *entry, struct captured *ret_captured)
         .exists = true,
         .rarity = keep_rarity(entry),
     };
-    if (entry->map_ref_count == 0)
-        keep_map(&entry->map, ret_captured);
+    if (entry->map_ref_count > 0)
+        return;
+    CLEANUP(buf_done) struct buf coded = BUF(ENTRY_MAP_INLINE_MAX);
+    map_format(&entry->map, &coded);
+    keep_map(coded.data, coded.size, ret_captured);
+}
+
+/* Coding */
+
+static bool has_owner_of(const struct captured *captured, const struct captured *before)
+{
+    return captured->uid == before->uid && captured->gid == before->gid &&
+           captured->mode == before->mode;
+}
+
+static void format_rarity(const struct captured_rarity *rarity, struct buf *buf)
+{
+    bytes_put_varint(buf, rarity->map_ref_count);
+    if (rarity->map_ref_count > 0)
+        bytes_put(buf, rarity->map_refs, rarity->map_ref_count * sizeof(rarity->map_refs[0]));
+    bytes_put_varint(buf, rarity->bad_block_count);
+    if (rarity->bad_block_count > 0)
+        bytes_put(buf, rarity->bad_blocks,
+                  listed_blocks(rarity->bad_block_count) * sizeof(rarity->bad_blocks[0]));
+}
+
+static struct captured_rarity *parse_rarity(struct reader *reader)
+{
+    struct captured_rarity *rarity = own_alloc(sizeof(*rarity));
+    rarity->map_ref_count = reader_varint_max(reader, ENTRY_MAP_REFS_MAX);
+    if (rarity->map_ref_count > 0) {
+        size_t size = rarity->map_ref_count * sizeof(rarity->map_refs[0]);
+        rarity->map_refs = copy_of(reader_bytes(reader, size), size);
+    }
+    rarity->bad_block_count = (uint32_t)reader_varint_max(reader, UINT32_MAX);
+    if (rarity->bad_block_count > 0) {
+        size_t size = listed_blocks(rarity->bad_block_count) * sizeof(rarity->bad_blocks[0]);
+        rarity->bad_blocks = copy_of(reader_bytes(reader, size), size);
+    }
+    return rarity;
+}
+
+/* What files that were made one after the other have in common takes no room. */
+void captured_format(const struct captured *captured, const struct captured *before,
+                     struct buf *buf)
+{
+    bool same_owner = has_owner_of(captured, before);
+    bytes_put8(buf, !captured->exists ? 0
+                                      : (uint8_t)(EXISTS | (same_owner ? SAME_OWNER : 0) |
+                                                  (captured->rarity ? RARITY : 0)));
+    if (!captured->exists)
+        return;
+    if (!same_owner) {
+        bytes_put_varint(buf, captured->uid);
+        bytes_put_varint(buf, captured->gid);
+        bytes_put_varint(buf, captured->mode);
+    }
+    bytes_put_varint(buf, captured->size);
+    bytes_put_zigzag(buf, (int64_t)(captured->inode - before->inode));
+    bytes_put_zigzag(buf, (int64_t)(captured->birth_ns - before->birth_ns));
+    bytes_put_zigzag(buf, captured->mtime_s - before->mtime_s);
+    bytes_put_varint(buf, captured->map_bytes);
+    if (captured->map_bytes > 0)
+        bytes_put(buf, map_of(captured), captured->map_bytes);
+    if (captured->rarity)
+        format_rarity(captured->rarity, buf);
+}
+
+void captured_parse(struct reader *reader, const struct captured *before,
+                    struct captured *ret_captured)
+{
+    const uint8_t *flags = reader_bytes(reader, 1);
+    *ret_captured = (struct captured){0};
+    if (!flags || *flags == 0)
+        return;
+    bool same_owner = (*flags & SAME_OWNER) != 0;
+    ret_captured->exists = true;
+    ret_captured->uid = same_owner ? before->uid : (uint32_t)reader_varint(reader);
+    ret_captured->gid = same_owner ? before->gid : (uint32_t)reader_varint(reader);
+    ret_captured->mode = same_owner ? before->mode : (uint16_t)reader_varint(reader);
+    ret_captured->size = reader_varint(reader);
+    ret_captured->inode = before->inode + (uint64_t)reader_zigzag(reader);
+    ret_captured->birth_ns = before->birth_ns + (uint64_t)reader_zigzag(reader);
+    ret_captured->mtime_s = before->mtime_s + reader_zigzag(reader);
+    size_t map_bytes = reader_varint_max(reader, ENTRY_MAP_INLINE_MAX);
+    keep_map(reader_bytes(reader, map_bytes), map_bytes, ret_captured);
+    if (*flags & RARITY)
+        ret_captured->rarity = parse_rarity(reader);
 }

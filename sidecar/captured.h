@@ -8,8 +8,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct buf;
 struct captured_rarity;
 struct entry;
+struct reader;
 
 enum { CAPTURED_MAP_BYTES = 16 }; /* holds the coded map of nearly all small files */
 
@@ -33,3 +35,10 @@ void captured_done(struct captured *captured);
 /* The entry (without a path), lent as long as captured is; only the map becomes the caller's. */
 void captured_entry(const struct captured *captured, struct entry *ret_entry);
 uint32_t captured_bad_blocks(const struct captured *captured, const uint32_t **ret_blocks);
+
+/* Appends a coding for this process alone, at most ENTRY_BYTES_MAX, short where it is much like the
+ * one before (zeroed: none); and back, with the same one before. */
+void captured_format(const struct captured *captured, const struct captured *before,
+                     struct buf *buf);
+void captured_parse(struct reader *reader, const struct captured *before,
+                    struct captured *ret_captured);

@@ -7,6 +7,7 @@
 
 #include "common/own.h"
 #include "sidecar/captured.h"
+#include "sidecar/captured_rows.h"
 #include "sidecar/entry.h"
 #include "sidecar/index.h"
 #include "sidecar/pack_reader.h"
@@ -30,7 +31,7 @@ struct join {
     struct prior *prior;
     const struct source *source;
     size_t next; /* file of the source */
-    struct captured *known;
+    struct captured_rows *known;
 };
 
 static struct prior_packs *packs_of(const struct prior *prior, uint32_t backup)
@@ -157,28 +158,19 @@ static int join_entry(void *arg, const struct backup_table *table, struct entry 
         return 0;
     if (translate_entry(join->prior, table, entry, err) < 0)
         return -1;
-    captured_done(&join->known[join->next]); /* a repository that lies has two of a path */
-    captured_keep(entry, &join->known[join->next]);
+    struct captured captured;
+    captured_keep(entry, &captured);
+    captured_rows_put(join->known, join->next, &captured);
     return 0;
 }
 
-static void known_done(struct join *join)
-{
-    for (size_t i = 0; join->known && i < join->source->file_count; i++)
-        captured_done(&join->known[i]);
-    own_freep(&join->known);
-}
-
-int prior_join(struct prior *prior, const struct source *source, struct captured **ret_known,
+int prior_join(struct prior *prior, const struct source *source, struct captured_rows **ret_known,
                struct error *err)
 {
     const struct manifest *manifest = &prior->manifest;
-    CLEANUP(known_done)
-    struct join join = {
-        .prior = prior,
-        .source = source,
-        .known = own_alloc((source->file_count + 1) * sizeof(struct captured)),
-    };
+    CLEANUP(captured_rows_freep)
+    struct captured_rows *known = captured_rows_new(source->file_count);
+    struct join join = {.prior = prior, .source = source, .known = known};
     CLEANUP(pack_reader_freep)
     struct pack_reader *reader = pack_reader_new(prior->repo, PACK_READER_INTACT);
     for (size_t i = 0; i < manifest->index_count; i++) {
@@ -190,7 +182,7 @@ int prior_join(struct prior *prior, const struct source *source, struct captured
             index_parse(plain, size, join_entry, &join, err) < 0)
             return error_wrap(err, "index of '%s'", manifest->id);
     }
-    *ret_known = TAKE(join.known);
+    *ret_known = TAKE(known);
     return 0;
 }
 

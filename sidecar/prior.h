@@ -13,7 +13,7 @@
 #include "sidecar/backup_table.h"
 #include "sidecar/manifest.h"
 
-struct captured;
+struct captured_rows;
 struct map;
 struct place;
 struct prior;
@@ -35,10 +35,10 @@ MUST_CHECK int prior_open(struct prior **ret_prior, struct repo *repo, const cha
 void prior_closep(struct prior **prior);
 
 /* Reads the parent's index beside the files of the source, both sorted by path, one frame at a
- * time: ret_known (captured_done each, own_freep) has an element for each file, whose places are in
- * the table. Errors as of prior_open. */
+ * time: ret_known (captured_rows_freep) has a row for each file, whose places are in the table.
+ * Errors as of prior_open. */
 MUST_CHECK int prior_join(struct prior *prior, const struct source *source,
-                          struct captured **ret_known, struct error *err);
+                          struct captured_rows **ret_known, struct error *err);
 
 /* The place of another table in ours; CORRUPT if the parent's manifest does not list its pack. */
 MUST_CHECK int prior_translate(const struct prior *prior, const struct backup_table *from,

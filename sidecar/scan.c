@@ -14,6 +14,7 @@
 #include "common/own.h"
 #include "sidecar/backup_table.h"
 #include "sidecar/capture.h"
+#include "sidecar/captured_rows.h"
 #include "sidecar/manifest.h"
 #include "sidecar/prior.h"
 #include "sidecar/prior_reader.h"
@@ -42,9 +43,9 @@ struct scan {
     size_t unit_count;
     atomic_size_t cursor; /* over the units, then over the files for the small ones */
     pthread_mutex_t lock;
-    struct shared *shared;    /* guarded by lock */
-    struct captured *results; /* one per file of the source; until it is read, that of the parent */
-    struct backup_table table; /* without a parent */
+    struct shared *shared;         /* guarded by lock */
+    struct captured_rows *results; /* of the source's files; until it is read, that of the parent */
+    struct backup_table table;     /* without a parent */
     _Atomic uint64_t bytes_read, bytes_reused;
     struct fifo *finished; /* gets an item of each worker that is done */
     size_t running;
@@ -67,8 +68,10 @@ static int finish(struct scan *scan, struct capture *capture, size_t file, struc
                   struct error *err)
 {
     uint64_t reused_bytes = 0;
-    if (capture_finish(capture, packer, &scan->results[file], &reused_bytes, err) < 0)
+    struct captured captured = {0};
+    if (capture_finish(capture, packer, &captured, &reused_bytes, err) < 0)
         return -1;
+    captured_rows_put(scan->results, file, &captured);
     atomic_fetch_add(&scan->bytes_reused, reused_bytes);
     if (scan->options.file_done)
         scan->options.file_done(scan->options.progress_arg);
@@ -79,8 +82,9 @@ static int read_whole(struct scan *scan, size_t file, struct capture_worker *wor
                       struct error *err)
 {
     CLEANUP(capture_done) struct capture capture;
-    capture_init(&capture, &scan->capture, &scan->options.source->files[file],
-                 &scan->results[file]);
+    struct captured prior;
+    captured_rows_take(scan->results, file, &prior);
+    capture_init(&capture, &scan->capture, &scan->options.source->files[file], &prior);
     if (capture_open(&capture, &capture.file, err) < 0 ||
         capture_read(&capture, 0, worker, err) < 0)
         return -1;
@@ -101,10 +105,11 @@ static struct shared *find_shared(struct scan *scan, const struct source_file *f
     while (shared && shared->capture.source != file)
         shared = shared->next;
     if (!shared) {
+        struct captured prior;
+        captured_rows_take(scan->results, (size_t)(file - scan->options.source->files), &prior);
         shared = own_alloc(sizeof(*shared));
         shared->next = scan->shared;
-        capture_init(&shared->capture, &scan->capture, file,
-                     &scan->results[file - scan->options.source->files]);
+        capture_init(&shared->capture, &scan->capture, file, &prior);
         atomic_init(&shared->parts_left, shared->capture.part_count);
         scan->shared = shared;
     }
@@ -249,7 +254,7 @@ static void count_page_errors(struct scan *scan)
     const struct source *source = scan->options.source;
     for (size_t i = 0; i < source->file_count; i++) {
         const uint32_t *blocks;
-        uint32_t count = captured_bad_blocks(&scan->results[i], &blocks);
+        uint32_t count = captured_bad_blocks(captured_rows_look(scan->results, i), &blocks);
         scan->page_error_count += count;
         for (uint32_t j = 0; j < count && scan->page_errors_shown < MANIFEST_PAGE_ERRORS_MAX; j++)
             scan->page_errors[scan->page_errors_shown++] =
@@ -283,10 +288,11 @@ const struct backup_table *scan_table(const struct scan *scan)
 bool scan_entry(struct scan *scan, size_t index, struct entry *ret_entry)
 {
     assert(index < scan->options.source->file_count);
-    if (!scan->results[index].exists)
+    const struct captured *captured = captured_rows_look(scan->results, index);
+    if (!captured->exists)
         return false;
     map_done(&scan->entry.map);
-    captured_entry(&scan->results[index], &scan->entry);
+    captured_entry(captured, &scan->entry);
     scan->entry.path = scan->options.source->files[index].path;
     *ret_entry = scan->entry;
     return true;
@@ -331,13 +337,11 @@ void scan_freep(struct scan **scan)
         s->shared = shared->next;
         shared_free(shared);
     }
-    for (size_t i = 0; i < s->options.source->file_count; i++)
-        captured_done(&s->results[i]);
+    captured_rows_freep(&s->results);
     map_done(&s->entry.map);
     backup_table_done(&s->table);
     fifo_freep(&s->finished);
     pthread_mutex_destroy(&s->lock);
-    free(s->results);
     free(s->units);
     free(s);
 }
@@ -364,9 +368,8 @@ static struct scan *new_scan(const struct scan_options *options)
     };
     piece_hash_init(&scan->capture.hash, &options->packer.repo->keyring.id_key);
     pthread_mutex_init(&scan->lock, NULL);
-    scan->results = options->known
-                        ? options->known
-                        : own_alloc((options->source->file_count + 1) * sizeof(scan->results[0]));
+    scan->results =
+        options->known ? options->known : captured_rows_new(options->source->file_count);
     scan->finished = fifo_new(options->workers, options->cancel);
     return scan;
 }

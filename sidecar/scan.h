@@ -17,7 +17,7 @@
 
 struct backup_table;
 struct cancel;
-struct captured;
+struct captured_rows;
 struct changes;
 struct crew;
 struct prior;
@@ -32,7 +32,7 @@ struct scan_options {
     size_t workers;
     struct packer_options packer;
     struct prior *prior;           /* the parent; NULL: everything is read and stored */
-    struct captured *known;        /* of prior_join; taken by scan_start, also if it fails */
+    struct captured_rows *known;   /* of prior_join; taken by scan_start, also if it fails */
     const struct changes *changes; /* since the parent's start; NULL: not known */
     bool page_lsn;                 /* a page's LSN can tell that it is the parent's (capture.h) */
     struct throttle *limit;        /* of what is read, all workers together; NULL: none */

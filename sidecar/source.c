@@ -175,7 +175,11 @@ static void add_file(struct walk *walk, const char *path, uint64_t size,
         source->files = own_resize(source->files, walk->file_capacity, sizeof(source->files[0]));
     }
     source->files[source->file_count++] = (struct source_file){
-        .path = own_strdup(path), .size = size, .class = name->class, .segment = name->segment};
+        .path = arena_strdup(&source->paths, path),
+        .size = size,
+        .class = name->class,
+        .segment = name->segment,
+    };
     source->bytes += size;
 }
 
@@ -448,7 +452,6 @@ static void sort_files(struct source *source)
             continue;
         }
         source->bytes -= file->size;
-        free(file->path);
     }
     source->file_count = kept;
     source->files = own_resize(source->files, kept, sizeof(source->files[0]));
@@ -511,8 +514,7 @@ int source_walk(struct source *source, const struct cancel *cancel, struct error
 void source_done(struct source *source)
 {
     own_closep(&source->pgdata);
-    for (size_t i = 0; i < source->file_count; i++)
-        free(source->files[i].path);
+    arena_done(&source->paths);
     for (size_t i = 0; i < source->other_count; i++)
         entry_done(&source->others[i]);
     for (size_t i = 0; i < source->tablespace_count; i++) {

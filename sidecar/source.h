@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/arena.h"
 #include "common/error.h"
 #include "sidecar/entry.h"
 #include "sidecar/source_name.h"
@@ -24,8 +25,8 @@ struct cancel;
 struct pg_control;
 
 struct source_file {
-    char *path;
-    uint64_t size; /* at the time of the walk */
+    char *path; /* lent by the source */
+    uint64_t size;    /* at the time of the walk */
     enum source_class class;
     uint32_t segment;
 };
@@ -34,6 +35,7 @@ struct source {
     int pgdata;                /* directory file descriptor */
     struct source_file *files; /* regular files, sorted by path; without pg_control */
     size_t file_count;
+    struct arena paths; /* of files */
     struct entry
         *others; /* directories and tablespace links, sorted by path; "" is not among them */
     size_t other_count;

@@ -14,7 +14,7 @@
 #include "common/bytes.h"
 #include "common/crew.h"
 #include "common/own.h"
-#include "sidecar/captured.h"
+#include "sidecar/captured_rows.h"
 #include "sidecar/changes.h"
 #include "sidecar/frame.h"
 #include "sidecar/manifest.h"
@@ -36,7 +36,7 @@ static struct helper_backup parent;
 static struct helper_packs packs;
 static struct source source;
 static struct prior *prior;
-static struct captured *known;
+static struct captured_rows *known;
 static struct changes *changes;
 static struct scan *scan;
 
