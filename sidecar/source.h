@@ -25,8 +25,8 @@ struct cancel;
 struct pg_control;
 
 struct source_file {
-    char *path; /* lent by the source */
-    uint64_t size;    /* at the time of the walk */
+    char *path;    /* lent by the source */
+    uint64_t size; /* at the time of the walk */
     enum source_class class;
     uint32_t segment;
 };

@@ -577,10 +577,7 @@ static void what_becomes_of_the_policy_leaves_its_backup_alone(void **state)
 {
     (void)state;
     CLEANUP(own_freep) char *id = helper_pod_backup_id("full", 0x9a9a);
-    configure_as(&(struct helper_pod_policy){.generation = 1, .level = 9});
-    start_sidecar(NULL);
-    assign();
-    await_ready();
+    begin_slowly();
     run_backup(id, 1);
     await("progress", is_copying);
     const pid_t job = hold_backup();
