@@ -14,6 +14,7 @@ from kube import ApiServer
 from lifeboat import Lifeboat
 from postgres import MAJORS, Postgres
 from s3 import S3Server
+from toxiproxy import FlakyS3, Toxiproxy
 
 
 def pytest_addoption(parser):
@@ -119,6 +120,27 @@ def s3() -> Iterator[S3Server]:
             yield server.start()
         finally:
             server.end()
+
+
+@pytest.fixture(scope="session")
+def toxiproxy() -> Iterator[Toxiproxy]:
+    """One server of proxies for all tests."""
+    with host.workspace() as home:
+        server = Toxiproxy(home / "toxiproxy")
+        try:
+            yield server.start()
+        finally:
+            server.end()
+
+
+@pytest.fixture
+def flaky_s3(s3, toxiproxy) -> Iterator[FlakyS3]:
+    """The S3 server behind a proxy of the test's own, which makes it sick."""
+    proxy = toxiproxy.proxy(s3.port)
+    try:
+        yield FlakyS3(s3, proxy)
+    finally:
+        proxy.remove()
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from pathlib import Path
 import host
 from azure import AzureServer
 from postgres import Postgres
-from s3 import REGION, S3Server
+from s3 import REGION, S3Server, S3Store
 
 PASSWORD = "the sidecar's own password"
 
@@ -68,8 +68,8 @@ class Lifeboat:
         self.spec["regions"] = []
         self.add_s3("s3", server, bucket, virtual_host)
 
-    def add_s3(self, name: str, server: S3Server, bucket: str, virtual_host: bool = False) -> None:
-        """One more region, in an S3 bucket."""
+    def add_s3(self, name: str, server: S3Store, bucket: str, virtual_host: bool = False) -> None:
+        """One more region, in an S3 bucket. Only an S3Server has virtual hosts."""
         self.add_secret(f"{name}.access-key-id", server.access_key)
         self.add_secret(f"{name}.secret-access-key", server.secret_key)
         self.add_secret(f"{name}.ca.crt", server.ca.read_text())

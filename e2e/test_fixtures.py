@@ -2,6 +2,7 @@
 """The fixtures themselves: a scenario can only prove something if these can fail."""
 
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
@@ -9,6 +10,7 @@ from botocore.exceptions import ClientError
 
 import host
 from postgres import Postgres, assert_same_data, assert_sound, assert_verified
+from s3 import S3Store
 
 
 def test_a_copy_made_by_pg_basebackup_passes_every_comparison(cluster, workspace, major):
@@ -75,6 +77,45 @@ def test_s3_speaks_both_styles_over_verified_tls(s3):
               "--header", "x-amz-content-sha256: UNSIGNED-PAYLOAD", "--user", f"{s3.access_key}:{s3.secret_key}", url]
     assert host.run([*signed, "--cacert", s3.ca]).stdout == "hello"
     assert host.run(signed, check=False).returncode == 60  # the certificate's issuer is unknown
+
+
+def ask(store: S3Store, timeout_s: float = 60) -> tuple[int, str, float]:
+    """curl's exit status, the status of the answer to a request without signature, and how long that took."""
+    done = host.run(["curl", "--silent", "--output", "/dev/null", "--write-out", "%{http_code} %{time_total}",
+                     "--max-time", str(timeout_s), "--cacert", store.ca, store.endpoint], check=False)
+    status, seconds = done.stdout.split()
+    return done.returncode, status, float(seconds)
+
+
+def test_a_proxy_makes_an_s3_server_sick_and_well_again(flaky_s3):
+    flaky_s3.make_bucket("flaky")
+    with flaky_s3.proxy.delayed(300):
+        failure, status, seconds = ask(flaky_s3)
+        assert (failure, status) == (0, "403") and seconds > 0.6  # a handshake, and the answer
+    with flaky_s3.proxy.stalled():
+        assert ask(flaky_s3, timeout_s=1)[:2] == (28, "000")
+    with flaky_s3.proxy.resetting():
+        assert ask(flaky_s3)[:2] in [(35, "000"), (56, "000")]
+    with flaky_s3.busy():
+        assert ask(flaky_s3)[:2] == (0, "503")
+        with pytest.raises(ClientError, match="SlowDown"):
+            flaky_s3.client().put_object(Bucket="flaky", Key="a", Body=b"x" * 100000)
+    assert ask(flaky_s3)[:2] == (0, "403")
+    flaky_s3.client().put_object(Bucket="flaky", Key="a", Body=b"hello")
+    assert flaky_s3.server.read("flaky", "a") == flaky_s3.read("flaky", "a") == b"hello"
+
+
+def test_a_stall_begins_and_ends_in_the_middle_of_a_connection(flaky_s3):
+    flaky_s3.make_bucket("stalled")
+    client = flaky_s3.client()
+    client.list_buckets()  # so that there is a connection
+    with ThreadPoolExecutor() as thread:
+        with flaky_s3.proxy.stalled():
+            request = thread.submit(client.put_object, Bucket="stalled", Key="a", Body=b"hello")
+            with pytest.raises(TimeoutError):
+                request.result(1)
+        request.result(60)  # the end of the stall has closed the connection, and the client tries another
+    assert flaky_s3.server.read("stalled", "a") == b"hello"
 
 
 def test_a_program_runs_with_an_s3_server_in_its_environment():
