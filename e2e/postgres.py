@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Throw-away PostgreSQL servers, and the means to tell whether two of them hold the same data."""
 
+import os
+import re
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -53,7 +56,7 @@ class Postgres:
         """Appends to postgresql.conf; takes effect at the next start or reload."""
         with open(self.data / "postgresql.conf", "a") as conf:
             for name, value in settings.items():
-                quoted = str(value).replace("'", "''")
+                quoted = str(value).replace("\\", "\\\\").replace("'", "''")
                 conf.write(f"{name} = '{quoted}'\n")
 
     def start(self, timeout_s: int = 60) -> "Postgres":
@@ -83,11 +86,42 @@ class Postgres:
         if self.is_running():
             self.stop("immediate")
 
+    def kill(self) -> None:
+        """All processes at once, as a machine dies: none of them comes to finish anything."""
+        file = self.data / "postmaster.pid"
+        lines = file.read_text().splitlines()
+        postmaster = int(lines[0])
+        os.kill(postmaster, signal.SIGSTOP)  # it starts no more
+        children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
+        pids = [pid for pid in (postmaster, *map(int, children)) if _lives(pid)]
+        shared = {name for pid in pids for name in _shared_memory(pid)}
+        for pid in pids:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass  # has ended by itself
+        host.wait_until(lambda: not any(map(_lives, pids)), "all processes of the server are dead")
+        for lock in (file, self.home / f".s.PGSQL.{self.port}.lock"):
+            lock.unlink()  # else a process that nobody has buried is taken for a server
+        for name in shared:  # memory outlives those who shared it
+            Path(name).unlink(missing_ok=True)
+        host.run(["ipcrm", "--shmem-id", lines[6].split()[1]])
+
     def reload(self) -> None:
         self.tool("pg_ctl", "reload", "--silent", "--pgdata", self.data)
 
     def promote(self) -> None:
         self.tool("pg_ctl", "promote", "--wait", "--silent", "--pgdata", self.data)
+
+    def wait_until_recovered(self, timeout_s: float = 120) -> None:
+        """Until it is promoted, as a recovery with that action ends where it is to end."""
+        def is_primary() -> bool:
+            try:
+                return self.sql("SELECT pg_is_in_recovery()") == "f"
+            except AssertionError as failure:
+                raise AssertionError(f"{failure}\n{self.tail_of_log()}") from None
+
+        host.wait_until(is_primary, "recovery has ended", timeout_s)
 
     def is_running(self) -> bool:
         return self.data.exists() and self.tool("pg_ctl", "status", "--pgdata", self.data, check=False).returncode == 0
@@ -178,6 +212,22 @@ class Postgres:
         """Until all that `primary` wrote so far is visible here."""
         lsn = primary.sql("SELECT pg_current_wal_flush_lsn()")
         host.wait_until(lambda: self.sql(f"SELECT pg_last_wal_replay_lsn() >= '{lsn}'") == "t", f"{lsn} is replayed")
+
+
+def _shared_memory(pid: int) -> list[str]:
+    """Files of it."""
+    try:
+        return re.findall(r"/dev/shm/PostgreSQL\.\d+", Path(f"/proc/{pid}/maps").read_text())
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def _lives(pid: int) -> bool:
+    """It has not become a zombie either."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def assert_same_data(one: Postgres, other: Postgres) -> None:

@@ -118,6 +118,18 @@ def test_a_stall_begins_and_ends_in_the_middle_of_a_connection(flaky_s3):
     assert flaky_s3.server.read("stalled", "a") == b"hello"
 
 
+def test_a_killed_server_has_all_that_was_committed(cluster, newest):
+    server = cluster(newest)
+    server.sql("CREATE TABLE t AS SELECT 1 AS i")
+    with server.connect() as session:
+        session.execute("INSERT INTO t VALUES (2)")
+        server.kill()
+        assert not server.is_running()
+        with pytest.raises(psycopg.OperationalError):
+            session.execute("INSERT INTO t VALUES (3)")
+    assert server.start().sql("SELECT array_agg(i) FROM t") == "{1}"
+
+
 def test_a_program_runs_with_an_s3_server_in_its_environment():
     script = ('curl --silent --output /dev/null --write-out "%{http_code}" '
               '--cacert "$LIFEBOAT_TEST_S3_CA" "$LIFEBOAT_TEST_S3_ENDPOINT"')
