@@ -57,8 +57,9 @@ def test_a_list_is_a_table_that_fits(lifeboat, server):
     for columns, spared in ((120, []), (100, []), (90, ["RATIO"]), (84, ["RATIO", "TYPE"]),
                             (78, ["RATIO", "TYPE", "AGE"])):
         lines, _ = on_terminal(lifeboat, columns, "list")
-        assert titles(lines[0]) == [title for title in ALL if title not in spared]
         assert all(len(line) <= columns for line in lines), "\n".join(lines)
+        lines = lines[:lines.index("")]  # what can be recovered stands below
+        assert titles(lines[0]) == [title for title in ALL if title not in spared]
         assert [titles(line)[0] for line in lines[1:]] == [row["id"] for row in lifeboat.list()]
     assert all(len(line) <= 80 for line in on_terminal(lifeboat, 80, "list")[0])
     piped = lifeboat.run("list").stdout.splitlines()

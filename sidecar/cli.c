@@ -62,6 +62,7 @@ enum {
     OPTION_TOKEN,
     OPTION_SUPERVISED,
     OPTION_DELTA,
+    OPTION_WINDOWS,
 };
 
 /* clang-format off */
@@ -102,6 +103,7 @@ static const struct option long_options[] = {
     {"token", required_argument, NULL, OPTION_TOKEN},
     {"supervised", required_argument, NULL, OPTION_SUPERVISED},
     {"delta", no_argument, NULL, OPTION_DELTA},
+    {"windows", no_argument, NULL, OPTION_WINDOWS},
     {0},
 };
 /* clang-format on */
@@ -145,6 +147,7 @@ static const struct {
     {OPTION_PROGRESS, FOR_JOBS, 0},
     {OPTION_DEADLINE, FOR_JOBS, 0},
     {OPTION_REGIONS, FOR_LIST, 0},
+    {OPTION_WINDOWS, FOR_LIST, 0},
     {OPTION_DELTA, FOR_RESTORE, 0},
     {OPTION_CONFIG, FOR_SERVE, TEXT(config)},
     {OPTION_TOKEN, FOR_SERVE, TEXT(token)},
@@ -192,8 +195,11 @@ static const char *const help_texts[] = {
         "                           where it is made, noted in the manifest\n" JOB_HELP,
     [CLI_LIST] = "usage: lifeboat-sidecar list -f FILE [options]\n"
                  "\n"
-                 "Lists the backups in the repository, newest first.\n"
+                 "Lists the backups in the repository, newest first, and what can be recovered\n"
+                 "with them and the write-ahead log.\n"
                  "\n" COMMON_HELP
+                 "  --windows                only what can be recovered: from when and where to\n"
+                 "                           when and where, on which timeline, and the gaps\n"
                  "  --regions                say of each region whether it can be reached and\n"
                  "                           what it holds, instead\n" READ_HELP,
     [CLI_SHOW] = "usage: lifeboat-sidecar show -f FILE [options] [ID]\n"
@@ -470,6 +476,9 @@ static int set_option(struct cli_options *options, int option, const char *value
     case OPTION_REGIONS:
         options->regions = true;
         return 0;
+    case OPTION_WINDOWS:
+        options->windows = true;
+        return 0;
     case OPTION_DELTA:
         options->delta = true;
         return 0;
@@ -565,6 +574,8 @@ static int check_options(struct cli_options *options, struct error *err)
     if (options->command == CLI_COPY && strcmp(options->from, options->to) == 0)
         return error_set(err, ERROR_PERMANENT, "--from and --to name the same region '%s'",
                          options->to);
+    if (options->regions && options->windows)
+        return error_set(err, ERROR_PERMANENT, "--regions and --windows: one list at a time");
     return options->command == CLI_BACKUP ? check_backup(options, err) : 0;
 }
 

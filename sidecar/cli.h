@@ -53,7 +53,7 @@ struct cli_options {
     const char *pod, *source_region;
     unsigned deadline_seconds; /* 0: none */
     bool progress;             /* as JSON */
-    bool regions;              /* of list */
+    bool regions, windows;     /* of list */
     bool delta;                /* of restore */
     const char *region, *first_region;
     const char *excluded[POLICY_REGIONS_MAX]; /* of restore */

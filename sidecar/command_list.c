@@ -10,8 +10,14 @@
 #include "sidecar/output.h"
 #include "sidecar/overview.h"
 #include "sidecar/policy.h"
+#include "sidecar/recovery_survey.h"
 #include "sidecar/repo.h"
 #include "sidecar/session.h"
+
+struct list_wish {
+    bool only_windows, json;
+    const struct cancel *cancel;
+};
 
 /* The regions of a bit mask. */
 static json_t *region_names(const struct repo *repo, uint32_t mask)
@@ -71,10 +77,42 @@ static int list_regions(const struct cli_options *options, struct cancel *cancel
     return output_overview(&overview, options->json, err);
 }
 
+/* What the backups that can be read can be recovered to, with all WAL there is. */
+static int list_windows(struct repo *repo, const struct output_row *rows, size_t count,
+                        const struct list_wish *wish, struct error *err)
+{
+    CLEANUP(recovery_survey_done) struct recovery_survey survey = {0};
+    CLEANUP(own_freep)
+    const struct manifest **backups = own_alloc((count + 1) * sizeof(backups[0]));
+    size_t readable = 0;
+    for (size_t i = count; i > 0; i--) /* the oldest first */
+        if (!rows[i - 1].error)
+            backups[readable++] = &rows[i - 1].manifest;
+    if (recovery_survey_make(&survey, repo, backups, readable, wish->cancel, err) < 0 ||
+        recovery_survey_find_ends(&survey, err) < 0)
+        return error_wrap(err, "look at the WAL");
+    return output_windows(&survey.windows, wish->json, err);
+}
+
+/* The backups, for people with what they can be recovered to below, or only that. */
+static int print_rows(struct repo *repo, const struct output_row *rows, size_t count,
+                      const struct list_wish *wish, struct error *err)
+{
+    if (!wish->only_windows && output_list(rows, count, wish->json, err) < 0)
+        return -1;
+    if (!wish->only_windows && (wish->json || count == 0))
+        return 0;
+    if (!wish->only_windows && output_text("\n", err) < 0)
+        return -1;
+    return list_windows(repo, rows, count, wish, err);
+}
+
 int command_list(const struct cli_options *options, struct cancel *cancel, struct error *err)
 {
     CLEANUP(session_done) struct session session = {0};
     CLEANUP(repo_names_done) struct repo_names names = {0};
+    const struct list_wish wish = {
+        .only_windows = options->windows, .json = options->json, .cancel = cancel};
     if (options->regions)
         return list_regions(options, cancel, err);
     if (session_init(&session, options, err) < 0 ||
@@ -85,7 +123,7 @@ int command_list(const struct cli_options *options, struct cancel *cancel, struc
     struct output_row *rows = own_alloc((names.count + 1) * sizeof(*rows));
     int result = load_rows(session.repo, &names, rows, &damaged, err);
     if (result == 0)
-        result = output_list(rows, names.count, options->json, err);
+        result = print_rows(session.repo, rows, names.count, &wish, err);
     free_rows(rows, names.count);
     if (result == 0 && damaged > 0)
         return error_set(err, ERROR_CORRUPT, "%zu of %zu manifests could not be read: see the list",

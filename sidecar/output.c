@@ -71,7 +71,7 @@ static size_t terminal_width(void)
     return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
 }
 
-static int print_table(const struct table *table, struct error *err)
+int output_table(const struct table *table, struct error *err)
 {
     CLEANUP(own_freep) char *text = table_format(table, terminal_width());
     return output_text(text, err);
@@ -179,7 +179,7 @@ int output_list(const struct output_row *rows, size_t count, bool json, struct e
     CLEANUP(table_freep) struct table *table = table_new(columns, ARRAY_SIZE(columns));
     for (size_t i = 0; i < count; i++)
         add_row(table, &rows[i]);
-    return print_table(table, err);
+    return output_table(table, err);
 }
 
 static json_t *region_to_json(const struct overview_region *region)
@@ -224,7 +224,7 @@ int output_overview(const struct overview *overview, bool json, struct error *er
     CLEANUP(table_freep) struct table *table = table_new(columns, ARRAY_SIZE(columns));
     for (size_t i = 0; i < overview->count; i++)
         add_region(table, &overview->regions[i]);
-    return print_table(table, err);
+    return output_table(table, err);
 }
 
 __attribute__((format(printf, 2, 3))) static void print_field(const char *name, const char *format,

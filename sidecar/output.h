@@ -15,8 +15,10 @@ struct findings;
 struct key_rotation_result;
 struct overview;
 struct prune_result;
+struct recovery_windows;
 struct restore_result;
 struct retention_rules;
+struct table;
 struct verify_result;
 
 /* A backup in a list. */
@@ -48,12 +50,16 @@ struct output_prune {
 MUST_CHECK int output_json(json_t *json, struct error *err);
 MUST_CHECK int output_error(const struct error *failure, struct error *err); /* {"error": …} */
 MUST_CHECK int output_text(const char *text, struct error *err);
+/* As wide as the terminal allows. */
+MUST_CHECK int output_table(const struct table *table, struct error *err);
 MUST_CHECK int output_list(const struct output_row *rows, size_t count, bool json,
                            struct error *err);
 /* JSON is the document of the manifest, with the SHA-256 of its object and the regions; a list has
  * the same of each backup. */
 MUST_CHECK int output_show(const struct output_backup *backup, bool json, struct error *err);
 MUST_CHECK int output_overview(const struct overview *overview, bool json, struct error *err);
+/* In output_recovery.c: the windows, and the gaps between them. */
+MUST_CHECK int output_windows(const struct recovery_windows *windows, bool json, struct error *err);
 MUST_CHECK int output_backup_done(const struct output_backup *backup, bool json, struct error *err);
 MUST_CHECK int output_restore_done(const struct restore_result *result, const char *to, bool json,
                                    struct error *err);

@@ -90,6 +90,17 @@ static void a_restore_can_leave_regions_out(void **state)
     assert_int_equal(cli_progress(&options), PROGRESS_LOG);
 }
 
+static void list_shows_one_thing_at_a_time(void **state)
+{
+    (void)state;
+    CLEANUP(cli_options_done) struct cli_options options;
+    struct error err;
+    char windows[] = "list -f p --windows", both[] = "list -f p --windows --regions";
+    assert_int_equal(parse(windows, &options, &err), 0);
+    assert_true(options.windows);
+    assert_int_equal(parse(both, &options, &err), -1);
+}
+
 static void serve_needs_no_option_in_a_pod(void **state)
 {
     (void)state;
@@ -258,6 +269,7 @@ int main(void)
         cmocka_unit_test(backup_takes_connection_and_type),
         cmocka_unit_test(a_backup_can_be_told_what_it_is),
         cmocka_unit_test(a_restore_can_leave_regions_out),
+        cmocka_unit_test(list_shows_one_thing_at_a_time),
         cmocka_unit_test(serve_needs_no_option_in_a_pod),
         cmocka_unit_test(show_takes_an_id),
         cmocka_unit_test(verify_takes_a_sample_and_what_is_expected),
