@@ -43,10 +43,10 @@ struct wal_search_wish {
 
 /*
  * The first such record; of kind WAL_RECORD_NONE if there is none. TIME is searched by bisection:
- * if the server's clock was set back there may be others before. XID reads the WAL that was written
- * while the transaction may have run; NAME all up to the record. NOT_FOUND: WAL is missing, names
- * the LSN; CORRUPT: what is there is not the WAL of these LSNs; CONFLICT, and others as
- * wal_archive_get; CANCELED.
+ * the end of a transaction before the one that is found is of no such time, but some earlier one
+ * may be if the server's clock was set back. XID reads the WAL in which the transaction may have
+ * ended, NAME all up to the record. NOT_FOUND: WAL is missing, names the LSN; CORRUPT: what is
+ * there is not the WAL of these LSNs; CONFLICT, and others as wal_archive_get; CANCELED.
  */
 MUST_CHECK int wal_search_first(const struct wal_search *search, const struct wal_search_wish *wish,
                                 struct wal_record *ret_record, struct error *err);

@@ -25,7 +25,7 @@
 #include "sidecar/wal_scan.h"
 #include "sidecar/wal_search.h"
 
-enum { MIB = 1 << 20, HISTORY_MAX = 1 << 16, SAMPLE = 10, CAPACITY = 1 << 14 };
+enum { MIB = 1 << 20, HISTORY_MAX = 1 << 16, EACH = 40, CAPACITY = 1 << 14 };
 
 static const struct helper_postgres_options options = {
     .initdb = "--wal-segsize=1",
@@ -74,19 +74,33 @@ struct part {
     uint64_t from, to;
 };
 
+static struct helper_postgres *primary;
+
 struct fixture {
-    struct helper_postgres *primary, *standby;
+    struct helper_postgres *standby;
     struct helper_repo helper;
     struct wal_record *records; /* of all parts */
     size_t count, capacity;
 };
 
+static int start_primary(void **state)
+{
+    (void)state;
+    primary = helper_postgres_start(&options);
+    log_set_level(LOG_LEVEL_ERROR);
+    return 0;
+}
+
+static int stop_primary(void **state)
+{
+    (void)state;
+    helper_postgres_stop(&primary);
+    return 0;
+}
+
 static int setup(void **state)
 {
-    struct fixture *f = own_alloc(sizeof(*f));
-    *state = f;
-    f->primary = helper_postgres_start(&options);
-    log_set_level(LOG_LEVEL_ERROR);
+    *state = own_alloc(sizeof(struct fixture));
     return 0;
 }
 
@@ -97,7 +111,6 @@ static int teardown(void **state)
         helper_repo_close(&f->helper);
     if (f->standby)
         helper_postgres_stop(&f->standby);
-    helper_postgres_stop(&f->primary);
     free(f->records);
     return 0;
 }
@@ -280,31 +293,34 @@ static void open_repo(struct fixture *f)
 {
     CLEANUP(own_freep)
     char *text = helper_postgres_sql(
-        f->primary, "SELECT system_identifier FROM pg_catalog.pg_control_system()");
+        primary, "SELECT system_identifier FROM pg_catalog.pg_control_system()");
     helper_repo_open(&f->helper, 1, strtoull(text, NULL, 10));
 }
 
-static bool is_wished(const struct wal_search_wish *wish, const struct wal_record *record)
+static struct wal_record find(const struct wal_search *search, struct wal_search_wish wish)
 {
-    if (wish->by == WAL_SEARCH_NAME)
-        return record->kind == WAL_RECORD_RESTORE_POINT && strcmp(record->name, wish->name) == 0;
-    if (!wal_record_ends_transaction(record))
-        return false;
-    return wish->by == WAL_SEARCH_XID ? record->xid == wish->xid
-                                      : record->time_us >= wish->time_us + wish->later;
+    struct error err;
+    struct wal_record found = {0};
+    if (wal_search_first(search, &wish, &found, &err) < 0)
+        fail_msg("%s", err.text);
+    return found;
+}
+
+static bool is_named(const struct wal_record *record, const struct wal_search_wish *wish)
+{
+    if (wish->by == WAL_SEARCH_XID)
+        return wal_record_ends_transaction(record) && record->xid == wish->xid;
+    return record->kind == WAL_RECORD_RESTORE_POINT && strcmp(record->name, wish->name) == 0;
 }
 
 /* The same as by looking at one record after the other. */
-static void expect_found(const struct fixture *f, const struct wal_search *search,
+static void expect_named(const struct fixture *f, const struct wal_search *search,
                          struct wal_search_wish wish)
 {
-    struct error err;
-    struct wal_record found;
+    const struct wal_record found = find(search, wish);
     size_t i = 0;
-    while (i < f->count && !is_wished(&wish, &f->records[i]))
+    while (i < f->count && !is_named(&f->records[i], &wish))
         i++;
-    if (wal_search_first(search, &wish, &found, &err) < 0)
-        fail_msg("%s", err.text);
     if (i == f->count) {
         assert_int_equal(found.kind, WAL_RECORD_NONE);
         return;
@@ -312,6 +328,28 @@ static void expect_found(const struct fixture *f, const struct wal_search *searc
     assert_int_equal(found.kind, f->records[i].kind);
     assert_int_equal(found.lsn, f->records[i].lsn);
     assert_int_equal(found.end_lsn, f->records[i].end_lsn);
+}
+
+/* What is found ended at from_us or later, and what ended just before it did not: that is so even
+ * if somebody sets the clock of this machine meanwhile. */
+static void expect_time(const struct fixture *f, const struct wal_search *search, int64_t from_us,
+                        bool later)
+{
+    const struct wal_record *before = NULL, *end = NULL;
+    const struct wal_record found = find(
+        search, (struct wal_search_wish){
+                    .by = WAL_SEARCH_TIME, .time_us = from_us - (later ? 1 : 0), .later = later});
+    for (size_t i = 0; i < f->count && !end; i++) {
+        if (!wal_record_ends_transaction(&f->records[i]))
+            continue;
+        if (f->records[i].lsn == found.lsn)
+            end = &f->records[i];
+        else
+            before = &f->records[i];
+    }
+    assert_true(!before || before->time_us < from_us);
+    assert_int_equal(found.kind == WAL_RECORD_NONE, !end);
+    assert_true(!end || (end->time_us >= from_us && end->time_us == found.time_us));
 }
 
 static void expect_searches(const struct fixture *f, const struct wal_search *search)
@@ -324,17 +362,15 @@ static void expect_searches(const struct fixture *f, const struct wal_search *se
         if (!wal_record_ends_transaction(record))
             continue;
         last = record;
-        if (ends++ % (f->count / SAMPLE) != 0 && (record->info & 0x70) < 0x30)
+        if (ends++ % EACH != 0 && (record->info & 0x70) < 0x30)
             continue;
-        expect_found(f, search, (struct wal_search_wish){.by = WAL_SEARCH_XID, .xid = record->xid});
-        struct wal_search_wish wish = {.by = WAL_SEARCH_TIME, .time_us = record->time_us};
-        expect_found(f, search, wish);
-        wish.later = true;
-        expect_found(f, search, wish);
+        expect_named(f, search, (struct wal_search_wish){.by = WAL_SEARCH_XID, .xid = record->xid});
+        expect_time(f, search, record->time_us, false);
+        expect_time(f, search, record->time_us + 1, true);
     }
-    expect_found(f, search, (struct wal_search_wish){.by = WAL_SEARCH_NAME, .name = "first"});
-    expect_found(f, search, (struct wal_search_wish){.by = WAL_SEARCH_NAME, .name = "second"});
-    expect_found(f, search, (struct wal_search_wish){.by = WAL_SEARCH_NAME, .name = "third"});
+    expect_named(f, search, (struct wal_search_wish){.by = WAL_SEARCH_NAME, .name = "first"});
+    expect_named(f, search, (struct wal_search_wish){.by = WAL_SEARCH_NAME, .name = "second"});
+    expect_named(f, search, (struct wal_search_wish){.by = WAL_SEARCH_NAME, .name = "third"});
     if (wal_search_last(search, &found, &err) < 0)
         fail_msg("%s", err.text);
     assert_non_null(last);
@@ -346,7 +382,7 @@ static void expect_searches(const struct fixture *f, const struct wal_search *se
 static void every_record_is_what_pg_waldump_says(void **state)
 {
     struct fixture *f = *state;
-    const struct part part = work(f->primary, 1);
+    const struct part part = work(primary, 1);
     scan_and_compare(f, &part);
     expect_count(f, WAL_RECORD_COMMIT, 200);
     expect_count(f, WAL_RECORD_ABORT, 93); /* subtransactions that failed have one too */
@@ -359,19 +395,19 @@ static void every_record_is_what_pg_waldump_says(void **state)
 static void a_crash_of_the_server_changes_nothing(void **state)
 {
     struct fixture *f = *state;
-    struct part part = work(f->primary, 1);
-    helper_postgres_shut_down(f->primary, "immediate");
-    helper_postgres_resume(f->primary);
-    helper_postgres_do(f->primary, "CREATE TABLE after_crash (n int)");
-    part.to = current_lsn(f->primary);
-    helper_postgres_do(f->primary, "SELECT pg_catalog.pg_switch_wal()");
+    struct part part = work(primary, 1);
+    helper_postgres_shut_down(primary, "immediate");
+    helper_postgres_resume(primary);
+    helper_postgres_do(primary, "CREATE TABLE after_crash (n int)");
+    part.to = current_lsn(primary);
+    helper_postgres_do(primary, "SELECT pg_catalog.pg_switch_wal()");
     scan_and_compare(f, &part);
 }
 
 static void wal_search_finds_what_recovery_would_stop_at(void **state)
 {
     struct fixture *f = *state;
-    const struct part part = work(f->primary, 1);
+    const struct part part = work(primary, 1);
     struct timeline_span span = {1, 0, UINT64_MAX};
     struct timeline history = {&span, 1};
     open_repo(f);
@@ -401,8 +437,8 @@ static void a_search_goes_on_over_a_promotion(void **state)
 {
     struct fixture *f = *state;
     CLEANUP(timeline_done) struct timeline history = {0};
-    f->standby = helper_postgres_standby(f->primary);
-    struct part before = work(f->primary, 1);
+    f->standby = helper_postgres_standby(primary);
+    struct part before = work(primary, 1);
     char lsn[LSN_TEXT_BYTES];
     lsn_format(before.to, lsn);
     CLEANUP(own_freep)
@@ -438,5 +474,5 @@ int main(void)
         test(a_search_goes_on_over_a_promotion),
     };
     setenv("TZ", "UTC", 1);
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, start_primary, stop_primary);
 }

@@ -181,7 +181,7 @@ static struct wal_search_wish named(const char *name)
 static void the_first_end_at_or_after_a_time_is_found(void **state)
 {
     struct fixture *f = *state;
-    make(f, 60, 100 * 1000);
+    make(f, 25, 200 * 1000);
     put(f, &f->wal);
     for (size_t i = 0; i < f->end_count; i++) {
         struct wal_record found = find(f, at(f->ends[i].time_us));
