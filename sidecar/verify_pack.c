@@ -44,6 +44,33 @@ static void add_whole_flaw(struct verify_pack *pack, const struct error *failure
     add_flaw(pack, &flaw, own_strdup(failure->text));
 }
 
+/* Whether something is wrong with the pack as a whole. */
+static bool has_whole_flaw(const struct verify_pack *pack)
+{
+    for (size_t i = 0; i < pack->flaw_count; i++)
+        if (pack->flaws[i].frame < 0)
+            return true;
+    return false;
+}
+
+static bool has_frame_flaw(const struct verify_pack *pack, uint32_t frame)
+{
+    for (size_t i = 0; i < pack->flaw_count; i++)
+        if (pack->flaws[i].frame == frame && pack->flaws[i].kind == FINDING_DAMAGED)
+            return true;
+    return false;
+}
+
+/* A frame that cannot be read: its pages count as checked. */
+static void add_frame_flaw(struct verify_pack *pack, uint32_t frame, const struct error *failure)
+{
+    const struct verify_flaw flaw = {
+        .kind = FINDING_DAMAGED, .frame = frame, .pieces = {frame * FRAME_PIECES, FRAME_PIECES}};
+    if (!has_frame_flaw(pack, frame))
+        add_flaw(pack, &flaw, own_strdup(failure->text));
+    piece_set_add(&pack->paged, frame * FRAME_PIECES, FRAME_PIECES);
+}
+
 static struct piece_range pieces_of(const struct reading *reading, uint32_t frame)
 {
     uint32_t bytes = reading->frames[frame].plain_bytes;
@@ -142,13 +169,8 @@ static int check_frame(struct reading *reading, uint32_t frame, struct error *er
         *err = failure;
         return -1;
     }
-    if (failure.kind != ERROR_NONE) {
-        const struct verify_flaw flaw = {.kind = FINDING_DAMAGED,
-                                         .frame = frame,
-                                         .pieces = {frame * FRAME_PIECES, FRAME_PIECES}};
-        add_flaw(reading->pack, &flaw, own_strdup(failure.text));
-        piece_set_add(&reading->pack->paged, frame * FRAME_PIECES, FRAME_PIECES);
-    }
+    if (failure.kind != ERROR_NONE)
+        add_frame_flaw(reading->pack, frame, &failure);
     if (is_data) {
         const struct piece_range here = pieces_of(reading, frame);
         piece_set_add(&reading->pack->data, here.first, here.count);
@@ -209,6 +231,8 @@ static int check_more_pages(struct verify_pack *pack, const struct verify_pack_s
             check_pages(&reading, i, plain);
         else if (err->kind == ERROR_CANCELED)
             return -1;
+        else
+            add_frame_flaw(pack, i, err);
     }
     return 0;
 }
@@ -241,7 +265,7 @@ int verify_pack_read(struct verify_pack *pack, const struct verify_pack_source *
         *err = failure;
         if (failure.kind == ERROR_CANCELED)
             return -1;
-        if (!again)
+        if (!has_whole_flaw(pack)) /* also when it could be read before: some pages were not */
             add_whole_flaw(pack, &failure);
         piece_set_add(&pack->paged, 0, PIECES_MAX);
         return 0;

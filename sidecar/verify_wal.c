@@ -24,6 +24,7 @@ struct item {
     const struct repo_name *name;
     struct wal_piece piece; /* of a history only the timeline */
     bool is_history, usable, wanted;
+    bool told; /* that it cannot be read */
 };
 
 struct work {
@@ -112,6 +113,7 @@ static int read_item(struct work *work, struct item *item, struct error *err)
         return -1;
     const enum finding_kind kind = finding_kind_of(err);
     item->usable = kind == FINDING_UNREADABLE; /* nothing is known against it */
+    item->told = true;
     findings_add(region->findings, FINDING(.kind = kind, .region = region->name, .object = name),
                  "%s", err->text);
     return 0;
@@ -253,7 +255,7 @@ static void collect_lines(struct work *work)
 }
 
 /* Whether the history of a timeline is there and nothing is known against it. */
-static const struct item *find_history(const struct work *work, uint32_t timeline)
+static struct item *find_history(const struct work *work, uint32_t timeline)
 {
     for (size_t i = 0; i < work->count; i++)
         if (work->items[i].is_history && work->items[i].usable &&
@@ -262,17 +264,32 @@ static const struct item *find_history(const struct work *work, uint32_t timelin
     return NULL;
 }
 
+/* What was sound, or not read, a moment ago: then nobody knows where the timeline forks off, and
+ * which gaps there are. One of two minds was told already. */
+static int tell_unread_history(const struct work *work, struct item *item, const struct error *err)
+{
+    if (err->kind == ERROR_CANCELED)
+        return -1;
+    if (err->kind != ERROR_CONFLICT && !item->told)
+        findings_add(work->region->findings,
+                     FINDING(.kind = finding_kind_of(err), .region = work->region->name,
+                             .object = item->name->name),
+                     "%s", err->text);
+    item->told = true;
+    return 0;
+}
+
 /* One that is missing, damaged or of two minds was told already. */
 static int load_history(struct work *work, struct wal_line *line, struct timeline *history,
                         struct error *err)
 {
     struct verify_region *region = work->region;
-    const struct item *item = find_history(work, line->timeline);
+    struct item *item = find_history(work, line->timeline);
     CLEANUP(buf_done) struct buf content = BUF(HISTORY_BYTES_MAX);
     if (line->timeline > 1 && !item)
         return 0;
     if (item && wal_archive_get_history(region->repo, line->timeline, &content, err) < 0)
-        return err->kind == ERROR_CANCELED ? -1 : 0;
+        return tell_unread_history(work, item, err);
     if (timeline_parse(line->timeline, content.data, content.size, history, err) == 0)
         line->history = history;
     else
