@@ -20,13 +20,15 @@ enum {
     FOR_PRUNE = 1 << CLI_PRUNE,
     FOR_COPY = 1 << CLI_COPY,
     FOR_ROTATE_KEY = 1 << CLI_ROTATE_KEY,
+    FOR_WAL_FETCH = 1 << CLI_WAL_FETCH,
+    FOR_WAL = FOR_WAL_FETCH | 1 << CLI_WAL_SERVE,
     FOR_SERVE = 1 << CLI_SERVE,
     FOR_READING = FOR_LIST | FOR_SHOW | FOR_RESTORE | FOR_VERIFY | FOR_PRUNE,
     FOR_ONCE = FOR_BACKUP | FOR_READING | FOR_COPY | FOR_ROTATE_KEY,
     FOR_JOBS = FOR_BACKUP | FOR_RESTORE | FOR_COPY,
 };
 
-enum { PERCENT_ALL = 100, DEADLINE_SECONDS_MAX = 366 * 24 * 60 * 60 };
+enum { PERCENT_ALL = 100, DEADLINE_SECONDS_MAX = 366 * 24 * 60 * 60, PATIENCE_SECONDS = 600 };
 
 enum {
     OPTION_SECRETS = 256,
@@ -63,6 +65,9 @@ enum {
     OPTION_SUPERVISED,
     OPTION_DELTA,
     OPTION_WINDOWS,
+    OPTION_PATIENCE,
+    OPTION_STANDBY,
+    OPTION_STOP_AT_GAPS,
 };
 
 /* clang-format off */
@@ -104,6 +109,9 @@ static const struct option long_options[] = {
     {"supervised", required_argument, NULL, OPTION_SUPERVISED},
     {"delta", no_argument, NULL, OPTION_DELTA},
     {"windows", no_argument, NULL, OPTION_WINDOWS},
+    {"patience", required_argument, NULL, OPTION_PATIENCE},
+    {"standby", no_argument, NULL, OPTION_STANDBY},
+    {"stop-at-gaps", no_argument, NULL, OPTION_STOP_AT_GAPS},
     {0},
 };
 /* clang-format on */
@@ -116,16 +124,16 @@ static const struct {
     unsigned commands;
     size_t text; /* TEXT; 0: set_option knows what to do */
 } known_options[] = {
-    {'f', FOR_ONCE, TEXT(policy)},
+    {'f', FOR_ONCE | FOR_WAL, TEXT(policy)},
     {'o', FOR_ONCE, 0},
-    {OPTION_SECRETS, FOR_ONCE | FOR_SERVE, TEXT(secrets)},
+    {OPTION_SECRETS, FOR_ONCE | FOR_WAL | FOR_SERVE, TEXT(secrets)},
     {OPTION_PGDATA, FOR_BACKUP | FOR_SERVE, TEXT(pgdata)},
     {OPTION_HOST, FOR_BACKUP | FOR_SERVE, TEXT(host)},
     {OPTION_PORT, FOR_BACKUP, 0},
     {OPTION_USER, FOR_BACKUP, TEXT(user)},
     {OPTION_TYPE, FOR_BACKUP, 0},
-    {OPTION_REGION, FOR_READING, TEXT(region)},
-    {OPTION_SYSTEM, FOR_READING | FOR_COPY | FOR_ROTATE_KEY, 0},
+    {OPTION_REGION, FOR_READING | FOR_WAL, TEXT(region)},
+    {OPTION_SYSTEM, FOR_READING | FOR_COPY | FOR_ROTATE_KEY | FOR_WAL, 0},
     {OPTION_BACKUP, FOR_RESTORE | FOR_VERIFY, TEXT(backup)},
     {OPTION_TO, FOR_RESTORE | FOR_COPY, TEXT(to)},
     {OPTION_FROM, FOR_COPY, TEXT(from)},
@@ -142,24 +150,28 @@ static const struct {
     {OPTION_BACKUP_UID, FOR_BACKUP, TEXT(backup_uid)},
     {OPTION_POD, FOR_BACKUP, TEXT(pod)},
     {OPTION_SOURCE_REGION, FOR_BACKUP, TEXT(source_region)},
-    {OPTION_FIRST_REGION, FOR_RESTORE, TEXT(first_region)},
-    {OPTION_EXCLUDE_REGION, FOR_RESTORE, 0},
+    {OPTION_FIRST_REGION, FOR_RESTORE | FOR_WAL, TEXT(first_region)},
+    {OPTION_EXCLUDE_REGION, FOR_RESTORE | FOR_WAL, 0},
     {OPTION_PROGRESS, FOR_JOBS, 0},
     {OPTION_DEADLINE, FOR_JOBS, 0},
     {OPTION_REGIONS, FOR_LIST, 0},
     {OPTION_WINDOWS, FOR_LIST, 0},
     {OPTION_DELTA, FOR_RESTORE, 0},
+    {OPTION_PATIENCE, FOR_WAL_FETCH, 0},
+    {OPTION_STANDBY, FOR_WAL_FETCH, 0},
+    {OPTION_STOP_AT_GAPS, FOR_WAL_FETCH, 0},
     {OPTION_CONFIG, FOR_SERVE, TEXT(config)},
     {OPTION_TOKEN, FOR_SERVE, TEXT(token)},
     {OPTION_SUPERVISED, FOR_SERVE, TEXT(supervised)},
 };
 
 static const char *const command_names[] = {
-    [CLI_BACKUP] = "backup",   [CLI_LIST] = "list",
-    [CLI_SHOW] = "show",       [CLI_RESTORE] = "restore",
-    [CLI_VERIFY] = "verify",   [CLI_PRUNE] = "prune",
-    [CLI_COPY] = "copy",       [CLI_ROTATE_KEY] = "rotate-key",
-    [CLI_SERVE] = "serve",     [CLI_HELP] = "help",
+    [CLI_BACKUP] = "backup",       [CLI_LIST] = "list",
+    [CLI_SHOW] = "show",           [CLI_RESTORE] = "restore",
+    [CLI_VERIFY] = "verify",       [CLI_PRUNE] = "prune",
+    [CLI_COPY] = "copy",           [CLI_ROTATE_KEY] = "rotate-key",
+    [CLI_WAL_FETCH] = "wal-fetch", [CLI_WAL_SERVE] = "wal-serve",
+    [CLI_SERVE] = "serve",         [CLI_HELP] = "help",
     [CLI_VERSION] = "version",
 };
 
@@ -170,6 +182,14 @@ static const char *const command_names[] = {
 #define READ_HELP                                                                                  \
     "  --region NAME            use this region only\n"                                            \
     "  --system-identifier N    the database system, if the bucket has several\n"
+
+#define WAL_HELP                                                                                   \
+    "  -f FILE                  the BackupPolicy (YAML)\n"                                         \
+    "  --secrets DIR            the policy's Secret as a directory, one file a key\n"              \
+    "  --region NAME            read from this region only\n"                                      \
+    "  --first-region NAME      read from this region first; others have what it lacks\n"          \
+    "  --exclude-region NAME    do not read from this region; may be repeated\n"                   \
+    "  --system-identifier N    the database system; else that of the data directory\n"
 
 #define JOB_HELP                                                                                   \
     "  --deadline SECONDS       end with an error when it takes longer\n"                          \
@@ -263,6 +283,28 @@ static const char *const help_texts[] = {
         "                           name in spec.encryption.keys or by its id; may be repeated\n"
         "  --system-identifier N    the database system, if the bucket has several\n"
         "  --dry-run                say what would be done\n",
+    [CLI_WAL_FETCH] =
+        "usage: lifeboat-sidecar wal-fetch -f FILE [options] NAME PATH\n"
+        "\n"
+        "PostgreSQL's restore_command: writes the file NAME (%f) of WAL or of a timeline's "
+        "history\n"
+        "to PATH (%p), whole or not at all. Runs in the data directory, as PostgreSQL does. "
+        "Starts\n"
+        "wal-serve there if nobody answers.\n"
+        "\n" WAL_HELP "  --patience SECONDS       how long to ask while nobody can tell (600)\n"
+        "  --standby                ask for ever\n"
+        "  --stop-at-gaps           a gap in the WAL is its end, for a recovery that has a target\n"
+        "                           and fails if it does not reach it\n"
+        "\n"
+        "Exit status: 0 written; 1 every region was asked and the WAL ends before it; 126 failed,\n"
+        "also wrong usage, so that PostgreSQL stops and does not take it for the end.\n",
+    [CLI_WAL_SERVE] =
+        "usage: lifeboat-sidecar wal-serve -f FILE [options]\n"
+        "\n"
+        "Answers wal-fetch in the data directory that is the working directory, and fetches ahead\n"
+        "of it, spec.parallelism.uploads segments at once. wal-fetch starts it. Ends when nobody\n"
+        "has asked for a minute, and with the server in that directory.\n"
+        "\n" WAL_HELP,
     [CLI_SERVE] =
         "usage: lifeboat-sidecar serve [options]\n"
         "\n"
@@ -289,6 +331,8 @@ static const char *const help_texts[] = {
                  "  prune      remove the backups that spec.retention does not keep\n"
                  "  copy       copy what a region lacks from another one\n"
                  "  rotate-key change the user key that opens the repository\n"
+                 "  wal-fetch  PostgreSQL's restore_command\n"
+                 "  wal-serve  answer wal-fetch, which starts it\n"
                  "  serve      the sidecar in a pod, obeying the operator\n"
                  "\n"
                  "'lifeboat-sidecar COMMAND --help' tells more. Exit status: 0 done, 1 failed,\n"
@@ -440,6 +484,7 @@ static int set_number(struct cli_options *options, int option, const char *value
         {OPTION_SAMPLE, 100},
         {OPTION_WORKERS, CLI_WORKERS_MAX},
         {OPTION_DEADLINE, DEADLINE_SECONDS_MAX},
+        {OPTION_PATIENCE, DEADLINE_SECONDS_MAX},
     };
     uint64_t number = 0, max = 0;
     for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
@@ -457,6 +502,8 @@ static int set_number(struct cli_options *options, int option, const char *value
         options->sample_percent = (unsigned)number;
     else if (option == OPTION_WORKERS)
         options->workers = (size_t)number;
+    else if (option == OPTION_PATIENCE)
+        options->patience_seconds = (unsigned)number;
     else
         options->deadline_seconds = (unsigned)number;
     return 0;
@@ -481,6 +528,12 @@ static int set_option(struct cli_options *options, int option, const char *value
         return 0;
     case OPTION_DELTA:
         options->delta = true;
+        return 0;
+    case OPTION_STANDBY:
+        options->standby = true;
+        return 0;
+    case OPTION_STOP_AT_GAPS:
+        options->stop_at_gaps = true;
         return 0;
     case OPTION_DRY_RUN:
         options->dry_run = true;
@@ -541,6 +594,10 @@ static int parse_options(struct cli_options *options, int argc, char **argv, str
     }
     if (options->command == CLI_SHOW && optind < argc)
         options->backup = argv[optind++];
+    if (options->command == CLI_WAL_FETCH && optind < argc)
+        options->wal_name = argv[optind++];
+    if (options->command == CLI_WAL_FETCH && optind < argc)
+        options->to = argv[optind++];
     if (optind < argc)
         return error_set(err, ERROR_PERMANENT, "unexpected argument '%s'", argv[optind]);
     return 0;
@@ -569,6 +626,8 @@ static int check_options(struct cli_options *options, struct error *err)
         return error_set(err, ERROR_PERMANENT, "%s needs -f FILE, the BackupPolicy", name);
     if (options->command == CLI_RESTORE && !options->to)
         return error_set(err, ERROR_PERMANENT, "%s needs --to DIR, where to restore", name);
+    if (options->command == CLI_WAL_FETCH && !options->to)
+        return error_set(err, ERROR_PERMANENT, "%s needs NAME and PATH, \"%%f\" \"%%p\"", name);
     if (options->command == CLI_COPY && (!options->from || !options->to))
         return error_set(err, ERROR_PERMANENT, "%s needs --from REGION and --to REGION", name);
     if (options->command == CLI_COPY && strcmp(options->from, options->to) == 0)
@@ -583,6 +642,7 @@ static void set_defaults(struct cli_options *options)
 {
     options->help_for = CLI_HELP;
     options->sample_percent = PERCENT_ALL;
+    options->patience_seconds = PATIENCE_SECONDS;
     if (options->command != CLI_SERVE)
         return;
     options->config = CLI_CONFIG;

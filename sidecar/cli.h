@@ -25,6 +25,8 @@ enum cli_command {
     CLI_PRUNE,
     CLI_COPY,
     CLI_ROTATE_KEY,
+    CLI_WAL_FETCH,
+    CLI_WAL_SERVE,
     CLI_SERVE,
     CLI_HELP,
     CLI_VERSION,
@@ -60,8 +62,8 @@ struct cli_options {
     size_t excluded_count;
     uint64_t system_identifier; /* 0: the only one */
     const char *backup;         /* of show and restore; NULL: the newest. Of verify; NULL: all */
-    const char *to;             /* of restore: a directory; of copy: a region */
-    const char *from;           /* of copy: a region */
+    const char *to;   /* of restore: a directory; of copy: a region; of wal-fetch: a file */
+    const char *from; /* of copy: a region */
     bool dry_run;
     bool new_data_key;                    /* of rotate-key */
     const char *dropped[POLICY_KEYS_MAX]; /* of rotate-key */
@@ -73,6 +75,9 @@ struct cli_options {
     uint64_t seed;                                      /* 0: a random one */
     struct manifest_witness expected[CLI_EXPECTED_MAX]; /* of verify */
     size_t expected_count;
+    const char *wal_name;       /* of wal-fetch */
+    unsigned patience_seconds;  /* of wal-fetch */
+    bool standby, stop_at_gaps; /* of wal-fetch */
     const char *config, *token; /* of serve */
     const char *supervised;     /* of serve: the number of the ledger's descriptor, given by the
                                    supervisor and by nobody else; NULL: be the supervisor */

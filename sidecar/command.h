@@ -25,6 +25,13 @@ MUST_CHECK int command_copy(const struct cli_options *options, struct cancel *ca
                             struct error *err);
 MUST_CHECK int command_rotate_key(const struct cli_options *options, struct cancel *cancel,
                                   struct error *err);
+/* PostgreSQL's restore_command, run in its data directory: gives the exit status (wal_request_run).
+ */
+MUST_CHECK int command_wal_fetch(const struct cli_options *options, const struct cancel *cancel,
+                                 struct error *err);
+/* Answers it, until nobody asks any longer. */
+MUST_CHECK int command_wal_serve(const struct cli_options *options, struct cancel *cancel,
+                                 struct error *err);
 /* Damaged manifests are rows of the list; the command fails after printing it. */
 MUST_CHECK int command_list(const struct cli_options *options, struct cancel *cancel,
                             struct error *err);

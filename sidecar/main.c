@@ -12,6 +12,7 @@
 #include "sidecar/cli.h"
 #include "sidecar/command.h"
 #include "sidecar/output.h"
+#include "sidecar/wal_request.h"
 
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
@@ -57,10 +58,13 @@ static int run_command(const struct cli_options *options, struct error *err)
         return command_copy(options, &stop, err);
     case CLI_ROTATE_KEY:
         return command_rotate_key(options, &stop, err);
+    case CLI_WAL_SERVE:
+        return command_wal_serve(options, &stop, err);
     case CLI_SERVE:
         return command_serve(options, &stop, err);
     case CLI_VERSION:
         return output_text("lifeboat-sidecar " LIFEBOAT_VERSION "\n", err);
+    case CLI_WAL_FETCH: /* fetch_wal */
     case CLI_HELP:
         break;
     }
@@ -91,11 +95,27 @@ static void report(const struct cli_options *options, const struct error *err)
         return;
 }
 
+/* Has exit statuses of its own: 1 is not for what went wrong. */
+static int fetch_wal(const struct cli_options *options)
+{
+    struct error err;
+    const int status =
+        handle_signals(&err) < 0 ? WAL_REQUEST_FAILED : command_wal_fetch(options, &stop, &err);
+    if (status == WAL_REQUEST_FAILED)
+        report(options, &err);
+    return status;
+}
+
+static bool is_command(enum cli_command command, int argc, char **argv)
+{
+    return argc > 1 && strcmp(argv[1], cli_command_name(command)) == 0;
+}
+
 /* Even wrong options do not end it: the server process says what is wrong, again and again, while
  * PostgreSQL runs undisturbed beside it. */
 static bool is_supervisor(const struct cli_options *options, int argc, char **argv)
 {
-    if (argc < 2 || strcmp(argv[1], cli_command_name(CLI_SERVE)) != 0)
+    if (!is_command(CLI_SERVE, argc, argv))
         return false;
     for (int i = 2; i < argc; i++)
         if (strcmp(argv[i], "--supervised") == 0)
@@ -114,12 +134,14 @@ int main(int argc, char **argv)
     }
     if (parsed < 0) {
         fprintf(stderr, "lifeboat-sidecar: %s\n", err.text);
-        return EXIT_USAGE;
+        return is_command(CLI_WAL_FETCH, argc, argv) ? WAL_REQUEST_FAILED : EXIT_USAGE;
     }
     if (isatty(STDERR_FILENO)) {
         log_set_terminal(true);
         log_set_level(LOG_LEVEL_WARN);
     }
+    if (options.command == CLI_WAL_FETCH)
+        return fetch_wal(&options);
     if (handle_signals(&err) == 0 && run(&options, &err) == 0)
         return EXIT_DONE;
     report(&options, &err);

@@ -461,6 +461,13 @@ int repo_list(struct repo *repo, const char *prefix, struct repo_names *ret_name
     return list_regions(repo->regions, full, STORE_DEEP, strlen(repo->prefix), ret_names, err);
 }
 
+int repo_list_level(struct repo *repo, const char *prefix, struct repo_names *ret_names,
+                    struct error *err)
+{
+    CLEANUP(own_freep) char *full = repo_full_name(repo, prefix);
+    return list_regions(repo->regions, full, STORE_SHALLOW, strlen(repo->prefix), ret_names, err);
+}
+
 /* Backups */
 
 int repo_load_manifest(struct repo *repo, const char *backup_id, struct manifest *ret_manifest,

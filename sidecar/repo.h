@@ -142,6 +142,10 @@ struct repo_name *repo_names_find(const struct repo_names *names, const char *na
 /* TRANSIENT or PERMANENT when no region could be listed; regions that could not are logged. */
 MUST_CHECK int repo_list(struct repo *repo, const char *prefix, struct repo_names *ret_names,
                          struct error *err);
+/* Only what lies right below prefix: objects, and what others have in common up to the next '/',
+ * with that at its end. */
+MUST_CHECK int repo_list_level(struct repo *repo, const char *prefix, struct repo_names *ret_names,
+                               struct error *err);
 
 /* "packs/<backup-id>/000001" and "manifests/<backup-id>" */
 enum { REPO_NAME_MAX = 128 };

@@ -394,18 +394,23 @@ static int missing(const struct search *search, const struct wal_piece *wanted, 
     return error_set(err, ERROR_NOT_FOUND, "no WAL from %s on is in the repository", lsn);
 }
 
-/* Appends what a candidate adds to the segment; what both have must be the same. */
+/* Appends what a candidate adds to the segment; what both have must be the same. The first is read
+ * into its place: it is most often all of the segment. */
 static int extend(const struct search *search, struct wal_candidate *candidate,
                   const struct wal_candidate *before, struct buf *segment, struct error *err)
 {
     CLEANUP(buf_done) struct buf plain = BUF(CONTAINER_BYTES_MAX);
-    int read = try_candidate(search, candidate, &plain, err);
-    if (read <= 0)
+    const bool first = segment->size == 0;
+    int read = try_candidate(search, candidate, first ? segment : &plain, err);
+    if (read <= 0) {
+        if (first)
+            buf_clear(segment);
         return read;
-    size_t known = segment->size - candidate->piece.from;
+    }
+    size_t known = first ? 0 : segment->size - candidate->piece.from;
     if (known > 0 && memcmp(segment->data + candidate->piece.from, plain.data, known) != 0)
         return conflict(before, candidate, err);
-    if (buf_append(segment, plain.data + known, plain.size - known, err) < 0)
+    if (!first && buf_append(segment, plain.data + known, plain.size - known, err) < 0)
         return -1;
     return check_rivals(search, candidate, err) < 0 ? -1 : 1;
 }
@@ -428,7 +433,7 @@ static int assemble(const struct search *search, const struct wal_piece *wanted,
     return 0;
 }
 
-static int pad(struct buf *segment, uint32_t segment_bytes, struct error *err)
+int wal_archive_pad(struct buf *segment, uint32_t segment_bytes, struct error *err)
 {
     uint8_t *space;
     size_t left = segment_bytes - segment->size;
@@ -464,10 +469,21 @@ int wal_archive_get_history(struct repo *repo, uint32_t timeline, struct buf *co
     return 0;
 }
 
+int wal_archive_get_whole(struct repo *repo, const struct wal_piece *whole, struct buf *segment,
+                          struct error *err)
+{
+    CLEANUP(search_done) struct search search = {.repo = repo, .kind = CONTAINER_WAL};
+    char name[WAL_SEGMENT_NAME_BYTES];
+    wal_segment_name(whole->timeline, whole->segment_lsn, whole->segment_bytes, name);
+    buf_clear(segment);
+    if (find_pieces(&search, whole, err) < 0 || assemble(&search, whole, segment, err) < 0)
+        return error_wrap(err, "WAL segment '%s'", name);
+    return 0;
+}
+
 int wal_archive_get(struct repo *repo, uint32_t timeline, uint64_t lsn, uint64_t lsn_end,
                     uint32_t segment_bytes, struct buf *segment, struct error *err)
 {
-    CLEANUP(search_done) struct search search = {.repo = repo, .kind = CONTAINER_WAL};
     struct wal_piece wanted = {
         .timeline = timeline,
         .segment_lsn = lsn & ~(uint64_t)(segment_bytes - 1),
@@ -477,10 +493,7 @@ int wal_archive_get(struct repo *repo, uint32_t timeline, uint64_t lsn, uint64_t
     assert(wal_segment_bytes_valid(segment_bytes) && lsn_end > lsn);
     if (lsn_end - wanted.segment_lsn < segment_bytes)
         wanted.to = (uint32_t)(lsn_end - wanted.segment_lsn);
-    char name[WAL_SEGMENT_NAME_BYTES];
-    wal_segment_name(timeline, lsn, segment_bytes, name);
-    buf_clear(segment);
-    if (find_pieces(&search, &wanted, err) < 0 || assemble(&search, &wanted, segment, err) < 0)
-        return error_wrap(err, "WAL segment '%s'", name);
-    return pad(segment, segment_bytes, err);
+    if (wal_archive_get_whole(repo, &wanted, segment, err) < 0)
+        return -1;
+    return wal_archive_pad(segment, segment_bytes, err);
 }

@@ -62,6 +62,12 @@ MUST_CHECK int wal_archive_put_history(struct repo *repo, uint32_t timeline, con
  * CONFLICT: two intact objects say different things of the same bytes, both are named. */
 MUST_CHECK int wal_archive_get(struct repo *repo, uint32_t timeline, uint64_t lsn, uint64_t lsn_end,
                                uint32_t segment_bytes, struct buf *segment, struct error *err);
+/* A whole segment. On an error segment holds what could be had of it, from its first byte on; the
+ * error, as above, says what keeps it from going on. */
+MUST_CHECK int wal_archive_get_whole(struct repo *repo, const struct wal_piece *whole,
+                                     struct buf *segment, struct error *err);
+/* Puts zeros behind what there is of a segment. PERMANENT: it does not fit into its limit. */
+MUST_CHECK int wal_archive_pad(struct buf *segment, uint32_t segment_bytes, struct error *err);
 /* Reads one object, WAL or history, and holds it against its name: footer, size, content id.
  * CORRUPT also if the name is none of the archive's. */
 MUST_CHECK int wal_archive_check(struct repo *repo, const char *name, uint32_t segment_bytes,

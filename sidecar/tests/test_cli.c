@@ -120,6 +120,32 @@ static void serve_needs_no_option_in_a_pod(void **state)
     assert_string_equal(options.supervised, "3");
 }
 
+static void wal_fetch_takes_a_name_and_a_path(void **state)
+{
+    (void)state;
+    CLEANUP(cli_options_done) struct cli_options options;
+    struct error err;
+    char bare[] = "wal-fetch -f /p 00000002.history pg_wal/RECOVERYHISTORY",
+         other[] = "wal-fetch -f /p --system-identifier 7 --first-region eu --exclude-region us "
+                   "--patience 5 --standby --stop-at-gaps a b",
+         half[] = "wal-fetch -f /p 00000002.history", more[] = "wal-fetch -f /p a b c";
+    assert_int_equal(parse(bare, &options, &err), 0);
+    assert_int_equal(options.command, CLI_WAL_FETCH);
+    assert_string_equal(options.wal_name, "00000002.history");
+    assert_string_equal(options.to, "pg_wal/RECOVERYHISTORY");
+    assert_int_equal(options.patience_seconds, 600);
+    assert_false(options.standby || options.stop_at_gaps);
+    assert_int_equal(parse(other, &options, &err), 0);
+    assert_int_equal(options.system_identifier, 7);
+    assert_string_equal(options.first_region, "eu");
+    assert_int_equal(options.excluded_count, 1);
+    assert_int_equal(options.patience_seconds, 5);
+    assert_true(options.standby && options.stop_at_gaps);
+    assert_int_equal(parse(half, &options, &err), -1);
+    assert_non_null(strstr(err.text, "needs NAME and PATH"));
+    assert_int_equal(parse(more, &options, &err), -1);
+}
+
 static void show_takes_an_id(void **state)
 {
     (void)state;
@@ -271,6 +297,7 @@ int main(void)
         cmocka_unit_test(a_restore_can_leave_regions_out),
         cmocka_unit_test(list_shows_one_thing_at_a_time),
         cmocka_unit_test(serve_needs_no_option_in_a_pod),
+        cmocka_unit_test(wal_fetch_takes_a_name_and_a_path),
         cmocka_unit_test(show_takes_an_id),
         cmocka_unit_test(verify_takes_a_sample_and_what_is_expected),
         cmocka_unit_test(prune_can_be_tried_dry),

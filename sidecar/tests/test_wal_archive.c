@@ -217,6 +217,24 @@ static void putting_the_same_again_is_fine(void **state)
     expect_segment(f, MIB, MIB);
 }
 
+static void what_there_is_of_a_segment_is_given_with_what_is_missing(void **state)
+{
+    struct fixture *f = *state;
+    struct error err;
+    const struct wal_piece whole = piece_of(0, MIB);
+    put(f, 0, 1000);
+    put(f, 900, 5000);
+    put(f, 6000, MIB);
+    assert_int_equal(wal_archive_get_whole(f->helper.repo, &whole, &f->segment, &err), -1);
+    assert_int_equal(err.kind, ERROR_NOT_FOUND);
+    assert_non_null(strstr(err.text, "no WAL from 1/101388 on"));
+    assert_int_equal(f->segment.size, 5000);
+    assert_memory_equal(f->segment.data, f->wal, 5000);
+    put(f, 0, MIB);
+    assert_int_equal(wal_archive_get_whole(f->helper.repo, &whole, &f->segment, &err), 0);
+    assert_int_equal(f->segment.size, MIB);
+}
+
 static void parts_are_put_together_and_padded(void **state)
 {
     struct fixture *f = *state;
@@ -486,6 +504,7 @@ int main(void)
         cmocka_unit_test(names_that_are_none_are_refused),
         test(a_complete_segment_comes_back),
         test(putting_the_same_again_is_fine),
+        test(what_there_is_of_a_segment_is_given_with_what_is_missing),
         test(parts_are_put_together_and_padded),
         test(a_missing_end_is_named_by_its_lsn),
         test(names_of_others_in_the_archive_do_not_disturb),

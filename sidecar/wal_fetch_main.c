@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * lifeboat-wal-fetch: the restore_command of a PostgreSQL that shares nothing but a socket with the
+ * process that answers it. Static and without libraries, so that it runs in any image.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/cancel.h"
+#include "sidecar/wal_request.h"
+
+enum { PATIENCE_MS = 600 * 1000, SECONDS_MAX = 366 * 24 * 60 * 60 };
+
+static const char usage[] =
+    "usage: lifeboat-wal-fetch [options] SOCKET NAME PATH\n"
+    "\n"
+    "Asks at SOCKET for the file NAME of WAL and writes it to PATH, for restore_command.\n"
+    "\n"
+    "  --patience SECONDS    how long to ask while nobody can tell (600)\n"
+    "  --standby             ask for ever\n"
+    "  --stop-at-gaps        a gap in the WAL is its end, for a recovery that has a target\n"
+    "\n"
+    "Exit status: 0 written; 1 the WAL ends before it; 126 failed, so that PostgreSQL stops.\n";
+
+static struct cancel stop;
+
+static void on_signal(int signal_number)
+{
+    (void)signal_number;
+    cancel_trigger(&stop);
+}
+
+static void tell(void *arg, const struct error *why)
+{
+    const struct wal_request *request = arg;
+    fprintf(stderr, "lifeboat-wal-fetch: asking for '%s' again: %s\n", request->name, why->text);
+}
+
+/* false: the words make no sense. */
+static bool parse(int argc, char **argv, struct wal_request *request)
+{
+    static const struct option options[] = {
+        {"patience", required_argument, NULL, 'p'},
+        {"standby", no_argument, NULL, 's'},
+        {"stop-at-gaps", no_argument, NULL, 'g'},
+        {0},
+    };
+    opterr = 0;
+    for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+        char *end = NULL;
+        if (option == 's')
+            request->patience_ms = -1;
+        else if (option == 'g')
+            request->stop_at_gaps = true;
+        else if (option == 'p')
+            request->patience_ms = strtoll(optarg, &end, 10) * 1000;
+        else
+            return false;
+        if (end && (end == optarg || *end != '\0' || request->patience_ms < 0 ||
+                    request->patience_ms > INT64_C(1000) * SECONDS_MAX))
+            return false;
+    }
+    if (argc - optind != 3)
+        return false;
+    request->socket = argv[optind];
+    request->name = argv[optind + 1];
+    request->path = argv[optind + 2];
+    return true;
+}
+
+int main(int argc, char **argv)
+{
+    static const int signals[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT};
+    const struct sigaction action = {.sa_handler = on_signal};
+    struct error err;
+    struct wal_request request = {.patience_ms = PATIENCE_MS, .tell = tell, .cancel = &stop};
+    request.arg = &request;
+    if (!parse(argc, argv, &request)) {
+        fputs(usage, stderr);
+        return WAL_REQUEST_FAILED;
+    }
+    if (cancel_init(&stop, &err) < 0) {
+        fprintf(stderr, "lifeboat-wal-fetch: %s\n", err.text);
+        return WAL_REQUEST_FAILED;
+    }
+    for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+        sigaction(signals[i], &action, NULL);
+    const int status = wal_request_run(&request, &err);
+    if (status == WAL_REQUEST_FAILED)
+        fprintf(stderr, "lifeboat-wal-fetch: gave up '%s': %s\n", request.name, err.text);
+    return status;
+}
