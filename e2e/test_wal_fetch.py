@@ -16,6 +16,7 @@ import lifeboat as command_line
 import processes
 from lifeboat import PASSWORD, Lifeboat, at
 from postgres import Postgres
+from s3 import S3Server
 
 ROWS = 20_000
 SOCKET = "pg_wal/lifeboat.socket"
@@ -193,6 +194,39 @@ def test_exit_statuses_tell_the_end_from_trouble(archive, copy):
         for name in (behind, "00000002.history"):
             assert archive.fetch(copy.data, name, "late", "--patience", "1") == 126
     assert not list(copy.data.glob("late*"))
+
+
+@pytest.fixture
+def us(archive) -> Iterator[S3Server]:
+    """The only region, for once: a server of the test's own, which has all that the others have."""
+    spec = archive.lifeboat.spec
+    with host.workspace() as home:
+        server = S3Server(home / "us")
+        try:
+            server.start().make_bucket("over-there")
+            archive.lifeboat.spec = spec | {"regions": list(spec["regions"])}
+            archive.lifeboat.add_s3("us", server, "over-there")
+            archive.lifeboat.run("copy", "--from", spec["regions"][0]["name"], "--to", "us")
+            archive.lifeboat.spec["regions"] = archive.lifeboat.spec["regions"][-1:]
+            yield server
+        finally:
+            archive.lifeboat.spec = spec
+            server.end()
+
+
+def test_a_service_that_is_down_is_not_the_end(archive, copy, us):
+    archive.restore(copy.data)
+    segments = archive.segments()
+    behind = segments[-1][:16] + f"{int(segments[-1][16:], 16) + 1:08X}"
+    assert [archive.fetch(copy.data, name, "out") for name in segments] == [0] * len(segments)
+    assert archive.fetch(copy.data, behind, "late") == 1
+    us.end()
+    assert archive.fetch(copy.data, behind, "late", "--patience", "2") == 126
+    assert archive.fetch(copy.data, "00000002.history", "late", "--patience", "2") == 126
+    assert not list(copy.data.glob("late*"))
+    us.start()
+    assert archive.fetch(copy.data, behind, "late") == 1
+    assert archive.fetch(copy.data, segments[0], "out") == 0
 
 
 def test_another_one_answers_when_one_is_killed(archive, copy):
