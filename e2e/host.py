@@ -65,7 +65,13 @@ def workspace() -> Iterator[Path]:
         if os.environ.get("LIFEBOAT_KEEP"):
             print(f"kept {path}")
         else:
-            shutil.rmtree(path)
+            shutil.rmtree(path, onerror=_raise_unless_gone)
+
+
+def _raise_unless_gone(_function, _path, information) -> None:
+    """What ends by itself may take its socket along while the directory is being removed."""
+    if not isinstance(information[1], FileNotFoundError):
+        raise information[1]
 
 
 def free_port() -> int:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What can be recovered between backups, and what a copy must not do to its source."""
+"""Restores to a point between backups: what can be reached is told beforehand, and is what PostgreSQL then reaches."""
 
 import contextlib
 from collections.abc import Iterator
@@ -13,6 +13,7 @@ from lifeboat import PASSWORD, Lifeboat, at
 from postgres import Postgres, assert_verified
 
 STREAMS = "SELECT count(*) FROM pg_stat_replication WHERE usename = 'lifeboat' AND state = 'streaming'"
+BEHIND_ALL = "2999-01-01 00:00:00+00"
 
 
 @contextlib.contextmanager
@@ -131,3 +132,95 @@ def test_the_windows_and_the_gaps_between_them_are_listed(source, story, lifeboa
     assert len(lines) == 3 and window["to"]["lsn"] in lines[0]
     assert lines[2].split() == ["gap", "no", "WAL", "from", gap["from"], "to", gap["to"], "on", "timeline", "1"]
     assert lifeboat.run("list", "--windows").stdout == windows
+    lifeboat.failure("restore", "--to", lifeboat.home / "gap", "--backup", first["id"], "--target-latest").names(
+        f"no WAL from {gap['from']} to {gap['to']} on timeline 1")
+
+
+def test_what_cannot_be_reached_is_refused_before_anything_is_copied(source, story, lifeboat):
+    [window] = lifeboat.json("list", "--windows")["windows"]
+    [first, around] = sorted(lifeboat.list(), key=lambda manifest: manifest["finished"])
+    told = f"there is to timeline 1 from {window['from']['time'][:19]}Z ({window['from']['lsn']}) to " \
+           f"{window['to']['time'][:19]}Z ({window['to']['lsn']})"
+    to = lifeboat.home / "never"
+    for options, reason in [
+        (["--target-time", "2020-01-01 00:00:00Z"], "to the time '2020-01-01 00:00:00Z'"),
+        (["--target-time", BEHIND_ALL], f"the last transaction in the WAL ended at {window['to']['time']}"),
+        (["--target-lsn", first["startLSN"]], "to LSN"),
+        (["--target-lsn", window["to"]["lsn"]], f"the WAL ends at {window['to']['lsn']}"),
+        (["--target-xid", "4000000000"], "to transaction '4000000000'"),
+        (["--target-name", "no such point"], "to restore point 'no such point'"),
+        (["--target-latest", "--target-timeline", "7"], "to the end of all WAL"),
+        (["--target-lsn", story.lsns[1], "--backup", around["id"]], f"from backup '{around['id']}'"),
+    ]:
+        lifeboat.failure("restore", "--to", to, *options).names(reason, told)
+        assert not to.exists()
+
+
+def rows_of(copy: Postgres) -> list[int]:
+    host.wait_until(lambda: copy.sql("SELECT pg_is_in_recovery()") == "f", "it is promoted", 60)
+    return [int(row) for row in copy.sql("SELECT i FROM story ORDER BY i").split()]
+
+
+def test_each_target_is_what_the_copy_becomes(source, story, lifeboat, cluster, workspace):
+    around, first = [manifest["id"] for manifest in sorted(lifeboat.list(), key=lambda each: each["started"])]
+    for number, (options, count, backup) in enumerate([
+        (["--target-time", story.times[3]], 3, first),
+        (["--target-time", story.times[3], "--target-exclusive"], 2, first),
+        (["--target-xid", story.xids[4]], 4, first),
+        (["--target-xid", story.xids[4], "--target-exclusive"], 3, first),
+        (["--target-lsn", story.lsns[2]], 2, first),
+        (["--target-name", "after three"], 3, first),
+        (["--target-immediate", "--backup", first], 0, first),
+        (["--target-latest", "--backup", first], 6, first),
+        (["--target-latest", "--target-timeline", "current"], 6, around),
+    ]):
+        copy = cluster.adopt(Postgres(source.major, workspace / f"copy{number}"))
+        done = lifeboat.restore(copy.data, *options)
+        assert (done["backup"], done["recovery"]["timeline"]) == (backup, 1), options
+        assert_verified(source.major, copy.data)
+        assert rows_of(copy.start()) == list(range(count + 1)), options
+        assert copy.sql("SELECT timeline_id FROM pg_control_checkpoint()") == "2"
+        copy.stop()
+
+
+def test_a_copy_pauses_or_shuts_down_at_its_target_when_told_to(source, story, lifeboat, cluster, workspace):
+    paused = cluster.adopt(Postgres(source.major, workspace / "paused"))
+    lifeboat.restore(paused.data, "--target-xid", story.xids[2], "--target-action", "pause")
+    paused.start()
+    host.wait_until(lambda: paused.sql("SELECT pg_get_wal_replay_pause_state()") == "paused", "it is paused")
+    assert paused.sql("SELECT count(*), pg_is_in_recovery() FROM story") == "3|t"
+    paused.sql("SELECT pg_wal_replay_resume()")
+    assert rows_of(paused) == [0, 1, 2]
+
+    ended = cluster.adopt(Postgres(source.major, workspace / "ended"))
+    done = lifeboat.run("restore", "--to", ended.data, "--target-xid", story.xids[2], "--target-action", "shutdown")
+    assert f"recovers to transaction '{story.xids[2]}' on timeline 1 and shuts down" in done.stdout
+    with contextlib.suppress(AssertionError):  # it may be over before pg_ctl has seen it
+        ended.start()
+    host.wait_until(lambda: not ended.is_running(), "it has shut down")
+    assert "shutdown at recovery target" in ended.log.read_text()
+    assert (ended.data / "recovery.signal").exists()
+
+
+def test_a_source_that_asks_for_much_is_recovered(cluster, lifeboat, newest, workspace):
+    """What was said on the command line of the source is in none of its files."""
+    server = cluster(newest)
+    server.stop()
+    server.tool("pg_ctl", "start", "--wait", "--silent", "--pgdata", server.data, "--log", server.log, "--options",
+                f"-p {server.port} -k {server.home} -c max_connections=333 -c max_prepared_transactions=7 "
+                "-c max_locks_per_transaction=99 -c max_worker_processes=33 -c max_wal_senders=17")
+    server.add_role(PASSWORD)
+    lifeboat.backup(server)
+    copy = cluster.adopt(Postgres(newest, workspace / "copy"))
+    lifeboat.restore(copy.data, "--target-immediate", "--target-action", "pause")
+    copy.start()
+    assert copy.sql("SHOW max_connections; SHOW max_prepared_transactions").split() == ["333", "7"]
+
+
+def test_a_server_that_went_too_far_goes_back_in_its_own_place(source, story, lifeboat):
+    source.sql("DROP TABLE story")
+    source.stop()
+    done = lifeboat.restore(source.data, "--delta", "--target-time", story.times[5])
+    assert done["keptBytes"] > done["bytes"] / 2
+    assert_verified(source.major, source.data)
+    assert rows_of(source.start()) == [0, 1, 2, 3, 4, 5]

@@ -68,6 +68,15 @@ enum {
     OPTION_PATIENCE,
     OPTION_STANDBY,
     OPTION_STOP_AT_GAPS,
+    OPTION_TARGET_TIME,
+    OPTION_TARGET_LSN,
+    OPTION_TARGET_XID,
+    OPTION_TARGET_NAME,
+    OPTION_TARGET_IMMEDIATE,
+    OPTION_TARGET_LATEST,
+    OPTION_TARGET_TIMELINE,
+    OPTION_TARGET_EXCLUSIVE,
+    OPTION_TARGET_ACTION,
 };
 
 /* clang-format off */
@@ -112,6 +121,15 @@ static const struct option long_options[] = {
     {"patience", required_argument, NULL, OPTION_PATIENCE},
     {"standby", no_argument, NULL, OPTION_STANDBY},
     {"stop-at-gaps", no_argument, NULL, OPTION_STOP_AT_GAPS},
+    {"target-time", required_argument, NULL, OPTION_TARGET_TIME},
+    {"target-lsn", required_argument, NULL, OPTION_TARGET_LSN},
+    {"target-xid", required_argument, NULL, OPTION_TARGET_XID},
+    {"target-name", required_argument, NULL, OPTION_TARGET_NAME},
+    {"target-immediate", no_argument, NULL, OPTION_TARGET_IMMEDIATE},
+    {"target-latest", no_argument, NULL, OPTION_TARGET_LATEST},
+    {"target-timeline", required_argument, NULL, OPTION_TARGET_TIMELINE},
+    {"target-exclusive", no_argument, NULL, OPTION_TARGET_EXCLUSIVE},
+    {"target-action", required_argument, NULL, OPTION_TARGET_ACTION},
     {0},
 };
 /* clang-format on */
@@ -160,6 +178,15 @@ static const struct {
     {OPTION_PATIENCE, FOR_WAL_FETCH, 0},
     {OPTION_STANDBY, FOR_WAL_FETCH, 0},
     {OPTION_STOP_AT_GAPS, FOR_WAL_FETCH, 0},
+    {OPTION_TARGET_TIME, FOR_RESTORE, TEXT(target_words.time)},
+    {OPTION_TARGET_LSN, FOR_RESTORE, TEXT(target_words.lsn)},
+    {OPTION_TARGET_XID, FOR_RESTORE, TEXT(target_words.xid)},
+    {OPTION_TARGET_NAME, FOR_RESTORE, TEXT(target_words.name)},
+    {OPTION_TARGET_IMMEDIATE, FOR_RESTORE, 0},
+    {OPTION_TARGET_LATEST, FOR_RESTORE, 0},
+    {OPTION_TARGET_TIMELINE, FOR_RESTORE, TEXT(target_words.timeline)},
+    {OPTION_TARGET_EXCLUSIVE, FOR_RESTORE, 0},
+    {OPTION_TARGET_ACTION, FOR_RESTORE, TEXT(target_words.action)},
     {OPTION_CONFIG, FOR_SERVE, TEXT(config)},
     {OPTION_TOKEN, FOR_SERVE, TEXT(token)},
     {OPTION_SUPERVISED, FOR_SERVE, TEXT(supervised)},
@@ -234,11 +261,26 @@ static const char *const help_texts[] = {
         "\n" COMMON_HELP "  --to DIR                 where to; made if it does not exist\n"
         "  --delta                  DIR may have a database of the same system: it becomes\n"
         "                           the backup, and only what differs is fetched and written\n"
-        "  --backup ID              which one; the newest without it\n" READ_HELP
+        "  --backup ID              which one; without it the newest, or the newest from which\n"
+        "                           the target can be reached\n" READ_HELP
         "  --tablespace OLD=NEW     put the tablespace from OLD into NEW; may be repeated\n"
         "  --workers N              parallel workers; else spec.parallelism.workers\n"
         "  --first-region NAME      read from this region first; others have what it lacks\n"
-        "  --exclude-region NAME    do not read from this region; may be repeated\n" JOB_HELP,
+        "  --exclude-region NAME    do not read from this region; may be repeated\n" JOB_HELP "\n"
+        "Without a target the server recovers to the end of the backup. With one it recovers\n"
+        "when it is started, and fails if it does not get there:\n"
+        "\n"
+        "  --target-time TIME       after the last transaction up to then, with a zone:\n"
+        "                           2026-11-21T16:15:00Z\n"
+        "  --target-lsn LSN         after the WAL record at this position\n"
+        "  --target-xid ID          after the end of this transaction\n"
+        "  --target-name NAME       at this restore point\n"
+        "  --target-immediate       at the end of the backup\n"
+        "  --target-latest          at the end of all WAL\n"
+        "  --target-exclusive       before the transaction or record, not after it\n"
+        "  --target-timeline T      along which timeline: latest (the default), current (the\n"
+        "                           backup's), or a number\n"
+        "  --target-action ACTION   what then: promote (the default), pause or shutdown\n",
     [CLI_VERIFY] =
         "usage: lifeboat-sidecar verify -f FILE [options]\n"
         "\n"
@@ -509,6 +551,33 @@ static int set_number(struct cli_options *options, int option, const char *value
     return 0;
 }
 
+/* Options without a value. */
+static bool set_flag(struct cli_options *options, int option)
+{
+    const struct {
+        int option;
+        bool *flag;
+    } flags[] = {
+        {OPTION_REGIONS, &options->regions},
+        {OPTION_WINDOWS, &options->windows},
+        {OPTION_DELTA, &options->delta},
+        {OPTION_DRY_RUN, &options->dry_run},
+        {OPTION_NEW_DATA_KEY, &options->new_data_key},
+        {OPTION_STANDBY, &options->standby},
+        {OPTION_STOP_AT_GAPS, &options->stop_at_gaps},
+        {OPTION_TARGET_IMMEDIATE, &options->target_words.immediate},
+        {OPTION_TARGET_LATEST, &options->target_words.latest},
+        {OPTION_TARGET_EXCLUSIVE, &options->target_words.exclusive},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(flags); i++) {
+        if (flags[i].option != option)
+            continue;
+        *flags[i].flag = true;
+        return true;
+    }
+    return false;
+}
+
 static int set_option(struct cli_options *options, int option, const char *value, struct error *err)
 {
     switch (option) {
@@ -520,27 +589,6 @@ static int set_option(struct cli_options *options, int option, const char *value
         return parse_json("-o", value, &options->json, err);
     case OPTION_PROGRESS:
         return parse_json("--progress", value, &options->progress, err);
-    case OPTION_REGIONS:
-        options->regions = true;
-        return 0;
-    case OPTION_WINDOWS:
-        options->windows = true;
-        return 0;
-    case OPTION_DELTA:
-        options->delta = true;
-        return 0;
-    case OPTION_STANDBY:
-        options->standby = true;
-        return 0;
-    case OPTION_STOP_AT_GAPS:
-        options->stop_at_gaps = true;
-        return 0;
-    case OPTION_DRY_RUN:
-        options->dry_run = true;
-        return 0;
-    case OPTION_NEW_DATA_KEY:
-        options->new_data_key = true;
-        return 0;
     case OPTION_DROP:
         return add_dropped(options, value, err);
     case OPTION_TYPE:
@@ -574,7 +622,7 @@ static int take_option(struct cli_options *options, int option, const char *valu
         memcpy((char *)options + known_options[i].text - 1, &value, sizeof(value));
         return 0;
     }
-    return set_option(options, option, value, err);
+    return set_flag(options, option) ? 0 : set_option(options, option, value, err);
 }
 
 static int parse_options(struct cli_options *options, int argc, char **argv, struct error *err)
@@ -635,6 +683,8 @@ static int check_options(struct cli_options *options, struct error *err)
                          options->to);
     if (options->regions && options->windows)
         return error_set(err, ERROR_PERMANENT, "--regions and --windows: one list at a time");
+    if (options->command == CLI_RESTORE)
+        return recovery_target_parse(&options->target_words, &options->target, err);
     return options->command == CLI_BACKUP ? check_backup(options, err) : 0;
 }
 

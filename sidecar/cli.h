@@ -14,6 +14,7 @@
 #include "sidecar/manifest.h"
 #include "sidecar/policy.h"
 #include "sidecar/progress.h"
+#include "sidecar/recovery_target.h"
 #include "sidecar/target.h"
 
 enum cli_command {
@@ -53,10 +54,12 @@ struct cli_options {
     enum backup_type id_type;
     const char *backup_name, *backup_uid; /* both or neither */
     const char *pod, *source_region;
-    unsigned deadline_seconds; /* 0: none */
-    bool progress;             /* as JSON */
-    bool regions, windows;     /* of list */
-    bool delta;                /* of restore */
+    unsigned deadline_seconds;                 /* 0: none */
+    bool progress;                             /* as JSON */
+    bool regions, windows;                     /* of list */
+    bool delta;                                /* of restore, as are … */
+    struct recovery_target_words target_words; /* … what was given of the target … */
+    struct recovery_target target;             /* … and the target that it means */
     const char *region, *first_region;
     const char *excluded[POLICY_REGIONS_MAX]; /* of restore */
     size_t excluded_count;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <string.h>
+#include <errno.h>
+#include <stdlib.h>
 
 #include "common/own.h"
 #include "sidecar/cli.h"
@@ -9,10 +10,39 @@
 #include "sidecar/restore.h"
 #include "sidecar/session.h"
 
+/* Where this program and its files are for somebody who works in another directory. */
+struct places {
+    char *program, *policy, *secrets; /* own_freep; NULL where there is none */
+};
+
+static void places_done(struct places *places)
+{
+    own_freep(&places->program);
+    own_freep(&places->policy);
+    own_freep(&places->secrets);
+}
+
+static int find_place(const char *path, char **ret_place, struct error *err)
+{
+    *ret_place = path ? realpath(path, NULL) : NULL;
+    return path && !*ret_place ? error_errno(err, errno, "find '%s'", path) : 0;
+}
+
+static int find_places(struct places *places, const struct cli_options *options, struct error *err)
+{
+    if (find_place("/proc/self/exe", &places->program, err) < 0 ||
+        find_place(options->policy, &places->policy, err) < 0)
+        return -1;
+    return find_place(options->secrets, &places->secrets, err);
+}
+
 int command_restore(const struct cli_options *options, struct cancel *cancel, struct error *err)
 {
     CLEANUP(session_done) struct session session = {0};
     if (session_init(&session, options, err) < 0)
+        return -1;
+    CLEANUP(places_done) struct places places = {0};
+    if (find_places(&places, options, err) < 0)
         return -1;
     CLEANUP(progress_freep)
     struct progress *progress = progress_new("Restoring", cli_progress(options));
@@ -29,6 +59,8 @@ int command_restore(const struct cli_options *options, struct cancel *cancel, st
         .system_identifier = options->system_identifier,
         .tablespaces = options->tablespaces,
         .tablespace_count = options->tablespace_count,
+        .target = &options->target,
+        .fetch = {places.program, places.policy, places.secrets},
         .workers = options->workers,
         .cancel = cancel,
         .progress = progress,
@@ -37,5 +69,5 @@ int command_restore(const struct cli_options *options, struct cancel *cancel, st
     if (restore_run(&restore, &result, err) < 0)
         return -1;
     progress_freep(&progress);
-    return output_restore_done(&result, options->to, options->json, err);
+    return output_restore_done(&result, options, err);
 }

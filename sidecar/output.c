@@ -13,6 +13,7 @@
 #include "common/clock.h"
 #include "common/own.h"
 #include "common/text.h"
+#include "sidecar/cli.h"
 #include "sidecar/lsn.h"
 #include "sidecar/overview.h"
 #include "sidecar/restore.h"
@@ -376,34 +377,60 @@ static void print_quoted(const char *text)
 }
 
 /* region: that from which most of it came */
-static json_t *restore_to_json(const struct restore_result *result, const char *to)
+static json_t *restore_to_json(const struct restore_result *result,
+                               const struct cli_options *options)
 {
+    CLEANUP(own_freep) char *to = text_escape(options->to);
     json_t *regions = json_array();
     for (size_t i = 0; i < result->region_count; i++)
         json_array_append_new(regions, json_pack("{s:s, s:I}", "name", result->regions[i].name,
                                                  "fetchedBytes",
                                                  (json_int_t)result->regions[i].fetched_bytes));
-    return json_pack("{s:s, s:s, s:s?, s:o, s:I, s:I, s:I, s:I, s:f}", "backup", result->backup,
-                     "to", to, "region", result->region_count > 0 ? result->regions[0].name : NULL,
-                     "regions", regions, "files", (json_int_t)result->files, "bytes",
-                     (json_int_t)result->bytes, "keptBytes", (json_int_t)result->kept_bytes,
-                     "fetchedBytes", (json_int_t)result->fetched_bytes, "seconds",
-                     (double)result->duration_ms / 1000.0);
+    json_t *recovery = json_null();
+    if (result->timeline != 0) {
+        CLEANUP(own_freep) char *target = recovery_target_describe(&options->target);
+        CLEANUP(own_freep) char *aim = text_escape(target);
+        recovery = json_pack("{s:I, s:s, s:s}", "timeline", (json_int_t)result->timeline, "target",
+                             aim, "action", recovery_action_names[options->target.action]);
+    }
+    return json_pack(
+        "{s:s, s:s, s:s?, s:o, s:o, s:I, s:I, s:I, s:I, s:f}", "backup", result->backup, "to", to,
+        "region", result->region_count > 0 ? result->regions[0].name : NULL, "regions", regions,
+        "recovery", recovery, "files", (json_int_t)result->files, "bytes",
+        (json_int_t)result->bytes, "keptBytes", (json_int_t)result->kept_bytes, "fetchedBytes",
+        (json_int_t)result->fetched_bytes, "seconds", (double)result->duration_ms / 1000.0);
 }
 
-int output_restore_done(const struct restore_result *result, const char *to, bool json,
+/* What becomes of the copy when it is started. */
+static void print_recovery(const struct restore_result *result, const struct cli_options *options)
+{
+    static const char *const ends[] = {
+        [RECOVERY_PROMOTE] = "opens",
+        [RECOVERY_PAUSE] = "pauses, to be read, until pg_wal_replay_resume()",
+        [RECOVERY_SHUTDOWN] = "shuts down",
+    };
+    if (result->timeline != 0) {
+        CLEANUP(own_freep) char *target = recovery_target_describe(&options->target);
+        CLEANUP(own_freep) char *escaped = text_escape(target);
+        printf("It then recovers to %s on timeline %" PRIu32 " and %s\n", escaped, result->timeline,
+               ends[options->target.action]);
+    }
+    puts("It archives nowhere and follows nobody, as its postgresql.auto.conf says");
+}
+
+int output_restore_done(const struct restore_result *result, const struct cli_options *options,
                         struct error *err)
 {
     char bytes[SIZE_TEXT], took[DURATION_TEXT];
-    CLEANUP(own_freep) char *escaped = text_escape(to);
-    if (json)
-        return output_json(restore_to_json(result, escaped), err);
+    CLEANUP(own_freep) char *escaped = text_escape(options->to);
+    if (options->json)
+        return output_json(restore_to_json(result, options), err);
     text_size(result->bytes, bytes);
     text_duration(result->duration_ms, took);
     printf("Restored %s to %s: %" PRIu64 " files, %s, in %s\nStart it with: pg_ctl -D ",
            result->backup, escaped, result->files, bytes, took);
-    print_quoted(to);
-    puts(" start\n"
-         "It archives nowhere and follows nobody, as its postgresql.auto.conf says");
+    print_quoted(options->to);
+    puts(" start");
+    print_recovery(result, options);
     return flush_output(err);
 }

@@ -10,6 +10,7 @@
 #include "common/error.h"
 #include "sidecar/manifest.h"
 
+struct cli_options;
 struct copy_result;
 struct findings;
 struct key_rotation_result;
@@ -61,8 +62,8 @@ MUST_CHECK int output_overview(const struct overview *overview, bool json, struc
 /* In output_recovery.c: the windows, and the gaps between them. */
 MUST_CHECK int output_windows(const struct recovery_windows *windows, bool json, struct error *err);
 MUST_CHECK int output_backup_done(const struct output_backup *backup, bool json, struct error *err);
-MUST_CHECK int output_restore_done(const struct restore_result *result, const char *to, bool json,
-                                   struct error *err);
+MUST_CHECK int output_restore_done(const struct restore_result *result,
+                                   const struct cli_options *options, struct error *err);
 MUST_CHECK int output_rotation_done(const struct key_rotation_result *result, bool json,
                                     struct error *err);
 MUST_CHECK int output_copy_done(const struct copy_result *result, const struct findings *findings,

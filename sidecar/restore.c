@@ -19,7 +19,10 @@
 #include "sidecar/pg_control.h"
 #include "sidecar/policy.h"
 #include "sidecar/progress.h"
+#include "sidecar/recovery_choice.h"
 #include "sidecar/recovery_settings.h"
+#include "sidecar/recovery_survey.h"
+#include "sidecar/recovery_target.h"
 #include "sidecar/regions.h"
 #include "sidecar/relocation.h"
 #include "sidecar/repo.h"
@@ -61,6 +64,7 @@ struct job {
     struct pg_control control;
     struct pg_backup_manifest_file configs[RESTORE_CONFIG_FILES + 1]; /* those that were written */
     size_t config_count;
+    uint32_t timeline; /* that recovery follows; 0: without a target */
     uint64_t fetched_bytes, kept_bytes;
     bool writing, startable; /* how far the target has come */
     bool has_tablespaces;
@@ -90,6 +94,26 @@ static const char *wanted_backup(const struct job *job, const struct restore_mar
     return backup;
 }
 
+/* The backup that is wanted, or the one from which the target is reached. */
+static int choose_backup(struct job *job, const char *wanted, char ret_id[BACKUP_ID_BYTES],
+                         struct error *err)
+{
+    const struct recovery_target *target = job->options->target;
+    const bool is_given = wanted && strcmp(wanted, "Latest") != 0;
+    CLEANUP(recovery_survey_done) struct recovery_survey survey = {0};
+    struct recovery_choice choice;
+    if (repo_find_backup(job->repo, wanted, ret_id, NULL, err) < 0)
+        return -1;
+    if (!target || target->kind == RECOVERY_TARGET_NONE)
+        return 0;
+    if (recovery_survey_load(&survey, job->repo, job->options->cancel, err) < 0 ||
+        recovery_choice_make(&survey, target, is_given ? ret_id : NULL, &choice, err) < 0)
+        return -1;
+    job->timeline = choice.timeline;
+    memcpy(ret_id, choice.backup, sizeof(choice.backup));
+    return 0;
+}
+
 /* The backup that is wanted, if it is one that this version can restore. */
 static int find_backup(struct job *job, struct error *err)
 {
@@ -111,7 +135,7 @@ static int find_backup(struct job *job, struct error *err)
                      err) < 0 ||
         repo_open_read(&job->repo, options->policy, options->secrets, job->regions, &wish, err) <
             0 ||
-        repo_find_backup(job->repo, wanted_backup(job, &found), id, NULL, err) < 0 ||
+        choose_backup(job, wanted_backup(job, &found), id, err) < 0 ||
         repo_load_manifest(job->repo, id, &job->manifest, err) < 0)
         return -1;
     memcpy(job->marker.backup, id, sizeof(id));
@@ -344,6 +368,59 @@ static int write_configs(struct job *job, struct error *err)
     return 0;
 }
 
+/* The regions that a recovery asks for WAL: those of the restore; none: all, as the policy has
+ * them.
+ */
+static size_t fetch_regions(const struct job *job, const char *ret_names[REGIONS_MAX])
+{
+    const struct restore_options *options = job->options;
+    size_t count = 0;
+    if (!options->region && !options->first && options->excluded_count == 0)
+        return 0;
+    for (; count < regions_count(job->regions); count++)
+        ret_names[count] = regions_at(job->regions, count)->name;
+    return count;
+}
+
+/* How the copy recovers to its target; own_freep both texts. */
+static int format_settings(const struct job *job, const char *before, char **ret_text,
+                           struct error *err)
+{
+    const struct restore_options *options = job->options;
+    const char *regions[REGIONS_MAX];
+    const struct recovery_command command = {
+        .program = options->fetch.program,
+        .policy = options->fetch.policy,
+        .secrets = options->fetch.secrets,
+        .regions = regions,
+        .region_count = fetch_regions(job, regions),
+        .system_identifier = job->manifest.system_identifier,
+    };
+    CLEANUP(own_freep) char *restore_command = NULL;
+    if (job->timeline == 0) {
+        *ret_text = recovery_settings_apply(before, NULL);
+        return 0;
+    }
+    if (recovery_settings_format_command(&command, &restore_command, err) < 0)
+        return -1;
+    const struct recovery_settings settings = {.target = options->target,
+                                               .timeline = job->timeline,
+                                               .restore_command = restore_command,
+                                               .control = &job->control};
+    *ret_text = recovery_settings_apply(before, &settings);
+    return 0;
+}
+
+/* What makes PostgreSQL recover to a target. */
+static int write_signal(struct job *job, struct error *err)
+{
+    const struct target_attributes attributes = {.mode = FILE_MODE,
+                                                 .mtime_s = clock_now_ms() / 1000};
+    return job->timeline == 0
+               ? 0
+               : target_save_file(job->target, "recovery.signal", &attributes, "", err);
+}
+
 /* What the configuration of a copy must say, whatever the source's said. */
 static int write_settings(struct job *job, struct error *err)
 {
@@ -352,7 +429,9 @@ static int write_settings(struct job *job, struct error *err)
     if (file && target_read(job->target, RECOVERY_SETTINGS_PATH, &content, err) < 0)
         return -1;
     CLEANUP(own_freep) char *before = buf_string(&content);
-    CLEANUP(own_freep) char *text = recovery_settings_apply(before);
+    CLEANUP(own_freep) char *text = NULL;
+    if (format_settings(job, before, &text, err) < 0)
+        return -1;
     const struct target_attributes attributes = {.mode = file ? file->mode : FILE_MODE,
                                                  .mtime_s = clock_now_ms() / 1000,
                                                  .size = strlen(text)};
@@ -368,7 +447,9 @@ static int write_settings(struct job *job, struct error *err)
                                              .mtime_s = attributes.mtime_s,
                                              .crc32c = crc32c};
     }
-    return target_save_file(job->target, RECOVERY_SETTINGS_PATH, &attributes, text, err);
+    if (target_save_file(job->target, RECOVERY_SETTINGS_PATH, &attributes, text, err) < 0)
+        return -1;
+    return write_signal(job, err);
 }
 
 /* Once all else is on disk: from now on PostgreSQL starts. */
@@ -440,7 +521,8 @@ static void note_regions(const struct job *job, struct restore_result *result)
 
 static void report(const struct job *job, int64_t started_ms, struct restore_result *ret_result)
 {
-    struct restore_result result = {.files = job->plan.file_count,
+    struct restore_result result = {.timeline = job->timeline,
+                                    .files = job->plan.file_count,
                                     .bytes = job->plan.bytes,
                                     .kept_bytes = job->kept_bytes,
                                     .fetched_bytes = job->fetched_bytes,

@@ -4,7 +4,8 @@
  * once; workers write in parallel; pg_control is written last but for backup_manifest, so that a
  * half restore never starts. The directory is empty, or was left by the same restore half-way, or,
  * with delta, is a data directory of the same database: then only what differs is fetched and
- * written, and what the backup has not is removed.
+ * written, and what the backup has not is removed. With a target, the backup is the newest from
+ * which it can be reached; what cannot is refused before anything is written.
  */
 #pragma once
 
@@ -19,6 +20,7 @@
 struct cancel;
 struct policy;
 struct progress;
+struct recovery_target;
 struct secrets;
 struct target_tablespace;
 
@@ -36,6 +38,11 @@ struct restore_options {
     uint64_t system_identifier; /* 0: the only one */
     const struct target_tablespace *tablespaces;
     size_t tablespace_count;
+    const struct recovery_target *target; /* where recovery ends; NULL: with the backup */
+    struct {                              /* absolute paths: with a target the copy gets its WAL by
+                                             this program and these files */
+        const char *program, *policy, *secrets; /* secrets may be NULL */
+    } fetch;
     size_t workers;        /* 0: the policy's */
     struct cancel *cancel; /* triggered also when the restore fails */
     struct progress *progress;
@@ -43,6 +50,7 @@ struct restore_options {
 
 struct restore_result {
     char backup[BACKUP_ID_BYTES];
+    uint32_t timeline; /* that recovery follows to its target; 0: there is none */
     struct {
         const char *name; /* lent from the policy */
         uint64_t fetched_bytes;

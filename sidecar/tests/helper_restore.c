@@ -66,7 +66,7 @@ static void read_file(struct buf *content, const char *directory, const char *pa
 static void compare_settings(const struct buf *original, const struct buf *restored)
 {
     CLEANUP(own_freep) char *before = buf_string(original), *after = buf_string(restored);
-    CLEANUP(own_freep) char *wanted = recovery_settings_apply(before);
+    CLEANUP(own_freep) char *wanted = recovery_settings_apply(before, NULL);
     assert_string_equal(after, wanted);
 }
 

@@ -90,6 +90,29 @@ static void a_restore_can_leave_regions_out(void **state)
     assert_int_equal(cli_progress(&options), PROGRESS_LOG);
 }
 
+static void a_restore_takes_a_target(void **state)
+{
+    (void)state;
+    CLEANUP(cli_options_done) struct cli_options options;
+    struct error err;
+    char exclusive[] = "restore -f p --to /x --target-xid 4711 --target-exclusive "
+                       "--target-timeline 3 --target-action pause";
+    char latest[] = "restore -f p --to /x --target-latest", none[] = "restore -f p --to /x";
+    char two[] = "restore -f p --to /x --target-latest --target-name n";
+    assert_int_equal(parse(exclusive, &options, &err), 0);
+    assert_int_equal(options.target.kind, RECOVERY_TARGET_XID);
+    assert_int_equal(options.target.xid, 4711);
+    assert_true(options.target.exclusive);
+    assert_int_equal(options.target.timeline_number, 3);
+    assert_int_equal(options.target.action, RECOVERY_PAUSE);
+    assert_int_equal(parse(latest, &options, &err), 0);
+    assert_int_equal(options.target.kind, RECOVERY_TARGET_LATEST);
+    assert_int_equal(parse(none, &options, &err), 0);
+    assert_int_equal(options.target.kind, RECOVERY_TARGET_NONE);
+    assert_int_equal(parse(two, &options, &err), -1);
+    assert_non_null(strstr(err.text, "recovery has one target"));
+}
+
 static void list_shows_one_thing_at_a_time(void **state)
 {
     (void)state;
@@ -295,6 +318,7 @@ int main(void)
         cmocka_unit_test(backup_takes_connection_and_type),
         cmocka_unit_test(a_backup_can_be_told_what_it_is),
         cmocka_unit_test(a_restore_can_leave_regions_out),
+        cmocka_unit_test(a_restore_takes_a_target),
         cmocka_unit_test(list_shows_one_thing_at_a_time),
         cmocka_unit_test(serve_needs_no_option_in_a_pod),
         cmocka_unit_test(wal_fetch_takes_a_name_and_a_path),

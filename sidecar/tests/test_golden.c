@@ -124,7 +124,7 @@ static void take_off_settings(const char *relative, struct buf *content)
     const char *name = strrchr(relative, '/');
     if (strcmp(name ? name + 1 : relative, RECOVERY_SETTINGS_PATH) != 0)
         return;
-    CLEANUP(own_freep) char *text = buf_string(content), *added = recovery_settings_apply("");
+    CLEANUP(own_freep) char *text = buf_string(content), *added = recovery_settings_apply("", NULL);
     char *at = strstr(text, added);
     assert_non_null(at);
     content->size = (size_t)(at - text);

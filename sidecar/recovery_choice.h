@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Which backup a recovery to a target begins with, and which timeline it follows: the newest backup
+ * that ends before the target and leads there. What cannot be reached is refused, with the windows
+ * that could be: PostgreSQL would find out only after everything was copied and replayed.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "common/error.h"
+#include "sidecar/backup_id.h"
+
+struct recovery_survey;
+struct recovery_target;
+
+struct recovery_choice {
+    char backup[BACKUP_ID_BYTES];
+    uint32_t timeline;
+};
+
+/* backup: the one to begin with; NULL: any. Reads WAL, for a transaction and a restore point all of
+ * it back to them. PERMANENT: out of reach, says why; else as wal_search_first. */
+MUST_CHECK int recovery_choice_make(struct recovery_survey *survey,
+                                    const struct recovery_target *target, const char *backup,
+                                    struct recovery_choice *ret_choice, struct error *err);
