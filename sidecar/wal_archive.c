@@ -299,8 +299,9 @@ static int try_candidate(const struct search *search, struct wal_candidate *cand
     if (err->kind == ERROR_CANCELED)
         return -1;
     candidate->failure = *err;
-    log_warn("Passed over an object of the WAL archive", S("object", candidate->name),
-             S("error", err->text));
+    if (err->kind != ERROR_NOT_FOUND) /* it was listed: see has_vanished */
+        log_warn("Passed over an object of the WAL archive", S("object", candidate->name),
+                 S("error", err->text));
     return 0;
 }
 
@@ -469,16 +470,37 @@ int wal_archive_get_history(struct repo *repo, uint32_t timeline, struct buf *co
     return 0;
 }
 
+/* A part that was listed is gone: because one that reaches further, or all of the segment, came to
+ * stand for it. */
+static bool has_vanished(const struct search *search)
+{
+    for (size_t i = 0; i < search->count; i++)
+        if (search->candidates[i].failure.kind == ERROR_NOT_FOUND)
+            return true;
+    return false;
+}
+
+static int get_listed(struct repo *repo, const struct wal_piece *whole, struct buf *segment,
+                      bool *ret_vanished, struct error *err)
+{
+    CLEANUP(search_done) struct search search = {.repo = repo, .kind = CONTAINER_WAL};
+    buf_clear(segment);
+    if (find_pieces(&search, whole, err) == 0 && assemble(&search, whole, segment, err) == 0)
+        return 0;
+    *ret_vanished = has_vanished(&search);
+    return -1;
+}
+
 int wal_archive_get_whole(struct repo *repo, const struct wal_piece *whole, struct buf *segment,
                           struct error *err)
 {
-    CLEANUP(search_done) struct search search = {.repo = repo, .kind = CONTAINER_WAL};
     char name[WAL_SEGMENT_NAME_BYTES];
+    bool vanished = false;
     wal_segment_name(whole->timeline, whole->segment_lsn, whole->segment_bytes, name);
-    buf_clear(segment);
-    if (find_pieces(&search, whole, err) < 0 || assemble(&search, whole, segment, err) < 0)
-        return error_wrap(err, "WAL segment '%s'", name);
-    return 0;
+    if (get_listed(repo, whole, segment, &vanished, err) == 0 ||
+        (vanished && get_listed(repo, whole, segment, &vanished, err) == 0))
+        return 0;
+    return error_wrap(err, "WAL segment '%s'", name);
 }
 
 int wal_archive_get(struct repo *repo, uint32_t timeline, uint64_t lsn, uint64_t lsn_end,

@@ -245,6 +245,42 @@ static void parts_are_put_together_and_padded(void **state)
     expect_segment(f, 900, 1000);
 }
 
+/* A bucket in which a segment becomes complete, and its part goes, just before something is read.
+ */
+static struct {
+    struct store_driver driver;
+    int (*get)(struct store *store, const char *name, uint64_t offset, uint64_t size,
+               struct buf *data, struct error *err);
+    struct fixture *fixture;
+} bucket;
+
+static int complete_and_get(struct store *store, const char *name, uint64_t offset, uint64_t size,
+                            struct buf *data, struct error *err)
+{
+    struct fixture *f = TAKE(bucket.fixture);
+    if (f) {
+        CLEANUP(own_freep) char *part = helper_repo_name(&f->helper, SEGMENT);
+        for (size_t region = 0; region < 2; region++)
+            helper_repo_remove_object(&f->helper, region, part);
+        put(f, 0, MIB);
+    }
+    return bucket.get(store, name, offset, size, data, err);
+}
+
+static void a_part_may_go_for_its_segment_while_it_is_read(void **state)
+{
+    struct fixture *f = *state;
+    put(f, 0, 9000);
+    struct store *store = regions_at(f->helper.regions, 0)->store;
+    bucket.get = store->driver->get;
+    bucket.driver = *store->driver;
+    bucket.driver.get = complete_and_get;
+    bucket.fixture = f;
+    store->driver = &bucket.driver;
+    expect_segment(f, 9000, MIB);
+    assert_null(bucket.fixture);
+}
+
 static void a_missing_end_is_named_by_its_lsn(void **state)
 {
     struct fixture *f = *state;
@@ -506,6 +542,7 @@ int main(void)
         test(putting_the_same_again_is_fine),
         test(what_there_is_of_a_segment_is_given_with_what_is_missing),
         test(parts_are_put_together_and_padded),
+        test(a_part_may_go_for_its_segment_while_it_is_read),
         test(a_missing_end_is_named_by_its_lsn),
         test(names_of_others_in_the_archive_do_not_disturb),
         test(an_object_damaged_in_one_region_is_read_from_the_next),
