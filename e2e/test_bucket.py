@@ -175,7 +175,7 @@ def test_a_damaged_manifest_is_a_row_of_the_list(damaged, server):
     flip(broken)
     done = damaged.run("list", check=False)
     assert done.returncode == 1
-    rows = {line.split()[0]: line for line in done.stdout.splitlines()[1:]}
+    rows = {line.split()[0]: line for line in done.stdout.split("\n\n")[0].splitlines()[1:]}
     assert "here" in rows[whole]
     assert "cannot be read" in rows[broken.name]
 
