@@ -15,7 +15,6 @@ import http.client
 import http.server
 import json
 import ssl
-import subprocess
 import sys
 import threading
 import time
@@ -26,54 +25,32 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import host
-from certificates import Authority
+from tls_server import TlsServer
 
 VERSION = "2021-08-06"
 ACCOUNT = "lifeboattest"
 KEY, OTHER_KEY = (base64.b64encode(hashlib.sha512(text).digest()).decode() for text in (b"Lifeboat test", b"another"))
-DOMAIN = f"{ACCOUNT}.blob.localhost"  # names below localhost need no name server: libcurl itself knows what they mean
-ALTERNATIVE_NAMES = ("IP:127.0.0.1", "DNS:localhost", f"DNS:{DOMAIN}")
+DOMAIN = f"{ACCOUNT}.blob.localhost"
 TENANT, CLIENT = "11111111-2222-3333-4444-555555555555", "66666666-7777-8888-9999-000000000000"
 
 
-class AzureServer:
+class AzureServer(TlsServer):
     def __init__(self, home: Path):
-        self.home = home if home.exists() else host.make_directory(home, 0o755)
-        self.port = host.free_port()
-        self.endpoint, self.host_endpoint = f"https://127.0.0.1:{self.port}", f"https://{DOMAIN}:{self.port}"
-        self.account, self.key = ACCOUNT, KEY
-        self.ca, self.log = home / "ca.crt", home / "log"
-        self._process: subprocess.Popen | None = None
+        super().__init__(home, "blobs", DOMAIN)
+        self.account, self.key = ACCOUNT, KEY  # it takes another key when it is started again
 
-    def start(self) -> "AzureServer":
-        """Also starts again, on the same port and blobs, after `end`; with another key if that was changed."""
-        if not (self.home / "blobs").exists():
-            host.make_directory(self.home / "blobs")
-            Authority(self.home, "Lifeboat test CA").issue("server", "/CN=Lifeboat test Azure", *ALTERNATIVE_NAMES)
-        argv = [host.tools() / "azurite" / "bin" / "azurite-blob", "--silent", "--location", self.home / "blobs",
+    def command(self) -> list:
+        return [host.tools() / "azurite" / "bin" / "azurite-blob", "--silent", "--location", self.data,
                 "--blobHost", "127.0.0.1", "--blobPort", str(self.port), "--oauth", "basic",
                 "--cert", self.home / "server.crt", "--key", self.home / "server.key"]
-        with open(self.log, "a") as log:
-            self._process = host.spawn(argv, env={"AZURITE_ACCOUNTS": f"{ACCOUNT}:{self.key}"}, stdin=subprocess.DEVNULL,
-                                       stdout=log, stderr=log)
-        try:
-            host.wait_until(self._answers, "Azurite answers")
-        except BaseException:
-            self.end()
-            raise
-        return self
 
-    def end(self) -> None:
-        if self._process is not None:
-            host.end(self._process)
-            self._process = None
+    def environment(self) -> dict[str, str]:
+        return {"AZURITE_ACCOUNTS": f"{ACCOUNT}:{self.key}"}
 
     def sign(self, text: str) -> str:
         return base64.b64encode(hmac.digest(base64.b64decode(self.key), text.encode(), "sha256")).decode()
 
-    def _answers(self) -> bool:
-        if self._process.poll() is not None:
-            raise AssertionError(f"Azurite ended by itself:\n{self.log.read_text()}")
+    def answers(self) -> bool:
         try:
             self.request("GET", "", {"comp": "list"})
         except ConnectionRefusedError:

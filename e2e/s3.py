@@ -7,22 +7,17 @@ Lock), _ACCESS_KEY, _SECRET_KEY.
 """
 
 import datetime
-import signal
-import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import boto3
 import botocore.config
 
 import host
-from certificates import Authority
+from tls_server import TlsServer
 
 REGION = "us-east-1"
-DOMAIN = "s3.localhost"  # names below localhost need no name server: libcurl itself knows what they mean
-ALTERNATIVE_NAMES = ("IP:127.0.0.1", "DNS:localhost", f"DNS:{DOMAIN}", f"DNS:*.{DOMAIN}")
+DOMAIN = "s3.localhost"
 
 
 class S3Store:
@@ -79,54 +74,17 @@ def gateway_environment(store: S3Store) -> dict[str, str]:
     return {"ROOT_ACCESS_KEY_ID": store.access_key, "ROOT_SECRET_ACCESS_KEY": store.secret_key}
 
 
-class S3Server(S3Store):
+class S3Server(S3Store, TlsServer):
     def __init__(self, home: Path, access_key: str = "lifeboat-access", secret_key: str = "lifeboat-secret"):
-        self.home = home if home.exists() else host.make_directory(home, 0o755)
-        self.port = host.free_port()
-        super().__init__(f"https://127.0.0.1:{self.port}", home / "ca.crt", access_key, secret_key)
-        self.objects = home / "objects"  # <bucket>/<key> are plain files
-        self.log = home / "log"
-        self._process: subprocess.Popen | None = None
+        TlsServer.__init__(self, home, "objects", DOMAIN)  # <bucket> has the host name <bucket>.DOMAIN (virtual-host style)
+        S3Store.__init__(self, self.endpoint, self.ca, access_key, secret_key)
+        self.objects = self.data  # <bucket>/<key> are plain files
 
-    @property
-    def host_endpoint(self) -> str:
-        """The endpoint below which every bucket has a host name of its own (virtual-host style)."""
-        return f"https://{DOMAIN}:{self.port}"
+    def command(self) -> list:
+        return gateway(self.home, f"127.0.0.1:{self.port}", "--virtual-domain", f"{DOMAIN}:{self.port}")
 
-    def start(self) -> "S3Server":
-        """Also starts again, on the same port and objects, after `end`."""
-        if not self.objects.exists():
-            host.make_directory(self.objects)
-            Authority(self.home, "Lifeboat test CA").issue("server", "/CN=Lifeboat test S3", *ALTERNATIVE_NAMES)
-        argv = gateway(self.home, f"127.0.0.1:{self.port}", "--virtual-domain", f"{DOMAIN}:{self.port}")
-        with open(self.log, "a") as log:
-            self._process = host.spawn(argv, env=gateway_environment(self), stdin=subprocess.DEVNULL,
-                                       stdout=log, stderr=log)
-        try:
-            host.wait_until(self._answers, "the S3 server answers")
-        except BaseException:
-            self.end()
-            raise
-        return self
-
-    @contextmanager
-    def hanging(self) -> Iterator[None]:
-        """It takes connections, as the kernel does, and answers nothing while the block runs."""
-        self._process.send_signal(signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            self._process.send_signal(signal.SIGCONT)
-
-    def end(self) -> None:
-        if self._process is not None:
-            host.end(self._process)
-            self._process = None
-
-    def _answers(self) -> bool:
-        if self._process.poll() is not None:
-            raise AssertionError(f"the S3 server ended by itself:\n{self.log.read_text()}")
-        return self.answers()
+    def environment(self) -> dict[str, str]:
+        return gateway_environment(self)
 
 
 def main(argv: list[str]) -> int:
