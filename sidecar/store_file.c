@@ -36,6 +36,7 @@ struct store_file {
     char *path;
     int root;
     atomic_flag cleaned; /* leftovers of crashes were looked for */
+    atomic_bool unsure;  /* a directory that was made may not be durable */
 };
 
 /* A listing: path holds the directory that is read, with a '/' at its end unless it is the root. */
@@ -112,20 +113,31 @@ static int open_directory(const struct store_file *store, const char *path, size
     return open_below(store, text, O_RDONLY | O_DIRECTORY);
 }
 
+/* Makes a directory durable, or sure that it is: after a failure nobody knows which of those that
+ * are there already are. */
+static int make_directory(struct store_file *store, int parent, const char *name)
+{
+    const bool made = mkdirat(parent, name, DIRECTORY_MODE) == 0;
+    if (!made && errno != EEXIST)
+        return -1;
+    if (!made && !atomic_load(&store->unsure))
+        return 0;
+    if (sync_directory(parent) == 0)
+        return 0;
+    atomic_store(&store->unsure, true);
+    return -1;
+}
+
 /* Like mkdir -p for path[0..size), each new one durable; gives the last one opened, or errno. */
-static int make_directories(const struct store_file *store, const char *path, size_t size)
+static int make_directories(struct store_file *store, const char *path, size_t size)
 {
     CLEANUP(own_closep) int directory = open_directory(store, path, 0);
     for (size_t at = 0; directory >= 0 && at < size;) {
         char part[STORE_NAME_MAX + 1];
         size_t length = strcspn(path + at, "/");
         snprintf(part, sizeof(part), "%.*s", (int)length, path + at);
-        if (mkdirat(directory, part, DIRECTORY_MODE) == 0) {
-            if (sync_directory(directory) < 0)
-                return -1;
-        } else if (errno != EEXIST) {
+        if (make_directory(store, directory, part) < 0)
             return -1;
-        }
         int next = openat(directory, part, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         own_closep(&directory);
         directory = next;
@@ -240,8 +252,10 @@ static int give_name(struct store_file *store, const char *path, const char *nam
     int errnum = directory < 0 ? errno : move(store, path, directory, file);
     if (errnum == EEXIST)
         return error_set(err, ERROR_CONFLICT, "the object exists already");
-    if (errnum == 0 && sync_directory(directory) < 0)
+    if (errnum == 0 && sync_directory(directory) < 0) {
         errnum = errno;
+        unlinkat(directory, file, 0); /* or the next attempt would take it for durable */
+    }
     return errnum == 0 ? 0 : file_error(store, errnum, "name the object", err);
 }
 

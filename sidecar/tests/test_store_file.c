@@ -23,6 +23,32 @@
 #include "sidecar/tests/helper_store.h"
 #include "sidecar/tests/helper_store_contract.h"
 
+/* Syncs of directories, in their order. */
+enum { SYNCS_MAX = 64 };
+static struct {
+    bool counts;    /* only where one thread puts */
+    unsigned fails; /* the one that fails, for the moment; 0: none */
+    unsigned calls;
+    ino_t done[SYNCS_MAX];
+    size_t done_count;
+} syncs;
+
+int __real_fsync(int fd);
+int __wrap_fsync(int fd);
+int __wrap_fsync(int fd)
+{
+    struct stat st;
+    if (!syncs.counts || fstat(fd, &st) < 0 || !S_ISDIR(st.st_mode))
+        return __real_fsync(fd);
+    if (++syncs.calls == syncs.fails) {
+        errno = EINTR;
+        return -1;
+    }
+    assert_true(syncs.done_count < SYNCS_MAX);
+    syncs.done[syncs.done_count++] = st.st_ino;
+    return __real_fsync(fd);
+}
+
 static int set_up(void **state)
 {
     struct helper_store *helper = own_alloc(sizeof(*helper));
@@ -108,6 +134,40 @@ static void nothing_is_left_of_a_put(void **state)
     helper_store_assert_put(helper->store, "a", "x");
     assert_int_equal(store_put(helper->store, "a", &bytes, &err), -1);
     assert_int_equal(rmdir(path_of(helper, "incoming~")), 0);
+}
+
+static void assert_synced(const struct helper_store *helper, const char *directory)
+{
+    struct stat st;
+    bool synced = false;
+    assert_return_code(stat(path_of(helper, directory), &st), errno);
+    for (size_t i = 0; i < syncs.done_count; i++)
+        synced = synced || syncs.done[i] == st.st_ino;
+    if (!synced)
+        fail_msg("'%s' was never made durable", directory);
+}
+
+static void what_could_not_be_made_durable_is_by_the_next_attempt(void **state)
+{
+    struct helper_store *helper = *state;
+    syncs.counts = true;
+    helper_store_assert_put(helper->store, "x/b/c", "as a whole");
+    const unsigned calls = syncs.calls;
+    assert_int_equal(calls, 3);
+    for (unsigned fails = 1; fails <= calls; fails++) {
+        helper_store_close(helper);
+        helper_store_open_file(helper);
+        syncs.calls = 0;
+        syncs.done_count = 0;
+        syncs.fails = fails;
+        helper_store_assert_put(helper->store, "a/b/c", "in the end");
+        assert_true(syncs.calls > calls);
+        assert_synced(helper, ".");
+        assert_synced(helper, "a");
+        assert_synced(helper, "a/b");
+        helper_store_assert_content(helper->store, "a/b/c", "in the end");
+    }
+    syncs.counts = false;
 }
 
 static void leftovers_of_a_crash_are_not_listed_and_go_after_a_day(void **state)
@@ -257,6 +317,7 @@ int main(void)
         TEST(a_file_is_no_directory),
         TEST(objects_are_for_their_owner_only),
         TEST(nothing_is_left_of_a_put),
+        TEST(what_could_not_be_made_durable_is_by_the_next_attempt),
         TEST(leftovers_of_a_crash_are_not_listed_and_go_after_a_day),
         TEST(files_of_others_are_not_listed),
         TEST(symbolic_links_lead_nowhere),
