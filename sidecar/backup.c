@@ -462,12 +462,15 @@ static int add_content(struct job *job, const char *path, const void *content, s
     return result;
 }
 
-/* What does not come from the walk, in order of paths, and the index of everything. */
+/* What does not come from the walk, in order of paths, and the index of everything. pg_control has
+ * a frame of its own: a restore opens it before it does anything else. */
 static int write_index(struct job *job, struct error *err)
 {
     const char *label = job->end.backup_label, *map = job->end.tablespace_map;
     if (add_content(job, "backup_label", label, strlen(label), err) < 0 ||
-        add_content(job, "global/pg_control", job->control.data, job->control.size, err) < 0)
+        packer_end_frame(job->packer, err) < 0 ||
+        add_content(job, "global/pg_control", job->control.data, job->control.size, err) < 0 ||
+        packer_end_frame(job->packer, err) < 0)
         return -1;
     if (map[0] != '\0' && add_content(job, "tablespace_map", map, strlen(map), err) < 0)
         return -1;

@@ -69,7 +69,7 @@ static int make_room(struct packer *packer, size_t size, size_t pieces, struct e
     return packer->writer ? 0 : open_pack(packer, err);
 }
 
-static int close_frame(struct packer *packer, struct error *err)
+int packer_end_frame(struct packer *packer, struct error *err)
 {
     if (packer->pieces == 0)
         return 0;
@@ -97,7 +97,7 @@ static int store(struct packer *packer, size_t pieces, struct place *ret_place, 
         .piece = (uint32_t)packer->pieces,
     };
     packer->pieces += pieces;
-    return packer->pieces == FRAME_PIECES ? close_frame(packer, err) : 0;
+    return packer->pieces == FRAME_PIECES ? packer_end_frame(packer, err) : 0;
 }
 
 /* What becomes of a piece. */
@@ -172,7 +172,7 @@ int packer_add(struct packer *packer, size_t size, struct map *map, struct error
 int packer_add_frame(struct packer *packer, enum frame_type type, const struct buf *plain,
                      struct place *ret_place, struct error *err)
 {
-    if (close_frame(packer, err) < 0 || make_room(packer, plain->size, 0, err) < 0)
+    if (packer_end_frame(packer, err) < 0 || make_room(packer, plain->size, 0, err) < 0)
         return -1;
     *ret_place = (struct place){.pack = packer->number, .frame = container_frames(packer->writer)};
     return container_append(packer->writer, packer->codec, type, plain->data, plain->size, false,
@@ -181,7 +181,7 @@ int packer_add_frame(struct packer *packer, enum frame_type type, const struct b
 
 int packer_flush(struct packer *packer, struct error *err)
 {
-    if (close_frame(packer, err) < 0)
+    if (packer_end_frame(packer, err) < 0)
         return -1;
     return packer->writer ? close_pack(packer, err) : 0;
 }

@@ -47,5 +47,7 @@ MUST_CHECK int packer_add_known(struct packer *packer, size_t size, const struct
 MUST_CHECK int packer_add_frame(struct packer *packer, enum frame_type type,
                                 const struct buf *plain, struct place *ret_place,
                                 struct error *err);
+/* What is added next lies in another frame. */
+MUST_CHECK int packer_end_frame(struct packer *packer, struct error *err);
 /* Ends the open pack and hands it to upload. */
 MUST_CHECK int packer_flush(struct packer *packer, struct error *err);

@@ -150,6 +150,7 @@ static void finish_packs(struct helper_backup *backup, struct helper_packs *pack
     check(source_read_control(files->source, &backup->repo.cancel, &control, &parsed, &err),
           "read pg_control", &err);
     add_content(packer, "backup_label", &label, &content[0]);
+    check(packer_end_frame(packer, &err), "end frame", &err);
     add_content(packer, "global/pg_control", &control, &content[1]);
     const struct backup_index index = {
         .scan = files->scan, .source = files->source, .content = content, .content_count = 2};

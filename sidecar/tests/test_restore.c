@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -163,6 +164,89 @@ static void every_pack_is_fetched_once(void **state)
     assert_true(packs_bytes > 15 << 20);
     struct restore_result result = must_restore(&backup, &(struct restore_options){0});
     assert_true(result.fetched_bytes < packs_bytes + (1 << 18));
+}
+
+/* Frames that were opened. */
+enum { OPENED_MAX = 1024 };
+static struct {
+    bool is_counting;
+    atomic_size_t count;
+    char names[OPENED_MAX][REPO_NAME_MAX + 16]; /* "<object> <frame>" */
+} opened;
+
+int __real_container_read(struct container *container, struct frame_codec *codec, uint32_t index,
+                          const void *sealed, void *plain, struct error *err);
+int __wrap_container_read(struct container *container, struct frame_codec *codec, uint32_t index,
+                          const void *sealed, void *plain, struct error *err);
+int __wrap_container_read(struct container *container, struct frame_codec *codec, uint32_t index,
+                          const void *sealed, void *plain, struct error *err)
+{
+    if (opened.is_counting) {
+        const size_t at = atomic_fetch_add(&opened.count, 1);
+        if (at < OPENED_MAX)
+            snprintf(opened.names[at], sizeof(opened.names[at]), "%s %u", container->name, index);
+    }
+    return __real_container_read(container, codec, index, sealed, plain, err);
+}
+
+static int compare_opened(const void *a, const void *b)
+{
+    return strcmp(a, b);
+}
+
+static void every_frame_is_opened_once(void **state)
+{
+    (void)state;
+    opened.is_counting = true;
+    must_restore(&backup, &(struct restore_options){0});
+    opened.is_counting = false;
+    const size_t count = atomic_load(&opened.count);
+    assert_in_range(count, 15, OPENED_MAX); /* of the large file alone */
+    qsort(opened.names, count, sizeof(opened.names[0]), compare_opened);
+    for (size_t i = 1; i < count; i++)
+        assert_string_not_equal(opened.names[i - 1], opened.names[i]);
+}
+
+/* Where writers of the large file wait for each other. */
+enum { WRITERS = 2 };
+static struct {
+    atomic_bool is_armed;
+    atomic_uint came; /* of the threads that began to write to it, the first ones meet */
+    pthread_barrier_t barrier;
+} meeting;
+
+static bool is_large(int fd)
+{
+    static const char name[] = "/pg_stat/large";
+    char path[sizeof("/proc/self/fd/") + 12], target[256];
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    const ssize_t size = readlink(path, target, sizeof(target));
+    const size_t length = strlen(name);
+    return size > (ssize_t)length && memcmp(target + size - length, name, length) == 0;
+}
+
+ssize_t __real_pwrite(int fd, const void *data, size_t size, off_t at);
+ssize_t __wrap_pwrite(int fd, const void *data, size_t size, off_t at);
+ssize_t __wrap_pwrite(int fd, const void *data, size_t size, off_t at)
+{
+    static _Thread_local bool began;
+    if (meeting.is_armed && !began && is_large(fd)) {
+        began = true;
+        if (atomic_fetch_add(&meeting.came, 1) < WRITERS)
+            pthread_barrier_wait(&meeting.barrier);
+    }
+    return __real_pwrite(fd, data, size, at);
+}
+
+static void workers_write_to_one_large_file_at_once(void **state)
+{
+    (void)state;
+    assert_int_equal(pthread_barrier_init(&meeting.barrier, NULL, WRITERS), 0);
+    meeting.is_armed = true; /* they wait for ever if one has it for itself */
+    must_restore(&backup, &(struct restore_options){.workers = WRITERS});
+    meeting.is_armed = false;
+    pthread_barrier_destroy(&meeting.barrier);
+    expect_source_restored();
 }
 
 static void holes_stay_holes(void **state)
@@ -541,6 +625,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_backup_comes_back_byte_for_byte),
         TEST(every_pack_is_fetched_once),
+        TEST(every_frame_is_opened_once),
+        TEST(workers_write_to_one_large_file_at_once),
         TEST(holes_stay_holes),
         TEST(wal_of_every_timeline_is_there_as_if_archived),
         TEST(tablespaces_are_linked_to_where_they_went),
