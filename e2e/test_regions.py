@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import chance
 import host
 import lifeboat as command_line
 from lifeboat import PASSWORD, Lifeboat, at
@@ -97,6 +98,21 @@ def test_a_region_that_dies_in_mid_backup_holds_nothing_back(two_regions, server
     assert [entry["regions"] for entry in two_regions.list()] == [["eu"]]
     two_regions.restore(two_regions.home / "new")
     assert_verified(newest, two_regions.home / "new")
+
+
+@pytest.mark.skipif(not chance.FULL, reason="waits for two minutes: LIFEBOAT_FULL=1")
+def test_a_region_that_hangs_from_the_start_is_waited_for_once(two_regions, server, us):
+    whole = two_regions.backup(server)
+    with us.hanging():
+        with two_regions.running("backup", *at(server)) as process:
+            done = command_line.outcome(process, timeout_s=GIVEN_UP_S)
+        assert done.returncode == 0, done.stderr
+        backup = json.loads(done.stdout)
+        with two_regions.running("list") as process:
+            listed = command_line.outcome(process, timeout_s=GIVEN_UP_S)
+    assert (backup["regions"], backup["missingRegions"]) == (["eu"], ["us"])
+    assert "it lags" in backup["lostRegions"][0]["error"]
+    assert whole["id"] in listed.stdout and backup["id"] in listed.stdout
 
 
 class dead:

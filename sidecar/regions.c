@@ -8,6 +8,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/own.h"
+#include "sidecar/fanout.h"
 #include "sidecar/policy.h"
 
 enum { LARGE_BYTES = 64 * 1024 }; /* worth to be asked for before it is sent */
@@ -17,6 +18,7 @@ struct regions {
     size_t count;
     size_t quorum;
     bool strict;
+    int64_t patience_ms;
     const struct policy_limits *limits; /* lent from the policy */
     const struct cancel *cancel;        /* of the job */
     pthread_mutex_t lock;               /* guards region.lost */
@@ -82,6 +84,32 @@ void regions_drop(struct regions *regions, size_t index, const struct error *why
     pthread_mutex_unlock(&regions->lock);
     if (drop)
         close_region(region, why);
+}
+
+void regions_give_up(struct regions *regions, size_t index, const struct error *why)
+{
+    struct region *region = &regions->regions[index];
+    pthread_mutex_lock(&regions->lock);
+    bool news = !region->lost;
+    if (news)
+        mark_lost(region, why);
+    pthread_mutex_unlock(&regions->lock);
+    if (news)
+        close_region(region, why);
+}
+
+void regions_interrupt(struct regions *regions, size_t index)
+{
+    cancel_trigger(&regions->regions[index].cancel);
+}
+
+void regions_resume(struct regions *regions, size_t index)
+{
+    struct region *region = &regions->regions[index];
+    struct error err;
+    cancel_done(&region->cancel);
+    if (cancel_init_below(&region->cancel, regions->cancel, &err) < 0)
+        regions_give_up(regions, index, &err);
 }
 
 bool regions_cancelled(struct regions *regions, size_t index, struct error *err)
@@ -153,6 +181,19 @@ bool regions_doubted(struct regions *regions, size_t index, struct error *ret_wh
     return why.kind != ERROR_NONE;
 }
 
+size_t regions_order(struct regions *regions, size_t ret_order[REGIONS_MAX])
+{
+    size_t count = 0;
+    bool doubted[REGIONS_MAX];
+    for (size_t i = 0; i < regions->count; i++)
+        doubted[i] = regions_doubted(regions, i, NULL);
+    for (int last = 0; last <= 1; last++)
+        for (size_t i = 0; i < regions->count; i++)
+            if (doubted[i] == last && regions_usable(regions, i))
+                ret_order[count++] = i;
+    return count;
+}
+
 int regions_put_one(struct regions *regions, size_t index, const struct region_object *object,
                     struct error *err)
 {
@@ -169,16 +210,6 @@ int regions_put_one(struct regions *regions, size_t index, const struct region_o
     return err->kind == ERROR_CONFLICT ? -1 : regions_lose(regions, index, err);
 }
 
-int regions_put(struct regions *regions, const char *name, const struct store_bytes *bytes,
-                enum put_rule rule, struct error *err)
-{
-    const struct region_object object = {name, bytes, rule};
-    for (size_t i = 0; i < regions->count; i++)
-        if (regions_put_one(regions, i, &object, err) < 0)
-            return -1;
-    return 0;
-}
-
 void regions_be_strict(struct regions *regions)
 {
     regions->strict = true;
@@ -187,6 +218,11 @@ void regions_be_strict(struct regions *regions)
 bool regions_strict(const struct regions *regions)
 {
     return regions->strict;
+}
+
+int64_t regions_patience_ms(const struct regions *regions)
+{
+    return regions->patience_ms;
 }
 
 size_t regions_quorum(const struct regions *regions)
@@ -322,6 +358,7 @@ int regions_open(struct regions **ret_regions, const struct policy *policy,
     CLEANUP(regions_closep) struct regions *regions = own_alloc(sizeof(*regions));
     pthread_mutex_init(&regions->lock, NULL);
     regions->quorum = policy->quorum;
+    regions->patience_ms = choice->patience_ms ? choice->patience_ms : FANOUT_PATIENCE_MS;
     regions->limits = &policy->limits;
     regions->cancel = cancel;
     if (check_choice(policy, choice, err) < 0)

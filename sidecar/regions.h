@@ -40,6 +40,7 @@ struct regions_choice { /* by names */
         *first; /* the one that comes before the others, whose order is the policy's; or NULL */
     const char *const *excluded;
     size_t excluded_count;
+    int64_t patience_ms; /* with regions that lag behind others; 0: FANOUT_PATIENCE_MS */
 };
 
 /* choice NULL: all. PERMANENT: unknown region, or none is left; configuration or secrets of all
@@ -58,6 +59,13 @@ size_t regions_quorum(const struct regions *regions);
 MUST_CHECK int regions_lose(struct regions *regions, size_t index, struct error *err);
 /* Marks a region as lost that the job can do without, and logs why; else leaves it as it is. */
 void regions_drop(struct regions *regions, size_t index, const struct error *why);
+/* The same whether or not the job can: the caller has all that it needs from others. */
+void regions_give_up(struct regions *regions, size_t index, const struct error *why);
+/* Ends what is under way in a region's store, and lets it be used again, once that has ended; only
+ * while nobody else uses it. */
+void regions_interrupt(struct regions *regions, size_t index);
+void regions_resume(struct regions *regions, size_t index);
+int64_t regions_patience_ms(const struct regions *regions);
 /* Where a call of a region's store was ended because the region was lost meanwhile (CANCELED), err
  * becomes why that is; true: the job itself was cancelled. */
 bool regions_cancelled(struct regions *regions, size_t index, struct error *err);
@@ -67,6 +75,9 @@ bool regions_cancelled(struct regions *regions, size_t index, struct error *err)
 void regions_note_answer(struct regions *regions, size_t index, const struct error *err);
 /* ret_why (may be NULL): what it failed of. */
 bool regions_doubted(struct regions *regions, size_t index, struct error *ret_why);
+/* The usable regions in the order in which one is asked after the other: those that are doubted
+ * come last. Gives how many. */
+size_t regions_order(struct regions *regions, size_t ret_order[REGIONS_MAX]);
 /* For whoever writes: from now on a region that cannot be listed is lost too, as what is decided by
  * the listing would be put there. */
 void regions_be_strict(struct regions *regions);
@@ -95,6 +106,3 @@ struct region_object {
  * than the quorum are left. */
 MUST_CHECK int regions_put_one(struct regions *regions, size_t index,
                                const struct region_object *object, struct error *err);
-/* Into every usable writable region, one after the other; see regions_lose. */
-MUST_CHECK int regions_put(struct regions *regions, const char *name,
-                           const struct store_bytes *bytes, enum put_rule rule, struct error *err);

@@ -15,9 +15,7 @@
 #include "sidecar/manifest.h"
 #include "sidecar/policy.h"
 #include "sidecar/repo_keys.h"
-
-/* A limit against a store whose listing never ends: packs of 200 TiB, names of about 2 GB. */
-enum { REPO_NAMES_MAX = 1 << 24 };
+#include "sidecar/roll_call.h"
 
 static const char document_name[] = "repository.json";
 
@@ -59,14 +57,50 @@ void repo_manifest_name(const char *backup_id, char ret_name[REPO_NAME_MAX])
 
 /* Putting */
 
+struct everywhere {
+    struct regions *regions;
+    const struct region_object *object;
+};
+
+static int ask_put(void *arg, size_t region, struct error *err)
+{
+    const struct everywhere *put = arg;
+    return regions_put_one(put->regions, region, put->object, err);
+}
+
+/* Into all regions at once. */
+static int put_everywhere(struct regions *regions, const struct region_object *object,
+                          struct error *err)
+{
+    struct everywhere put = {regions, object};
+    struct roll_call_answer answers[REGIONS_MAX];
+    const struct roll_call call = {
+        .regions = regions,
+        .among = regions_mask(regions, false),
+        .insist = true,
+        .enough = regions_quorum(regions),
+        .laggards = LAGGARDS_LOST,
+        .ask = ask_put,
+        .arg = &put,
+    };
+    if (roll_call_run(&call, answers, err) < 0)
+        return -1;
+    for (size_t i = 0; i < regions_count(regions); i++) {
+        if (!answers[i].asked || answers[i].said >= 0)
+            continue;
+        *err = answers[i].error;
+        return -1;
+    }
+    return 0;
+}
+
 static int put_object(struct repo *repo, const struct region_object *object, enum lanes_wait wait,
                       struct error *err)
 {
     CLEANUP(own_freep) char *full = repo_full_name(repo, object->name);
     const struct region_object in_store = {full, object->bytes, object->rule};
-    if (repo->lanes)
-        return lanes_put(repo->lanes, &in_store, wait, err);
-    return regions_put(repo->regions, full, object->bytes, object->rule, err);
+    return repo->lanes ? lanes_put(repo->lanes, &in_store, wait, err)
+                       : put_everywhere(repo->regions, &in_store, err);
 }
 
 int repo_put(struct repo *repo, const char *name, const struct store_bytes *bytes,
@@ -193,21 +227,6 @@ static void note_failover(const char *name, bool more, const struct error *err)
         log_warn(message, S("object", name), S("error", err->text));
 }
 
-/* The usable regions in the order in which they are asked: those that could not be reached lately
- * come last, because being told so again may take minutes. */
-static size_t order_regions(struct regions *regions, size_t ret_order[REGIONS_MAX])
-{
-    size_t count = 0;
-    bool doubted[REGIONS_MAX];
-    for (size_t i = 0; i < regions_count(regions); i++)
-        doubted[i] = regions_doubted(regions, i, NULL);
-    for (int last = 0; last <= 1; last++)
-        for (size_t i = 0; i < regions_count(regions); i++)
-            if (doubted[i] == last && regions_usable(regions, i))
-                ret_order[count++] = i;
-    return count;
-}
-
 static int try_region(struct repo *repo, size_t index, const struct fetch *fetch, struct error *err)
 {
     int result = fetch_from(repo, regions_at(repo->regions, index), fetch, err);
@@ -221,7 +240,9 @@ static int try_region(struct repo *repo, size_t index, const struct fetch *fetch
 static int fetch_from_any(struct repo *repo, const struct fetch *fetch, struct error *err)
 {
     struct error first = {0};
-    size_t order[REGIONS_MAX], count = order_regions(repo->regions, order);
+    size_t order[REGIONS_MAX], count = regions_order(repo->regions, order);
+    if (count == 0)
+        regions_first_loss(repo->regions, &first);
     for (size_t i = 0; i < count; i++) {
         if (try_region(repo, order[i], fetch, err) == 0)
             return 0;
@@ -317,155 +338,22 @@ int repo_fetch_plain(struct repo *repo, enum container_kind kind, const char *na
 
 /* Listing */
 
-struct listing {
-    const char *prefix; /* in a store */
-    enum store_depth depth;
-    size_t skip; /* bytes of the prefix */
-    uint32_t region;
-    struct repo_names *names;
-};
-
-static int add_name(void *arg, const struct store_object *object, struct error *err)
-{
-    struct listing *listing = arg;
-    struct repo_names *names = listing->names;
-    if (names->count == REPO_NAMES_MAX)
-        return error_set(err, ERROR_CORRUPT, "a listing of more than %d objects", REPO_NAMES_MAX);
-    names->names = own_resize(names->names, names->count + 1, sizeof(names->names[0]));
-    names->names[names->count++] = (struct repo_name){
-        .name = own_strdup(object->name + listing->skip),
-        .size = object->size,
-        .modified_ms = object->modified_ms,
-        .regions = listing->region,
-    };
-    return 0;
-}
-
-static int compare_names(const void *a, const void *b)
-{
-    const struct repo_name *left = a, *right = b;
-    return strcmp(left->name, right->name);
-}
-
-/* Sorts, and makes one of what several regions have. */
-static void merge_names(struct repo_names *names)
-{
-    size_t kept = 0;
-    if (names->count > 0)
-        qsort(names->names, names->count, sizeof(names->names[0]), compare_names);
-    for (size_t i = 0; i < names->count; i++) {
-        struct repo_name *name = &names->names[i];
-        struct repo_name *last = kept ? &names->names[kept - 1] : NULL;
-        if (!last || strcmp(last->name, name->name) != 0) {
-            names->names[kept++] = *name;
-            continue;
-        }
-        last->regions |= name->regions;
-        last->sizes_differ |= name->size != last->size;
-        if (name->modified_ms > last->modified_ms)
-            last->modified_ms = name->modified_ms;
-        free(name->name);
-    }
-    names->count = kept;
-}
-
-/* Whether another region can be asked in the place of one that does not answer. */
-static bool has_better(struct regions *regions)
-{
-    for (size_t i = 0; i < regions_count(regions); i++)
-        if (regions_usable(regions, i) && !regions_doubted(regions, i, NULL))
-            return true;
-    return false;
-}
-
-/* 1: it was listed; 0: not, for the reason in err; -1: the job cannot go on. */
-static int list_region(struct regions *regions, size_t index, struct listing *listing,
-                       struct error *err)
-{
-    struct region *region = regions_at(regions, index);
-    if (!regions_usable(regions, index)) {
-        *err = region->error; /* written once, before it was lost */
-        return 0;
-    }
-    if (!regions_strict(regions) && regions_doubted(regions, index, err) && has_better(regions))
-        return 0;
-    if (store_list(region->store, listing->prefix, listing->depth, add_name, listing, err) == 0) {
-        regions_note_answer(regions, index, NULL);
-        return 1;
-    }
-    if (regions_cancelled(regions, index, err))
-        return -1;
-    regions_note_answer(regions, index, err);
-    if (regions_strict(regions) && region->writable)
-        return regions_lose(regions, index, err);
-    if (regions_count(regions) > 1)
-        log_error(err, "Could not list a region", S("region", region->name));
-    return 0;
-}
-
-/* Lists prefix (as in a store) in every region; names are given without their first skip bytes. */
-static int list_regions(struct regions *regions, const char *prefix, enum store_depth depth,
-                        size_t skip, struct repo_names *ret_names, struct error *err)
-{
-    CLEANUP(repo_names_done) struct repo_names names = {0};
-    for (size_t i = 0; i < regions_count(regions); i++) {
-        struct listing listing = {prefix, depth, skip, 1u << i, &names};
-        int listed = list_region(regions, i, &listing, err);
-        if (listed < 0)
-            return -1;
-        if (listed > 0)
-            continue;
-        if (names.unlisted == 0)
-            names.unlisted_error = *err;
-        names.unlisted |= 1u << i;
-    }
-    if (names.unlisted == (1u << regions_count(regions)) - 1)
-        return -1;
-    merge_names(&names);
-    *ret_names = names;
-    names = (struct repo_names){0};
-    return 0;
-}
-
-void repo_names_done(struct repo_names *names)
-{
-    for (size_t i = 0; i < names->count; i++)
-        free(names->names[i].name);
-    free(names->names);
-    *names = (struct repo_names){0};
-}
-
-size_t repo_names_lower_bound(const struct repo_names *names, const char *text)
-{
-    size_t low = 0, high = names->count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (strcmp(names->names[middle].name, text) < 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
-
-struct repo_name *repo_names_find(const struct repo_names *names, const char *name)
-{
-    const size_t at = repo_names_lower_bound(names, name);
-    return at < names->count && strcmp(names->names[at].name, name) == 0 ? &names->names[at] : NULL;
-}
-
 int repo_list(struct repo *repo, const char *prefix, struct repo_names *ret_names,
               struct error *err)
 {
     CLEANUP(own_freep) char *full = repo_full_name(repo, prefix);
-    return list_regions(repo->regions, full, STORE_DEEP, strlen(repo->prefix), ret_names, err);
+    const struct repo_names_below below = {
+        .prefix = full, .depth = STORE_DEEP, .skip = strlen(repo->prefix)};
+    return repo_names_list(ret_names, repo->regions, &below, err);
 }
 
 int repo_list_level(struct repo *repo, const char *prefix, struct repo_names *ret_names,
                     struct error *err)
 {
     CLEANUP(own_freep) char *full = repo_full_name(repo, prefix);
-    return list_regions(repo->regions, full, STORE_SHALLOW, strlen(repo->prefix), ret_names, err);
+    const struct repo_names_below below = {
+        .prefix = full, .depth = STORE_SHALLOW, .skip = strlen(repo->prefix)};
+    return repo_names_list(ret_names, repo->regions, &below, err);
 }
 
 /* Backups */
@@ -631,26 +519,80 @@ enum access {
     ACCESS_WRITE, /* a region that cannot be read is lost */
 };
 
+/* repository.json of every region; each is written by whoever asks that region. */
+struct documents {
+    struct repo *repo;
+    enum access access;
+    struct roll_call_answer answers[REGIONS_MAX];
+    bool found[REGIONS_MAX];
+    struct repo_document documents[REGIONS_MAX];
+};
+
+static void documents_done(struct documents *documents)
+{
+    for (size_t i = 0; i < REGIONS_MAX; i++)
+        repo_document_done(&documents->documents[i]);
+}
+
+static int ask_document(void *arg, size_t region, struct error *err)
+{
+    struct documents *documents = arg;
+    struct repo *repo = documents->repo;
+    const int found = read_document(repo, region, &documents->documents[region], err);
+    if (found < 0)
+        return -1;
+    documents->found[region] = found > 0;
+    return documents->access == ACCESS_WRITE ? regions_at(repo->regions, region)->writable : found;
+}
+
+/* Whoever writes needs a quorum, one without a document being as good; a reader somebody who has
+ * it. */
+static int ask_for_documents(struct documents *documents, struct error *err)
+{
+    struct regions *regions = documents->repo->regions;
+    const bool writes = documents->access == ACCESS_WRITE;
+    const struct roll_call call = {
+        .regions = regions,
+        .among = UINT32_MAX,
+        .insist = writes,
+        .enough = writes ? regions_quorum(regions) : 1,
+        .laggards = writes ? LAGGARDS_LOST : LAGGARDS_DOUBTED,
+        .ask = ask_document,
+        .arg = documents,
+    };
+    return roll_call_run(&call, documents->answers, err);
+}
+
+static int adopt_region(struct documents *documents, size_t region, struct error *err)
+{
+    struct repo *repo = documents->repo;
+    const struct repo_document *document = &documents->documents[region];
+    return adopt_document(repo, region, document, err) < 0 ||
+                   (documents->access != ACCESS_READ &&
+                    adopt_writer(repo, region, document, err) < 0)
+               ? -1
+               : 0;
+}
+
 /* Reads repository.json in every usable region; gives how many have it, and in err why a region
  * could not be read (kind NONE if all could). -1 when the job cannot go on. */
 static int read_documents(struct repo *repo, enum access access, size_t *ret_found,
                           struct error *err)
 {
     struct error first = {0};
+    CLEANUP(documents_done) struct documents documents = {.repo = repo, .access = access};
     *ret_found = 0;
+    if (ask_for_documents(&documents, err) < 0)
+        return -1;
     for (size_t i = 0; i < regions_count(repo->regions); i++) {
-        CLEANUP(repo_document_done) struct repo_document document = {0};
-        int found = regions_usable(repo->regions, i) ? read_document(repo, i, &document, err) : 0;
-        if (found > 0 && (adopt_document(repo, i, &document, err) < 0 ||
-                          (access != ACCESS_READ && adopt_writer(repo, i, &document, err) < 0)))
+        if (documents.found[i] && adopt_region(&documents, i, err) < 0)
             return -1;
-        *ret_found += found > 0;
-        if (found >= 0)
+        *ret_found += documents.found[i];
+        if (documents.answers[i].said >= 0)
             continue;
-        if (access == ACCESS_WRITE ? regions_lose(repo->regions, i, err) < 0
-                                   : err->kind == ERROR_CANCELED)
+        *err = documents.answers[i].error;
+        if (access == ACCESS_WRITE && regions_lose(repo->regions, i, err) < 0)
             return -1;
-        regions_note_answer(repo->regions, i, err);
         if (first.kind == ERROR_NONE)
             first = *err;
     }
@@ -715,12 +657,11 @@ static int several_systems(const struct repo_names *systems, const char *prefix,
 /* A region that cannot tell has it not. */
 static bool is_in_some_region(struct regions *regions, const char *name)
 {
-    for (size_t i = 0; i < regions_count(regions); i++) {
+    size_t order[REGIONS_MAX], count = regions_order(regions, order);
+    for (size_t i = 0; i < count; i++) {
         struct error err;
         bool there;
-        if (!regions_usable(regions, i))
-            continue;
-        if (store_has(regions_at(regions, i)->store, name, &there, &err) < 0)
+        if (store_has(regions_at(regions, order[i])->store, name, &there, &err) < 0)
             log_error(&err, "Could not look for a backup", S("name", name));
         else if (there)
             return true;
@@ -750,7 +691,9 @@ static int find_system(const struct policy *policy, struct regions *regions, con
     CLEANUP(repo_names_done) struct repo_names systems = {0};
     CLEANUP(own_freep) char *prefix = own_format("%s.%s/", policy->namespace, policy->name);
     const struct repo_name *found = NULL;
-    if (list_regions(regions, prefix, STORE_SHALLOW, strlen(prefix), &systems, err) < 0)
+    const struct repo_names_below below = {
+        .prefix = prefix, .depth = STORE_SHALLOW, .skip = strlen(prefix), .opening = true};
+    if (repo_names_list(&systems, regions, &below, err) < 0)
         return -1;
     if (systems.count == 1)
         found = &systems.names[0];

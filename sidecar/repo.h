@@ -16,6 +16,7 @@
 #include "sidecar/keys.h"
 #include "sidecar/regions.h"
 #include "sidecar/repo_document.h"
+#include "sidecar/repo_names.h"
 
 struct buf;
 struct fifo;
@@ -27,7 +28,7 @@ struct secrets;
 
 struct repo {
     struct regions *regions;       /* lent */
-    struct lanes *lanes;           /* into them; lent, NULL: one region after the other */
+    struct lanes *lanes;           /* into them; lent, NULL: each put is one of its own */
     const char *cluster;           /* that writes; lent, NULL: outside Kubernetes */
     struct repo_document document; /* what it belongs to */
     uint8_t id[DIGEST_BYTES];
@@ -119,27 +120,8 @@ MUST_CHECK int repo_salvage(struct repo *repo, enum container_kind kind, const c
                             struct buf *object, struct container *ret_container,
                             struct error *ret_damage, struct error *err);
 
-/* Names below the repository, over all regions that can be reached, sorted, each once; regions is a
- * bit mask of where. */
-struct repo_name {
-    char *name;
-    uint64_t size;
-    int64_t modified_ms; /* the latest, by the stores' clocks */
-    uint32_t regions;
-    bool sizes_differ; /* between those regions */
-};
-struct repo_names {
-    struct repo_name *names;
-    size_t count;
-    uint32_t unlisted;           /* bit mask of the regions that could not be listed … */
-    struct error unlisted_error; /* … and why the first of them could not */
-};
-void repo_names_done(struct repo_names *names);
-/* The index of the first name that is not before text. */
-size_t repo_names_lower_bound(const struct repo_names *names, const char *text);
-/* The one of exactly this name; lent, or NULL. */
-struct repo_name *repo_names_find(const struct repo_names *names, const char *name);
-/* TRANSIENT or PERMANENT when no region could be listed; regions that could not are logged. */
+/* Names below the repository. TRANSIENT or PERMANENT when no region could be listed; regions that
+ * could not are logged. */
 MUST_CHECK int repo_list(struct repo *repo, const char *prefix, struct repo_names *ret_names,
                          struct error *err);
 /* Only what lies right below prefix: objects, and what others have in common up to the next '/',

@@ -14,6 +14,7 @@
 #include "sidecar/policy.h"
 #include "sidecar/repo.h"
 #include "sidecar/secrets.h"
+#include "sidecar/roll_call.h"
 
 enum { KEY_OBJECT_MAX = 4096, CHOICE_DIGITS = 8, CHOICES_MAX = 99999999 };
 
@@ -105,16 +106,26 @@ static int check_key_name(const struct key *key, const char *name, struct error 
     return error_set(err, ERROR_CORRUPT, "it holds key %s", id);
 }
 
+static int get_key_object(struct repo *repo, size_t region, const char *full, struct buf *text,
+                          struct error *err)
+{
+    const int result = store_get_all(regions_at(repo->regions, region)->store, full, text, err);
+    if (result == 0 || !regions_cancelled(repo->regions, region, err))
+        regions_note_answer(repo->regions, region, result < 0 ? err : NULL);
+    return result;
+}
+
 /* The first region whose copy of a key object is sound gives the key. */
 static int load_key(struct repo *repo, const struct repo_name *object, const struct key *user,
                     struct key *ret_key, struct error *err)
 {
     CLEANUP(own_freep) char *name = repo_full_name(repo, object->name);
+    size_t order[REGIONS_MAX], count = regions_order(repo->regions, order);
     error_set(err, ERROR_NOT_FOUND, "no region has it");
-    for (size_t i = 0; i < regions_count(repo->regions); i++) {
+    for (size_t i = 0; i < count; i++) {
         CLEANUP(buf_done) struct buf text = BUF_SECRET(KEY_OBJECT_MAX);
-        if ((object->regions & 1u << i) &&
-            store_get_all(regions_at(repo->regions, i)->store, name, &text, err) == 0 &&
+        if ((object->regions & 1u << order[i]) &&
+            get_key_object(repo, order[i], name, &text, err) == 0 &&
             key_parse_object(text.data, text.size, user, ret_key, err) == 0 &&
             check_key_name(ret_key, object->name, err) == 0)
             return 0;
@@ -304,24 +315,49 @@ int repo_keys_make_id(struct repo *repo, struct error *err)
     return 0;
 }
 
+/* A key object as all regions are to have it. */
+struct key_check {
+    struct regions *regions;
+    const char *name, *full; /* the latter in a store */
+    const struct key *user;
+};
+
+static int ask_copy(void *arg, size_t index, struct error *err)
+{
+    const struct key_check *check = arg;
+    const struct region *region = regions_at(check->regions, index);
+    CLEANUP(key_done) struct key key = {0};
+    CLEANUP(buf_done) struct buf text = BUF_SECRET(KEY_OBJECT_MAX);
+    if (store_get_all(region->store, check->full, &text, err) == 0 &&
+        key_parse_object(text.data, text.size, check->user, &key, err) == 0)
+        return 1;
+    return error_wrap(err, "key object '%s' in region '%s'", check->name, region->name);
+}
+
 /* What was there already must be sound in every region: a backup is put there next. */
 static int check_copies(struct repo *repo, const char *name, const struct key *user,
                         struct error *err)
 {
+    struct regions *regions = repo->regions;
     CLEANUP(own_freep) char *full = repo_full_name(repo, name);
-    for (size_t i = 0; i < regions_count(repo->regions); i++) {
-        CLEANUP(key_done) struct key key = {0};
-        CLEANUP(buf_done) struct buf text = BUF_SECRET(KEY_OBJECT_MAX);
-        const struct region *region = regions_at(repo->regions, i);
-        if (!region->writable || !regions_usable(repo->regions, i))
-            continue;
-        if (store_get_all(region->store, full, &text, err) == 0 &&
-            key_parse_object(text.data, text.size, user, &key, err) == 0)
-            continue;
-        error_wrap(err, "key object '%s' in region '%s'", name, region->name);
-        if (regions_lose(repo->regions, i, err) < 0)
+    struct key_check check = {regions, name, full, user};
+    struct roll_call_answer answers[REGIONS_MAX];
+    const struct roll_call call = {
+        .regions = regions,
+        .among = regions_mask(regions, false),
+        .insist = true,
+        .enough = regions_quorum(regions),
+        .laggards = LAGGARDS_LOST,
+        .ask = ask_copy,
+        .arg = &check,
+    };
+    if (roll_call_run(&call, answers, err) < 0)
+        return -1;
+    for (size_t i = 0; i < regions_count(regions); i++)
+        if (answers[i].said < 0 && regions_lose(regions, i, &answers[i].error) < 0) {
+            *err = answers[i].error;
             return -1;
-    }
+        }
     return 0;
 }
 

@@ -172,7 +172,8 @@ int helper_repo_reopen(struct helper_repo *helper, bool write, uint64_t system_i
 {
     repo_closep(&helper->repo);
     regions_closep(&helper->regions);
-    if (regions_open(&helper->regions, helper->policy, helper->secrets, NULL, &helper->cancel,
+    const struct regions_choice choice = {.patience_ms = helper->patience_ms};
+    if (regions_open(&helper->regions, helper->policy, helper->secrets, &choice, &helper->cancel,
                      err) < 0)
         return -1;
     const struct repo_wish wish = {.system_identifier = system_identifier};

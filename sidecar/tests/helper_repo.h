@@ -23,6 +23,7 @@ struct helper_repo {
     struct secrets *secrets;
     struct regions *regions;
     struct repo *repo;
+    int64_t patience_ms; /* as in regions_choice, for what is opened from now on */
 };
 
 enum { HELPER_REPO_SYSTEM = 7351234 };

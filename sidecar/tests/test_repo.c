@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <errno.h>
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -22,6 +23,7 @@
 #include "sidecar/tests/helper_repo.h"
 #include "sidecar/tests/helper_store_fault.h"
 #include "sidecar/tests/helper_store.h"
+#include "sidecar/tests/helper_store_plan.h"
 
 static void put_text(struct helper_repo *helper, const char *name, const char *text)
 {
@@ -204,6 +206,55 @@ static void a_region_that_does_not_answer_is_asked_last(void **state)
     assert_int_equal(store_fault_calls(region->store), 3 + STORE_RETRIES);
     assert_int_equal(fetch_fails(&helper, "drills/c", &err), -1);
     assert_int_equal(err.kind, ERROR_NOT_FOUND);
+}
+
+static void a_region_that_hangs_from_the_start_is_read_without(void **state)
+{
+    (void)state;
+    CLEANUP(helper_repo_close) struct helper_repo helper;
+    struct error err;
+    helper_repo_open(&helper, 2, 0);
+    put_text(&helper, "wal/x", "hello");
+    helper.patience_ms = 1;
+    store_plan_fault("r0", 1, UINT_MAX, STORE_FAULT_HANG);
+    assert_int_equal(helper_repo_reopen(&helper, false, 0, &err), 0);
+    store_plan_nothing();
+    assert_true(regions_doubted(helper.regions, 0, &err));
+    assert_non_null(strstr(err.text, "it lags"));
+    assert_fetched(&helper, "wal/x", "hello");
+    store_fault_set(regions_at(helper.regions, 0)->store, 1, 0, STORE_FAULT_HANG);
+    remove_object(&helper, 1, "wal/x");
+    assert_fetched(&helper, "wal/x", "hello"); /* it answers again */
+    assert_false(regions_doubted(helper.regions, 0, NULL));
+}
+
+static void a_region_that_hangs_from_the_start_is_written_without(void **state)
+{
+    (void)state;
+    CLEANUP(helper_repo_close) struct helper_repo helper;
+    struct error err;
+    helper_repo_open(&helper, 2, 0);
+    helper.patience_ms = 1;
+    store_plan_fault("r1", 1, UINT_MAX, STORE_FAULT_HANG);
+    assert_int_equal(helper_repo_reopen(&helper, true, HELPER_REPO_SYSTEM, &err), 0);
+    store_plan_nothing();
+    assert_int_equal(regions_mask(helper.regions, false), 1);
+    put_text(&helper, "wal/x", "hello");
+    assert_fetched(&helper, "wal/x", "hello");
+}
+
+static void a_region_that_hangs_fails_a_new_repository(void **state)
+{
+    (void)state;
+    CLEANUP(helper_repo_close) struct helper_repo helper;
+    struct error err;
+    helper_repo_prepare(&helper, 2, 1);
+    helper.patience_ms = 1;
+    store_plan_fault("r0", 1, UINT_MAX, STORE_FAULT_HANG);
+    assert_int_equal(helper_repo_reopen(&helper, true, HELPER_REPO_SYSTEM, &err), -1);
+    store_plan_nothing();
+    assert_int_equal(err.kind, ERROR_TRANSIENT);
+    assert_non_null(strstr(err.text, "a new repository needs every region once: it lags"));
 }
 
 static void a_new_repository_needs_every_region(void **state)
@@ -661,6 +712,9 @@ int main(void)
         cmocka_unit_test(a_missing_object_is_named_with_its_region),
         cmocka_unit_test(a_repository_is_read_while_a_region_is_gone),
         cmocka_unit_test(a_region_that_does_not_answer_is_asked_last),
+        cmocka_unit_test(a_region_that_hangs_from_the_start_is_read_without),
+        cmocka_unit_test(a_region_that_hangs_from_the_start_is_written_without),
+        cmocka_unit_test(a_region_that_hangs_fails_a_new_repository),
         cmocka_unit_test(a_new_repository_needs_every_region),
         cmocka_unit_test(an_old_repository_is_written_with_a_quorum),
         cmocka_unit_test(what_is_sealed_is_to_stay),
