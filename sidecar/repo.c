@@ -336,6 +336,19 @@ int repo_fetch_plain(struct repo *repo, enum container_kind kind, const char *na
     return fetch_from_any(repo, &fetch, err);
 }
 
+bool repo_still_answers(struct repo *repo, size_t region)
+{
+    CLEANUP(own_freep) char *name = repo_full_name(repo, document_name);
+    struct error err;
+    if (!regions_usable(repo->regions, region))
+        return false;
+    if (store_probe(regions_at(repo->regions, region)->store, name, &err) == 0)
+        return true;
+    if (!regions_cancelled(repo->regions, region, &err))
+        regions_give_up(repo->regions, region, &err);
+    return false;
+}
+
 /* Listing */
 
 int repo_list(struct repo *repo, const char *prefix, struct repo_names *ret_names,

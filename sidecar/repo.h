@@ -129,6 +129,10 @@ MUST_CHECK int repo_list(struct repo *repo, const char *prefix, struct repo_name
 MUST_CHECK int repo_list_level(struct repo *repo, const char *prefix, struct repo_names *ret_names,
                                struct error *err);
 
+/* Whether a region answers at all, after something could not be fetched from it: if not, it is
+ * given up, and nothing is asked of it again. */
+bool repo_still_answers(struct repo *repo, size_t region);
+
 /* "packs/<backup-id>/000001" and "manifests/<backup-id>" */
 enum { REPO_NAME_MAX = 128 };
 void repo_pack_name(const char *backup_id, uint32_t number, char ret_name[REPO_NAME_MAX]);

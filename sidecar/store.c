@@ -335,6 +335,17 @@ int store_put(struct store *store, const char *name, const struct store_bytes *b
     return 0;
 }
 
+int store_probe(struct store *store, const char *name, struct error *err)
+{
+    const struct call call = call_init(store, "look for", name);
+    CLEANUP(buf_done) struct buf data = BUF(1);
+    if (check_name(&call, err) < 0)
+        return -1;
+    if (store->driver->get(store, name, 0, 1, &data, err) == 0 || err->kind == ERROR_NOT_FOUND)
+        return 0;
+    return call_error(&call, err);
+}
+
 int store_has(struct store *store, const char *name, bool *ret_there, struct error *err)
 {
     CLEANUP(buf_done) struct buf data = BUF(1);

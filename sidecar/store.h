@@ -116,6 +116,9 @@ MUST_CHECK int store_put(struct store *store, const char *name, const struct sto
                          struct error *err);
 /* Whether there is an object of that name. */
 MUST_CHECK int store_has(struct store *store, const char *name, bool *ret_there, struct error *err);
+/* Whether the store answers at all now: a single attempt to read any object, which need not be
+ * there. */
+MUST_CHECK int store_probe(struct store *store, const char *name, struct error *err);
 /* Appends bytes [offset, offset + size) to data, fewer only where the object ends; size > 0. On an
  * error data is as before. NOT_FOUND. */
 MUST_CHECK int store_get(struct store *store, const char *name, uint64_t offset, uint64_t size,

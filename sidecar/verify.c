@@ -93,10 +93,10 @@ static int load_manifest(struct verify_region *region, const struct repo_name *n
     if (err->kind == ERROR_CANCELED)
         return -1;
     add_seen(view, id, NULL);
-    findings_add(region->findings,
-                 FINDING(.kind = finding_kind_of(err), .region = region->name, .backup = id,
-                         .object = name->name),
-                 "%s", err->text);
+    verify_region_tell(region,
+                       FINDING(.kind = finding_kind_of(err), .region = region->name, .backup = id,
+                               .object = name->name),
+                       err->text);
     return 0;
 }
 
@@ -228,10 +228,26 @@ static void note_backups(struct job *job, const struct verify_region *region)
     size_t verified = 0;
     for (size_t i = 0; i < region->manifest_count; i++)
         verified += is_selected(region, &region->manifests[i]);
-    job->result.regions++;
     job->result.backups = verified > job->result.backups ? verified : job->result.backups;
+}
+
+/* What remains to be said when all was read, or as much as the region gave. */
+static void conclude(struct job *job, const struct verify_region *region)
+{
+    struct error why;
+    job->result.regions++;
     job->result.objects += atomic_load(&region->objects);
     job->result.bytes += atomic_load(&region->bytes);
+    if (verify_region_given_up(region, &why)) {
+        findings_add(region->findings, FINDING(.kind = FINDING_UNREADABLE, .region = region->name),
+                     "the region stopped answering and was given up; what was not read before is "
+                     "not verified: %s",
+                     why.text);
+        return;
+    }
+    tell_orphans(region);
+    tell_strangers(region);
+    note_backups(job, region);
 }
 
 /* Everything that lies in one region. */
@@ -259,9 +275,7 @@ static int check_region(struct job *job, struct verify_region *region, struct er
             return -1;
     if (verify_wal_run(region, err) < 0)
         return -1;
-    tell_orphans(region);
-    tell_strangers(region);
-    note_backups(job, region);
+    conclude(job, region);
     return 0;
 }
 

@@ -44,12 +44,12 @@ static int note_failure(const struct work *work, const char *object, const struc
 {
     if (err->kind == ERROR_CANCELED)
         return -1;
-    findings_add(work->region->findings,
-                 FINDING(.kind = finding_kind_of(err) == FINDING_UNREADABLE ? FINDING_UNREADABLE
-                                                                            : FINDING_INCONSISTENT,
-                         .region = work->region->name, .backup = work->manifest->id,
-                         .object = object),
-                 "%s", err->text);
+    verify_region_tell(
+        work->region,
+        FINDING(.kind = finding_kind_of(err) == FINDING_UNREADABLE ? FINDING_UNREADABLE
+                                                                   : FINDING_INCONSISTENT,
+                .region = work->region->name, .backup = work->manifest->id, .object = object),
+        err->text);
     return 0;
 }
 
@@ -189,6 +189,8 @@ static void tell_flaw(const struct view *view, struct verify_flaw *flaw)
 {
     const struct work *work = view->work;
     size_t more;
+    if (flaw->kind == FINDING_UNREADABLE && !repo_still_answers(work->region->repo, 0))
+        return; /* it is told of the region */
     const struct restore_span *span = find_touched(view, &flaw->pieces, &more);
     struct finding finding = {.kind = flaw->kind,
                               .region = work->region->name,

@@ -8,6 +8,7 @@
 #include "common/digest.h"
 #include "common/own.h"
 #include "common/text.h"
+#include "sidecar/findings.h"
 #include "sidecar/manifest.h"
 #include "sidecar/progress.h"
 
@@ -40,6 +41,18 @@ const struct repo_name *verify_region_pack(const struct verify_region *region, c
     if (found)
         *ret_pack = &region->packs[found - region->pack_names.names];
     return found;
+}
+
+void verify_region_tell(struct verify_region *region, const struct finding *finding,
+                        const char *text)
+{
+    if (finding->kind != FINDING_UNREADABLE || repo_still_answers(region->repo, 0))
+        findings_add(region->findings, finding, "%s", text);
+}
+
+bool verify_region_given_up(const struct verify_region *region, struct error *ret_why)
+{
+    return regions_first_loss(region->repo->regions, ret_why);
 }
 
 void verify_region_count(struct verify_region *region, uint64_t bytes)

@@ -16,6 +16,7 @@
 #include "sidecar/verify_pack.h"
 
 struct cancel;
+struct finding;
 struct findings;
 struct manifest;
 struct progress;
@@ -57,5 +58,11 @@ struct verify_names verify_region_names(const struct verify_region *region, cons
 /* NULL: there is no such pack. Gives its state. */
 const struct repo_name *verify_region_pack(const struct verify_region *region, const char *backup,
                                            uint32_t number, struct verify_pack **ret_pack);
+/* Adds a finding. One of an object that could not be fetched makes sure that the region still
+ * answers; if not, it is given up: that is told once, and of what is left unread nothing more. */
+void verify_region_tell(struct verify_region *region, const struct finding *finding,
+                        const char *text);
+/* Whether it was given up, and why. */
+bool verify_region_given_up(const struct verify_region *region, struct error *ret_why);
 void verify_region_count(struct verify_region *region, uint64_t bytes); /* an object was read */
 void verify_region_done(struct verify_region *region);                  /* all but what is lent */

@@ -114,8 +114,8 @@ static int read_item(struct work *work, struct item *item, struct error *err)
     const enum finding_kind kind = finding_kind_of(err);
     item->usable = kind == FINDING_UNREADABLE; /* nothing is known against it */
     item->told = true;
-    findings_add(region->findings, FINDING(.kind = kind, .region = region->name, .object = name),
-                 "%s", err->text);
+    verify_region_tell(region, FINDING(.kind = kind, .region = region->name, .object = name),
+                       err->text);
     return 0;
 }
 
@@ -271,10 +271,10 @@ static int tell_unread_history(const struct work *work, struct item *item, const
     if (err->kind == ERROR_CANCELED)
         return -1;
     if (err->kind != ERROR_CONFLICT && !item->told)
-        findings_add(work->region->findings,
-                     FINDING(.kind = finding_kind_of(err), .region = work->region->name,
-                             .object = item->name->name),
-                     "%s", err->text);
+        verify_region_tell(work->region,
+                           FINDING(.kind = finding_kind_of(err), .region = work->region->name,
+                                   .object = item->name->name),
+                           err->text);
     item->told = true;
     return 0;
 }

@@ -2,6 +2,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -25,6 +26,7 @@
 #include "sidecar/tests/helper_backup.h"
 #include "sidecar/tests/helper_findings.h"
 #include "sidecar/tests/helper_repo.h"
+#include "sidecar/tests/helper_store_plan.h"
 #include "sidecar/verify.h"
 
 #define FIRST "20261119T000000Z-full-0001"
@@ -51,7 +53,7 @@ static int set_up(void **state)
 {
     struct fixture *f = own_alloc(sizeof(*f));
     *state = f;
-    log_set_level(LOG_LEVEL_ERROR); /* warnings of what is damaged on purpose */
+    log_set_level(LOG_LEVEL_ERROR + 1); /* of what is damaged on purpose */
     helper_repo_open(&f->helper, REGIONS, HELPER_SERIES_SYSTEM);
     helper_series_add(&f->helper, &first);
     helper_series_add(&f->helper, &second);
@@ -67,6 +69,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     CLEANUP(own_freep) struct fixture *f = *state;
+    store_plan_nothing();
     findings_freep(&f->findings);
     helper_repo_close(&f->helper);
     log_set_level(LOG_LEVEL_INFO);
@@ -202,6 +205,44 @@ static void one_region_is_verified_without_the_others(void **state)
     run(f);
     expect_counts(f, 0, 1);
     assert_int_equal(f->result.regions, 1);
+}
+
+/* How many calls of a region's stores a run makes. */
+static unsigned count_calls(struct fixture *f, const char *region)
+{
+    store_plan_fault(region, 0, 0, STORE_FAULT_TRANSIENT);
+    run(f);
+    return atomic_load(&store_plan.calls);
+}
+
+static void a_region_that_stops_answering_is_told_once(void **state)
+{
+    struct fixture *f = *state;
+    const struct finding *kept;
+    size_t count;
+    const unsigned calls = count_calls(f, "r1");
+    assert_true(calls > 0);
+    for (unsigned first_call = 1; first_call <= calls; first_call++) {
+        store_plan_fault("r1", first_call, UINT_MAX, STORE_FAULT_TRANSIENT);
+        run(f);
+        if (findings_get(f->findings, false, &kept, &count) != 1)
+            helper_findings_print(f->findings, false);
+        assert_int_equal(findings_get(f->findings, false, &kept, &count), 1);
+        expect(f, FINDING(.kind = FINDING_UNREADABLE, .region = "r1"));
+        assert_int_equal(f->result.backups, 2); /* in the other one */
+    }
+}
+
+static void an_object_that_cannot_be_fetched_keeps_no_other_from_being_read(void **state)
+{
+    struct fixture *f = *state;
+    f->options.workers = 1; /* so that the calls that fail are of one object */
+    const unsigned calls = count_calls(f, "r1");
+    for (unsigned first_call = 1; first_call <= calls; first_call++) {
+        store_plan_fault("r1", first_call, STORE_RETRIES + 1, STORE_FAULT_TRANSIENT);
+        run(f);
+        assert_false(has(f, FINDING(.kind = FINDING_UNREADABLE, .text = "given up")));
+    }
 }
 
 static void a_sample_reads_less_and_the_same_again(void **state)
@@ -400,6 +441,10 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(one_region_is_verified_without_the_others, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(a_region_that_stops_answering_is_told_once, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(
+            an_object_that_cannot_be_fetched_keeps_no_other_from_being_read, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_sample_reads_less_and_the_same_again, set_up, tear_down),
         cmocka_unit_test(samples_take_their_share),
         cmocka_unit_test_setup_teardown(damage_in_one_region_names_frame_file_and_block, set_up,
