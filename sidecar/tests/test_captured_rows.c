@@ -17,7 +17,7 @@
 #include "sidecar/entry.h"
 #include "sidecar/frame.h"
 
-enum { ROWS = 20000, WORKERS = 4, STEP = 7919 /* prime: takes rows of all chunks in turns */ };
+enum { ROWS = 9000, WORKERS = 4, STEP = 7919 /* prime: takes rows of all chunks in turns */ };
 
 static struct captured_rows *rows;
 
