@@ -150,7 +150,7 @@ static const struct {
     {OPTION_PORT, FOR_BACKUP, 0},
     {OPTION_USER, FOR_BACKUP, TEXT(user)},
     {OPTION_TYPE, FOR_BACKUP, 0},
-    {OPTION_REGION, FOR_READING | FOR_WAL, TEXT(region)},
+    {OPTION_REGION, FOR_READING | FOR_WAL, 0},
     {OPTION_SYSTEM, FOR_READING | FOR_COPY | FOR_ROTATE_KEY | FOR_WAL, 0},
     {OPTION_BACKUP, FOR_RESTORE | FOR_VERIFY, TEXT(backup)},
     {OPTION_TO, FOR_RESTORE | FOR_COPY, TEXT(to)},
@@ -168,8 +168,8 @@ static const struct {
     {OPTION_BACKUP_UID, FOR_BACKUP, TEXT(backup_uid)},
     {OPTION_POD, FOR_BACKUP, TEXT(pod)},
     {OPTION_SOURCE_REGION, FOR_BACKUP, TEXT(source_region)},
-    {OPTION_FIRST_REGION, FOR_RESTORE | FOR_WAL, TEXT(first_region)},
-    {OPTION_EXCLUDE_REGION, FOR_RESTORE | FOR_WAL, 0},
+    {OPTION_FIRST_REGION, FOR_RESTORE, TEXT(first_region)},
+    {OPTION_EXCLUDE_REGION, FOR_RESTORE, 0},
     {OPTION_PROGRESS, FOR_JOBS, 0},
     {OPTION_DEADLINE, FOR_JOBS, 0},
     {OPTION_REGIONS, FOR_LIST, 0},
@@ -213,9 +213,7 @@ static const char *const command_names[] = {
 #define WAL_HELP                                                                                   \
     "  -f FILE                  the BackupPolicy (YAML)\n"                                         \
     "  --secrets DIR            the policy's Secret as a directory, one file a key\n"              \
-    "  --region NAME            read from this region only\n"                                      \
-    "  --first-region NAME      read from this region first; others have what it lacks\n"          \
-    "  --exclude-region NAME    do not read from this region; may be repeated\n"                   \
+    "  --region NAME            read from this region only; several are asked in their order\n"    \
     "  --system-identifier N    the database system; else that of the data directory\n"
 
 #define JOB_HELP                                                                                   \
@@ -488,6 +486,19 @@ static int parse_id(struct cli_options *options, const char *text, struct error 
     return 0;
 }
 
+/* The only one, or one of several. */
+static int add_region(struct cli_options *options, const char *text, struct error *err)
+{
+    if (!(FOR_WAL & 1u << options->command)) {
+        options->region = text;
+        return 0;
+    }
+    if (options->asked_count == POLICY_REGIONS_MAX)
+        return error_set(err, ERROR_PERMANENT, "--region: more than %d", POLICY_REGIONS_MAX);
+    options->asked[options->asked_count++] = text;
+    return 0;
+}
+
 static int add_excluded(struct cli_options *options, const char *text, struct error *err)
 {
     if (options->excluded_count == POLICY_REGIONS_MAX)
@@ -599,6 +610,8 @@ static int set_option(struct cli_options *options, int option, const char *value
         return parse_expected(options, value, err);
     case OPTION_ID:
         return parse_id(options, value, err);
+    case OPTION_REGION:
+        return add_region(options, value, err);
     case OPTION_EXCLUDE_REGION:
         return add_excluded(options, value, err);
     default:

@@ -78,6 +78,8 @@ struct cli_options {
     uint64_t seed;                                      /* 0: a random one */
     struct manifest_witness expected[CLI_EXPECTED_MAX]; /* of verify */
     size_t expected_count;
+    const char *asked[POLICY_REGIONS_MAX]; /* of wal-fetch and wal-serve */
+    size_t asked_count;
     const char *wal_name;       /* of wal-fetch */
     unsigned patience_seconds;  /* of wal-fetch */
     bool standby, stop_at_gaps; /* of wal-fetch */

@@ -40,8 +40,6 @@ static void make_arguments(const struct cli_options *options, char *number, cons
         const char *option, *value;
     } texts[] = {{"-f", options->policy},
                  {"--secrets", options->secrets},
-                 {"--region", options->region},
-                 {"--first-region", options->first_region},
                  {"--system-identifier", options->system_identifier ? number : NULL}};
     *arguments++ = "lifeboat-sidecar";
     *arguments++ = cli_command_name(CLI_WAL_SERVE);
@@ -51,9 +49,9 @@ static void make_arguments(const struct cli_options *options, char *number, cons
         *arguments++ = texts[i].option;
         *arguments++ = texts[i].value;
     }
-    for (size_t i = 0; i < options->excluded_count; i++) {
-        *arguments++ = "--exclude-region";
-        *arguments++ = options->excluded[i];
+    for (size_t i = 0; i < options->asked_count; i++) {
+        *arguments++ = "--region";
+        *arguments++ = options->asked[i];
     }
     *arguments = NULL;
 }

@@ -52,10 +52,7 @@ int command_wal_serve(const struct cli_options *options, struct cancel *cancel, 
     const struct wal_server_options server = {
         .policy = session.policy,
         .secrets = session.secrets,
-        .regions = {.only = options->region,
-                    .first = options->first_region,
-                    .excluded = options->excluded,
-                    .excluded_count = options->excluded_count},
+        .regions = {.listed = options->asked, .listed_count = options->asked_count},
         .system_identifier =
             options->system_identifier ? options->system_identifier : control.system_identifier,
         .segment_bytes = control.wal_segment_bytes,

@@ -185,7 +185,8 @@ int recovery_settings_format_command(const struct recovery_command *command, cha
     for (size_t i = 0; i < command->region_count; i++)
         add_word(&text, "--region", command->regions[i]);
     CLEANUP(own_freep) char *before = text;
-    *ret_text = own_format("%s --system-identifier %" PRIu64 " \"%%f\" \"%%p\"", before,
-                           command->system_identifier);
+    *ret_text =
+        own_format("%s --system-identifier %" PRIu64 "%s \"%%f\" \"%%p\"", before,
+                   command->system_identifier, command->stop_at_gaps ? " --stop-at-gaps" : "");
     return 0;
 }

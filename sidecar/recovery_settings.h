@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -35,6 +36,7 @@ struct recovery_command {
     const char *const *regions;   /* those that are asked, in their order; none: the policy's */
     size_t region_count;
     uint64_t system_identifier;
+    bool stop_at_gaps; /* there is a target, which the server fails without: see wal-fetch */
 };
 /* As restore_command has it, quoted for the shell and for PostgreSQL, but not for a file
  * (own_freep). PERMANENT: a path of several lines. */

@@ -302,7 +302,7 @@ static void add_region(struct regions *regions, const struct policy_region *want
 
 static bool is_chosen(const struct regions_choice *choice, const char *name)
 {
-    if (choice->only && strcmp(choice->only, name) != 0)
+    if (choice->listed_count > 0 || (choice->only && strcmp(choice->only, name) != 0))
         return false;
     for (size_t i = 0; i < choice->excluded_count; i++)
         if (strcmp(choice->excluded[i], name) == 0)
@@ -320,7 +320,24 @@ static int check_choice(const struct policy *policy, const struct regions_choice
     for (size_t i = 0; i < choice->excluded_count; i++)
         if (!policy_find_region(policy, choice->excluded[i], err))
             return -1;
+    for (size_t i = 0; i < choice->listed_count; i++) {
+        if (!policy_find_region(policy, choice->listed[i], err))
+            return -1;
+        for (size_t before = 0; before < i; before++)
+            if (strcmp(choice->listed[before], choice->listed[i]) == 0)
+                return error_set(err, ERROR_PERMANENT, "region '%s' is named twice",
+                                 choice->listed[i]);
+    }
     return 0;
+}
+
+static void add_listed(struct regions *regions, const struct policy *policy,
+                       const struct secrets *secrets, const struct regions_choice *choice)
+{
+    for (size_t i = 0; i < choice->listed_count; i++)
+        for (size_t known = 0; known < policy->region_count; known++)
+            if (strcmp(policy->regions[known].name, choice->listed[i]) == 0)
+                add_region(regions, &policy->regions[known], secrets);
 }
 
 static bool is_first(const struct regions_choice *choice, const struct policy_region *region)
@@ -363,6 +380,7 @@ int regions_open(struct regions **ret_regions, const struct policy *policy,
     regions->cancel = cancel;
     if (check_choice(policy, choice, err) < 0)
         return -1;
+    add_listed(regions, policy, secrets, choice);
     for (size_t i = 0; i < policy->region_count; i++)
         if (is_first(choice, &policy->regions[i]) && is_chosen(choice, choice->first))
             add_region(regions, &policy->regions[i], secrets);

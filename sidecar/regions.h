@@ -40,7 +40,9 @@ struct regions_choice { /* by names */
         *first; /* the one that comes before the others, whose order is the policy's; or NULL */
     const char *const *excluded;
     size_t excluded_count;
-    int64_t patience_ms; /* with regions that lag behind others; 0: FANOUT_PATIENCE_MS */
+    int64_t patience_ms;       /* with regions that lag behind others; 0: FANOUT_PATIENCE_MS */
+    const char *const *listed; /* those to use, in this order; none: all, as the policy has them */
+    size_t listed_count;
 };
 
 /* choice NULL: all. PERMANENT: unknown region, or none is left; configuration or secrets of all

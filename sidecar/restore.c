@@ -395,6 +395,7 @@ static int format_settings(const struct job *job, const char *before, char **ret
         .regions = regions,
         .region_count = fetch_regions(job, regions),
         .system_identifier = job->manifest.system_identifier,
+        .stop_at_gaps = options->target && options->target->kind != RECOVERY_TARGET_LATEST,
     };
     CLEANUP(own_freep) char *restore_command = NULL;
     if (job->timeline == 0) {

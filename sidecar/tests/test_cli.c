@@ -149,7 +149,7 @@ static void wal_fetch_takes_a_name_and_a_path(void **state)
     CLEANUP(cli_options_done) struct cli_options options;
     struct error err;
     char bare[] = "wal-fetch -f /p 00000002.history pg_wal/RECOVERYHISTORY",
-         other[] = "wal-fetch -f /p --system-identifier 7 --first-region eu --exclude-region us "
+         other[] = "wal-fetch -f /p --system-identifier 7 --region us --region eu "
                    "--patience 5 --standby --stop-at-gaps a b",
          half[] = "wal-fetch -f /p 00000002.history", more[] = "wal-fetch -f /p a b c";
     assert_int_equal(parse(bare, &options, &err), 0);
@@ -160,8 +160,9 @@ static void wal_fetch_takes_a_name_and_a_path(void **state)
     assert_false(options.standby || options.stop_at_gaps);
     assert_int_equal(parse(other, &options, &err), 0);
     assert_int_equal(options.system_identifier, 7);
-    assert_string_equal(options.first_region, "eu");
-    assert_int_equal(options.excluded_count, 1);
+    assert_int_equal(options.asked_count, 2);
+    assert_string_equal(options.asked[0], "us");
+    assert_string_equal(options.asked[1], "eu");
     assert_int_equal(options.patience_seconds, 5);
     assert_true(options.standby && options.stop_at_gaps);
     assert_int_equal(parse(half, &options, &err), -1);

@@ -168,6 +168,7 @@ static void the_command_is_quoted_for_the_shell(void **state)
         .regions = regions,
         .region_count = 2,
         .system_identifier = UINT64_MAX,
+        .stop_at_gaps = true,
     };
     CLEANUP(own_freep) char *of_plain = NULL;
     CLEANUP(own_freep) char *of_odd = NULL;
@@ -178,7 +179,8 @@ static void the_command_is_quoted_for_the_shell(void **state)
     assert_int_equal(recovery_settings_format_command(&odd, &of_odd, &err), 0);
     assert_string_equal(of_odd, "\"/a b/\\$l\" wal-fetch -f \"/100%%/\\`p\\`\\\\\\\"\" --secrets "
                                 "\"/it's\" --region \"eu\" --region \"us\" "
-                                "--system-identifier 18446744073709551615 \"%f\" \"%p\"");
+                                "--system-identifier 18446744073709551615 --stop-at-gaps \"%f\" "
+                                "\"%p\"");
 }
 
 static void a_path_of_several_lines_is_refused(void **state)

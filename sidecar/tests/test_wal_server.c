@@ -41,6 +41,8 @@ struct fixture {
     struct cancel cancel; /* of the server */
     struct crew *crew;
     unsigned idle_ms;
+    const char *listed[2]; /* the regions that it asks; none: all */
+    size_t listed_count;
     struct error failure; /* of the server, once it ended */
     int result;
     struct cancel asking; /* of who asks */
@@ -102,6 +104,7 @@ static int run_server(void *arg, struct error *err)
     const struct wal_server_options options = {
         .policy = f->helper.policy,
         .secrets = f->helper.secrets,
+        .regions = {.listed = f->listed, .listed_count = f->listed_count},
         .system_identifier = HELPER_REPO_SYSTEM,
         .segment_bytes = MIB,
         .socket = f->socket,
@@ -354,6 +357,25 @@ static void a_region_without_wal_is_made_up_for_by_the_other(void **state)
     expect_segment(f, FIRST, MIB);
     expect_segment(f, FIRST + 1, MIB);
     expect_end(f, FIRST + 2);
+}
+
+static void regions_that_are_listed_are_asked_and_no_others(void **state)
+{
+    struct fixture *f = *state;
+    f->listed[f->listed_count++] = "r1";
+    put_segment(f, BOTH, FIRST);
+    put_segment(f, 1, FIRST + 1);
+    begin(f);
+    expect_segment(f, FIRST, MIB);
+    expect_end(f, FIRST + 1);
+    stop_server(f);
+    f->listed[f->listed_count++] = "r0";
+    begin(f);
+    expect_segment(f, FIRST + 1, MIB);
+    stop_server(f);
+    f->listed[1] = "r1";
+    begin(f);
+    expect_again(f, FIRST, "region 'r1' is named twice");
 }
 
 static void a_region_that_is_down_is_made_up_for_by_the_other(void **state)
@@ -705,6 +727,7 @@ int main(void)
         WITH_TWO(what_was_there_is_replaced),
         WITH_TWO(tails_are_a_segment_with_zeros_behind),
         WITH_TWO(a_region_without_wal_is_made_up_for_by_the_other),
+        WITH_TWO(regions_that_are_listed_are_asked_and_no_others),
         WITH_TWO(a_region_that_is_down_is_made_up_for_by_the_other),
         WITH_TWO(several_can_ask_at_once),
         WITH_TWO(what_was_fetched_ahead_is_what_the_archive_had),
