@@ -20,11 +20,12 @@ enum {
     FOR_PRUNE = 1 << CLI_PRUNE,
     FOR_COPY = 1 << CLI_COPY,
     FOR_ROTATE_KEY = 1 << CLI_ROTATE_KEY,
+    FOR_WAL_RECEIVE = 1 << CLI_WAL_RECEIVE,
     FOR_WAL_FETCH = 1 << CLI_WAL_FETCH,
     FOR_WAL = FOR_WAL_FETCH | 1 << CLI_WAL_SERVE,
     FOR_SERVE = 1 << CLI_SERVE,
     FOR_READING = FOR_LIST | FOR_SHOW | FOR_RESTORE | FOR_VERIFY | FOR_PRUNE,
-    FOR_ONCE = FOR_BACKUP | FOR_READING | FOR_COPY | FOR_ROTATE_KEY,
+    FOR_ONCE = FOR_BACKUP | FOR_READING | FOR_COPY | FOR_ROTATE_KEY | FOR_WAL_RECEIVE,
     FOR_JOBS = FOR_BACKUP | FOR_RESTORE | FOR_COPY,
 };
 
@@ -146,9 +147,9 @@ static const struct {
     {'o', FOR_ONCE, 0},
     {OPTION_SECRETS, FOR_ONCE | FOR_WAL | FOR_SERVE, TEXT(secrets)},
     {OPTION_PGDATA, FOR_BACKUP | FOR_SERVE, TEXT(pgdata)},
-    {OPTION_HOST, FOR_BACKUP | FOR_SERVE, TEXT(host)},
-    {OPTION_PORT, FOR_BACKUP, 0},
-    {OPTION_USER, FOR_BACKUP, TEXT(user)},
+    {OPTION_HOST, FOR_BACKUP | FOR_WAL_RECEIVE | FOR_SERVE, TEXT(host)},
+    {OPTION_PORT, FOR_BACKUP | FOR_WAL_RECEIVE, 0},
+    {OPTION_USER, FOR_BACKUP | FOR_WAL_RECEIVE, TEXT(user)},
     {OPTION_TYPE, FOR_BACKUP, 0},
     {OPTION_REGION, FOR_READING | FOR_WAL, 0},
     {OPTION_SYSTEM, FOR_READING | FOR_COPY | FOR_ROTATE_KEY | FOR_WAL, 0},
@@ -193,12 +194,19 @@ static const struct {
 };
 
 static const char *const command_names[] = {
-    [CLI_BACKUP] = "backup",       [CLI_LIST] = "list",
-    [CLI_SHOW] = "show",           [CLI_RESTORE] = "restore",
-    [CLI_VERIFY] = "verify",       [CLI_PRUNE] = "prune",
-    [CLI_COPY] = "copy",           [CLI_ROTATE_KEY] = "rotate-key",
-    [CLI_WAL_FETCH] = "wal-fetch", [CLI_WAL_SERVE] = "wal-serve",
-    [CLI_SERVE] = "serve",         [CLI_HELP] = "help",
+    [CLI_BACKUP] = "backup",
+    [CLI_LIST] = "list",
+    [CLI_SHOW] = "show",
+    [CLI_RESTORE] = "restore",
+    [CLI_VERIFY] = "verify",
+    [CLI_PRUNE] = "prune",
+    [CLI_COPY] = "copy",
+    [CLI_ROTATE_KEY] = "rotate-key",
+    [CLI_WAL_FETCH] = "wal-fetch",
+    [CLI_WAL_SERVE] = "wal-serve",
+    [CLI_WAL_RECEIVE] = "wal-receive",
+    [CLI_SERVE] = "serve",
+    [CLI_HELP] = "help",
     [CLI_VERSION] = "version",
 };
 
@@ -323,6 +331,16 @@ static const char *const help_texts[] = {
         "                           name in spec.encryption.keys or by its id; may be repeated\n"
         "  --system-identifier N    the database system, if the bucket has several\n"
         "  --dry-run                say what would be done\n",
+    [CLI_WAL_RECEIVE] =
+        "usage: lifeboat-sidecar wal-receive -f FILE [options]\n"
+        "\n"
+        "Streams the write-ahead log of a running server, primary or standby, into the regions,\n"
+        "until it is stopped: complete segments at once, what there is of the next one every\n"
+        "spec.wal.flushSeconds. A replication slot keeps on the server what is not stored yet.\n"
+        "\n" COMMON_HELP "  --host HOST              server, or directory of its Unix socket\n"
+        "  --port PORT --user USER  override spec.connection, as PGPORT and PGUSER do\n"
+        "\n"
+        "SIGTERM and SIGINT end it with status 0, within ten seconds, when what came is stored.\n",
     [CLI_WAL_FETCH] =
         "usage: lifeboat-sidecar wal-fetch -f FILE [options] NAME PATH\n"
         "\n"
@@ -371,6 +389,8 @@ static const char *const help_texts[] = {
                  "  prune      remove the backups that spec.retention does not keep\n"
                  "  copy       copy what a region lacks from another one\n"
                  "  rotate-key change the user key that opens the repository\n"
+                 "  wal-receive\n"
+                 "             stream the write-ahead log until it is stopped\n"
                  "  wal-fetch  PostgreSQL's restore_command\n"
                  "  wal-serve  answer wal-fetch, which starts it\n"
                  "  serve      the sidecar in a pod, obeying the operator\n"

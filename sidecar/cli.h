@@ -26,6 +26,7 @@ enum cli_command {
     CLI_PRUNE,
     CLI_COPY,
     CLI_ROTATE_KEY,
+    CLI_WAL_RECEIVE,
     CLI_WAL_FETCH,
     CLI_WAL_SERVE,
     CLI_SERVE,

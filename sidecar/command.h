@@ -25,6 +25,9 @@ MUST_CHECK int command_copy(const struct cli_options *options, struct cancel *ca
                             struct error *err);
 MUST_CHECK int command_rotate_key(const struct cli_options *options, struct cancel *cancel,
                                   struct error *err);
+/* Until it is told to stop; fails only with what needs a person. */
+MUST_CHECK int command_wal_receive(const struct cli_options *options, struct cancel *cancel,
+                                   struct error *err);
 /* PostgreSQL's restore_command, run in its data directory: gives the exit status (wal_request_run).
  */
 MUST_CHECK int command_wal_fetch(const struct cli_options *options, const struct cancel *cancel,

@@ -58,6 +58,8 @@ static int run_command(const struct cli_options *options, struct error *err)
         return command_copy(options, &stop, err);
     case CLI_ROTATE_KEY:
         return command_rotate_key(options, &stop, err);
+    case CLI_WAL_RECEIVE:
+        return command_wal_receive(options, &stop, err);
     case CLI_WAL_SERVE:
         return command_wal_serve(options, &stop, err);
     case CLI_SERVE:

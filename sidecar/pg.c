@@ -12,6 +12,7 @@
 #include "sidecar/lsn.h"
 #include "sidecar/pg_failure.h"
 #include "sidecar/pg_page.h"
+#include "sidecar/pg_replication.h"
 #include "sidecar/pg_session.h"
 
 enum { VERSION_MIN = 150000, VERSION_END = 190000, VERSION_TRANSACTION_TIMEOUT = 170000 };
@@ -98,6 +99,23 @@ static const char sql_summary[] =
 
 static const char sql_replayed[] =
     "SELECT coalesce(pg_catalog.pg_last_wal_replay_lsn(), '0/0'::pg_catalog.pg_lsn)";
+
+/* The last row is there without a slot as well. */
+static const char sql_slot[] =
+    "SELECT s.slot_name IS NOT NULL,"
+    " coalesce(s.wal_status OPERATOR(pg_catalog.=) 'lost', false),"
+    " coalesce(s.active, false),"
+    " coalesce(s.restart_lsn, '0/0'::pg_catalog.pg_lsn),"
+    " greatest(coalesce(s.safe_wal_size, 9223372036854775807), 0),"
+    " CASE WHEN pg_catalog.pg_is_in_recovery() THEN greatest(pg_catalog.pg_last_wal_receive_lsn(),"
+    " pg_catalog.pg_last_wal_replay_lsn(), '0/0'::pg_catalog.pg_lsn)"
+    " ELSE pg_catalog.pg_current_wal_flush_lsn() END,"
+    " pg_catalog.current_setting('synchronous_standby_names')"
+    " FROM (VALUES (1)) AS one LEFT JOIN pg_catalog.pg_replication_slots AS s"
+    " ON s.slot_name OPERATOR(pg_catalog.=) $1::pg_catalog.name";
+
+static const char sql_advance[] =
+    "SELECT pg_catalog.pg_replication_slot_advance($1::pg_catalog.name, $2::pg_catalog.pg_lsn)";
 
 /* Unknown to PostgreSQL before 17, so it cannot be in the startup packet. */
 static const char sql_no_transaction_timeout[] =
@@ -320,6 +338,40 @@ int pg_replayed_lsn(struct pg *pg, uint64_t *ret_lsn, struct error *err)
     if (pg_row_end(&row, "ask how far the standby has replayed", err) < 0)
         return -1;
     *ret_lsn = lsn;
+    return 0;
+}
+
+int pg_slot_look(struct pg *pg, const char *name, struct pg_slot *ret_slot, struct error *err)
+{
+    struct pg_command command = {
+        .sql = sql_slot, .parameters = &name, .parameter_count = 1, .columns = 7};
+    CLEANUP(pg_result_clearp) PGresult *result = NULL;
+    if (pg_session_run(pg->session, &command, &result, err) < 0)
+        return error_wrap(err, "look at replication slot '%s'", name);
+    struct pg_row row = {.result = result};
+    struct pg_slot slot = {.found = pg_row_bool(&row)};
+    slot.lost = pg_row_bool(&row);
+    slot.active = pg_row_bool(&row);
+    slot.restart_lsn = pg_row_lsn(&row);
+    slot.left_bytes = pg_row_number(&row, INT64_MAX);
+    slot.server_lsn = pg_row_lsn(&row);
+    slot.may_make_synchronous = pg_replication_may_be_synchronous(pg_row_text(&row));
+    if (pg_row_end(&row, "look at the replication slot", err) < 0)
+        return -1;
+    *ret_slot = slot;
+    return 0;
+}
+
+int pg_slot_advance(struct pg *pg, const char *name, uint64_t lsn, struct error *err)
+{
+    char text[LSN_TEXT_BYTES];
+    lsn_format(lsn, text);
+    const char *const parameters[] = {name, text};
+    struct pg_command command = {
+        .sql = sql_advance, .parameters = parameters, .parameter_count = 2, .columns = 1};
+    CLEANUP(pg_result_clearp) PGresult *result = NULL;
+    if (pg_session_run(pg->session, &command, &result, err) < 0)
+        return error_wrap(err, "advance replication slot '%s' to %s", name, text);
     return 0;
 }
 

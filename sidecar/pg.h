@@ -91,5 +91,19 @@ MUST_CHECK int pg_summary_read(struct pg *pg, const struct changes_range *summar
                                struct changes *changes, struct error *err);
 /* How far a standby has replayed; 0 if it has not begun. */
 MUST_CHECK int pg_replayed_lsn(struct pg *pg, uint64_t *ret_lsn, struct error *err);
+/* A physical replication slot, and what goes with it. */
+struct pg_slot {
+    bool found;
+    bool lost;   /* max_slot_wal_keep_size was passed: it keeps nothing, and never will again */
+    bool active; /* a connection uses it */
+    uint64_t restart_lsn;      /* WAL from there on is kept */
+    uint64_t left_bytes;       /* that may be written until it is lost; INT64_MAX: no limit */
+    uint64_t server_lsn;       /* the end of the server's WAL: flushed, or received in recovery */
+    bool may_make_synchronous; /* pg_replication_may_be_synchronous */
+};
+MUST_CHECK int pg_slot_look(struct pg *pg, const char *name, struct pg_slot *ret_slot,
+                            struct error *err);
+/* Lets go of the WAL before lsn, of a slot that no connection uses. */
+MUST_CHECK int pg_slot_advance(struct pg *pg, const char *name, uint64_t lsn, struct error *err);
 /* Whether the server is in recovery now; also tells that the session is alive. */
 MUST_CHECK int pg_in_recovery(struct pg *pg, bool *ret_in_recovery, struct error *err);

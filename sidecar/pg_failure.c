@@ -95,6 +95,12 @@ static char *raise_slots(const struct pg_failure *failure)
     return own_strdup("raise max_replication_slots, or drop a slot that nobody uses");
 }
 
+static char *wait_for_slot(const struct pg_failure *failure)
+{
+    (void)failure;
+    return own_strdup("another process uses it; if none should, end that one");
+}
+
 static char *raise_wal_level(const struct pg_failure *failure)
 {
     (void)failure;
@@ -132,6 +138,7 @@ static const struct rule rules[] = {
     {"3D000", NULL, ERROR_PERMANENT, name_database},
     {"42501", NULL, ERROR_PERMANENT, grant},
     {"53300", NULL, ERROR_TRANSIENT, raise_connections},
+    {"55006", NULL, ERROR_TRANSIENT, wait_for_slot},
     {"53400", "slot", ERROR_PERMANENT, raise_slots},
     {"53", NULL, ERROR_TRANSIENT, NULL},
     {"55000", "WAL level", ERROR_PERMANENT, raise_wal_level},

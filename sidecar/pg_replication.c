@@ -20,6 +20,7 @@ struct pg_replication {
     struct pg_session *session;
     uint32_t timeline; /* being streamed */
     bool streaming;
+    bool gone;         /* the server said that the WAL is removed */
     bool hide_flushes; /* who never flushes is no synchronous standby (replication/syncrep.c) */
 };
 
@@ -50,6 +51,13 @@ static int identify(struct pg_replication *replication, struct pg_system *ret_sy
         return -1;
     *ret_system = system;
     return 0;
+}
+
+/* undefined_file: the SQLSTATE of "requested WAL segment … has already been removed" */
+static bool is_missing_file(const PGresult *result)
+{
+    const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+    return sqlstate && strcmp(sqlstate, "58P01") == 0;
 }
 
 static int end_of_timeline(const struct pg_replication *replication, struct error *err)
@@ -84,6 +92,7 @@ static int end_stream(struct pg_replication *replication, struct error *err)
                                  "the server ended the stream: it is shutting down");
             break;
         default: /* NULL, the end, reads as a failure */
+            replication->gone = result && is_missing_file(result);
             return result ? pg_session_fail(session, result, err)
                           : end_of_timeline(replication, err);
         }
@@ -138,16 +147,23 @@ int pg_replication_receive(struct pg_replication *replication, int timeout_ms, s
     }
 }
 
-/* Whether the server may choose us as a synchronous standby; rather once too often than parsing
- * synchronous_standby_names. */
+bool pg_replication_wal_is_gone(const struct pg_replication *replication)
+{
+    return replication->gone;
+}
+
+bool pg_replication_may_be_synchronous(const char *synchronous_standby_names)
+{
+    return strchr(synchronous_standby_names, '*') ||
+           strcasestr(synchronous_standby_names, PG_SESSION_APPLICATION_NAME);
+}
+
 static int look_for_synchronous(struct pg_replication *replication, struct error *err)
 {
     CLEANUP(pg_result_clearp) PGresult *result = NULL;
     if (run(replication, "SHOW synchronous_standby_names", 1, &result, err) < 0)
         return error_wrap(err, "look for synchronous standbys");
-    const char *names = PQgetvalue(result, 0, 0);
-    replication->hide_flushes =
-        strchr(names, '*') || strcasestr(names, PG_SESSION_APPLICATION_NAME);
+    replication->hide_flushes = pg_replication_may_be_synchronous(PQgetvalue(result, 0, 0));
     return 0;
 }
 
@@ -182,13 +198,24 @@ int pg_replication_history(struct pg_replication *replication, uint32_t timeline
     return 0;
 }
 
+int pg_replication_drop_slot(struct pg_replication *replication, const char *name,
+                             struct error *err)
+{
+    CLEANUP(own_freep) char *quoted = pg_failure_quote(name);
+    CLEANUP(own_freep) char *command = own_format("DROP_REPLICATION_SLOT %s", quoted);
+    CLEANUP(pg_result_clearp) PGresult *result = NULL;
+    if (run(replication, command, 0, &result, err) < 0)
+        return error_wrap(err, "drop replication slot '%s'", name);
+    return 0;
+}
+
 int pg_replication_create_slot(struct pg_replication *replication, const char *name,
-                               struct error *err)
+                               enum pg_slot_life life, struct error *err)
 {
     CLEANUP(own_freep) char *quoted = pg_failure_quote(name);
     CLEANUP(own_freep)
-    char *command =
-        own_format("CREATE_REPLICATION_SLOT %s TEMPORARY PHYSICAL (RESERVE_WAL)", quoted);
+    char *command = own_format("CREATE_REPLICATION_SLOT %s%s PHYSICAL (RESERVE_WAL)", quoted,
+                               life == PG_SLOT_TEMPORARY ? " TEMPORARY" : "");
     CLEANUP(pg_result_clearp) PGresult *result = NULL;
     if (run(replication, command, 4, &result, err) < 0)
         return error_wrap(err, "create replication slot '%s'", name);

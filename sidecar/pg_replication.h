@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/error.h"
@@ -26,10 +27,14 @@ MUST_CHECK int pg_replication_open(struct pg_replication **ret_replication,
                                    struct error *err);
 void pg_replication_closep(struct pg_replication **replication);
 
-/* CREATE_REPLICATION_SLOT <name> TEMPORARY PHYSICAL RESERVE_WAL: WAL from now on stays until the
- * connection ends. */
+/* CREATE_REPLICATION_SLOT <name> [TEMPORARY] PHYSICAL RESERVE_WAL: WAL from now on stays until it
+ * is reported as flushed, or, TEMPORARY, until the connection ends. */
+enum pg_slot_life { PG_SLOT_TEMPORARY, PG_SLOT_PERMANENT };
 MUST_CHECK int pg_replication_create_slot(struct pg_replication *replication, const char *name,
-                                          struct error *err);
+                                          enum pg_slot_life life, struct error *err);
+/* DROP_REPLICATION_SLOT: of a slot that nobody uses. */
+MUST_CHECK int pg_replication_drop_slot(struct pg_replication *replication, const char *name,
+                                        struct error *err);
 /* TIMELINE_HISTORY: appends the history file's content; for timelines above 1. */
 MUST_CHECK int pg_replication_history(struct pg_replication *replication, uint32_t timeline,
                                       struct buf *content, struct error *err);
@@ -47,3 +52,8 @@ MUST_CHECK int pg_replication_receive(struct pg_replication *replication, int ti
  * and let commits wait for us, only as written: the server then keeps the WAL until the end. */
 MUST_CHECK int pg_replication_report(struct pg_replication *replication, uint64_t lsn,
                                      struct error *err);
+/* After an error of pg_replication_receive: the server does not have that WAL any more. */
+bool pg_replication_wal_is_gone(const struct pg_replication *replication);
+/* Whether with this synchronous_standby_names commits could wait for us; rather once too often than
+ * parsing it. Pure. */
+bool pg_replication_may_be_synchronous(const char *synchronous_standby_names);

@@ -22,6 +22,7 @@ static const char *const server_metadata[] = {
 
 enum { LABELS_MAX = 64, ANNOTATIONS_MAX = 256, CLUSTER_MAX = 63, LOCK_DAYS_MAX = 36500 };
 enum { KEEP_MAX = 10000 }; /* backups or days of retention */
+enum { FLUSH_SECONDS = 10, FLUSH_SECONDS_MAX = 3600 };
 
 /* Below it, requests would last longer than servers wait. */
 enum { RATE_MIN = 64 * 1024 };
@@ -368,6 +369,20 @@ static int read_limits(struct policy *policy, struct fields *spec)
     return fields_end(&fields);
 }
 
+static int read_wal(struct policy *policy, struct fields *spec)
+{
+    static const char *const modes[] = {"Stream", "BackupOnly", NULL};
+    struct fields wal;
+    fields_object(spec, "wal", &wal);
+    const bool said = fields_has(&wal, "mode");
+    const int mode = (int)fields_choice(&wal, "mode", modes, 0);
+    policy->wal.mode = !said       ? POLICY_WAL_UNSAID
+                       : mode == 0 ? POLICY_WAL_STREAM
+                                   : POLICY_WAL_BACKUP_ONLY;
+    policy->wal.flush_seconds = read_count(&wal, "flushSeconds", FLUSH_SECONDS_MAX, FLUSH_SECONDS);
+    return fields_end(&wal);
+}
+
 static int read_spec(struct policy *policy, struct fields *root)
 {
     struct fields spec;
@@ -377,7 +392,8 @@ static int read_spec(struct policy *policy, struct fields *root)
         return -1;
     if (read_encryption(policy, &spec) < 0 || read_effort(policy, &spec) < 0)
         return -1;
-    if (read_retention(policy, &spec) < 0 || read_limits(policy, &spec) < 0)
+    if (read_retention(policy, &spec) < 0 || read_limits(policy, &spec) < 0 ||
+        read_wal(policy, &spec) < 0)
         return -1;
     if (policy_operator_check(&spec, policy->quorum > 0) < 0)
         return -1;

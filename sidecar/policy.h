@@ -90,6 +90,13 @@ struct policy_limits {
     enum priority priority;           /* of those that run beside a database: backup, verify */
 };
 
+enum policy_wal_mode { POLICY_WAL_UNSAID, POLICY_WAL_STREAM, POLICY_WAL_BACKUP_ONLY };
+
+struct policy_wal {
+    enum policy_wal_mode mode;
+    unsigned flush_seconds; /* for how long WAL that came may be in no region */
+};
+
 struct policy {
     const char *namespace, *name;
     int64_t generation;  /* of the resource; 0 in a file that no API server has seen */
@@ -105,6 +112,7 @@ struct policy {
     unsigned workers, uploads; /* 1 to 64 each */
     struct retention_rules retention;
     struct policy_limits limits;
+    struct policy_wal wal;
     struct yaml document; /* owns all texts */
 };
 

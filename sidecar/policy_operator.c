@@ -109,16 +109,6 @@ static int check_drills(struct fields *spec)
     return 0;
 }
 
-static int check_wal(struct fields *spec)
-{
-    static const char *const modes[] = {"Stream", "BackupOnly", NULL};
-    struct fields wal;
-    fields_object(spec, "wal", &wal);
-    fields_choice(&wal, "mode", modes, 0);
-    fields_integer(&wal, "flushSeconds", 1, 3600, 10);
-    return fields_end(&wal);
-}
-
 static int check_sidecar(struct fields *spec)
 {
     struct fields sidecar, resources;
@@ -146,7 +136,5 @@ int policy_operator_check(struct fields *spec, bool writable)
         return -1;
     if (check_verification(spec) < 0 || check_drills(spec) < 0)
         return -1;
-    if (check_wal(spec) < 0 || check_sidecar(spec) < 0)
-        return -1;
-    return 0;
+    return check_sidecar(spec);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * The part of a policy's spec that only the operator acts on: schedules, verification,
- * drills, objectives, deadline, write-ahead log and the injected container. The engine checks it,
+ * drills, objectives, deadline and the injected container. The engine checks it,
  * so that a mistake is found wherever the policy is read first, and keeps nothing. What a drill's
  * template says below its first level is checked by the API server.
  */

@@ -357,7 +357,8 @@ static int create_slot(struct wal_receiver *receiver, struct error *err)
         return -1;
     memcpy(receiver->slot, "lifeboat_", strlen("lifeboat_"));
     text_hex(random, sizeof(random), receiver->slot + strlen("lifeboat_"));
-    return pg_replication_create_slot(receiver->replication, receiver->slot, err);
+    return pg_replication_create_slot(receiver->replication, receiver->slot, PG_SLOT_TEMPORARY,
+                                      err);
 }
 
 uint64_t wal_receiver_stored_bytes(const struct wal_receiver *receiver)

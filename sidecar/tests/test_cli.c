@@ -124,6 +124,19 @@ static void list_shows_one_thing_at_a_time(void **state)
     assert_int_equal(parse(both, &options, &err), -1);
 }
 
+static void wal_receive_takes_a_connection(void **state)
+{
+    (void)state;
+    CLEANUP(cli_options_done) struct cli_options options;
+    struct error err;
+    char line[] = "wal-receive -f p --secrets s --host /run --port 5433 --user u";
+    assert_int_equal(parse(line, &options, &err), 0);
+    assert_int_equal(options.command, CLI_WAL_RECEIVE);
+    assert_string_equal(options.host, "/run");
+    assert_string_equal(options.port, "5433");
+    assert_string_equal(options.user, "u");
+}
+
 static void serve_needs_no_option_in_a_pod(void **state)
 {
     (void)state;
@@ -297,6 +310,8 @@ static void wrong_usage_is_told_with_what_was_typed(void **state)
         {"backup -f p --regions", "backup does not know --regions"},
         {"verify -f p --dry-run", "verify does not know --dry-run"},
         {"prune -f p --backup x", "prune does not know --backup"},
+        {"wal-receive", "wal-receive needs -f FILE"},
+        {"wal-receive -f p --pgdata /d", "wal-receive does not know --pgdata"},
         {"serve -f p", "serve does not know --file"},
         {"serve extra", "unexpected argument 'extra'"},
         {"backup -f p --config /c", "backup does not know --config"},
@@ -321,6 +336,7 @@ int main(void)
         cmocka_unit_test(a_restore_can_leave_regions_out),
         cmocka_unit_test(a_restore_takes_a_target),
         cmocka_unit_test(list_shows_one_thing_at_a_time),
+        cmocka_unit_test(wal_receive_takes_a_connection),
         cmocka_unit_test(serve_needs_no_option_in_a_pod),
         cmocka_unit_test(wal_fetch_takes_a_name_and_a_path),
         cmocka_unit_test(show_takes_an_id),

@@ -129,7 +129,7 @@ static void what_is_streamed_is_what_the_server_keeps(void **state)
     CLEANUP(pg_replication_closep)
     struct pg_replication *replication = open_replication(server, &system);
     struct error err;
-    if (pg_replication_create_slot(replication, "lifeboat_test", &err) < 0)
+    if (pg_replication_create_slot(replication, "lifeboat_test", PG_SLOT_TEMPORARY, &err) < 0)
         fail_msg("%s", err.text);
     uint64_t first = system.flushed_lsn / SEGMENT * SEGMENT;
     start(replication, "lifeboat_test", system.timeline, first);
@@ -151,17 +151,20 @@ static void a_slot_is_temporary_and_keeps_wal_from_the_start(void **state)
     struct pg_system system;
     struct pg_replication *replication = open_replication(server, &system);
     struct error err;
-    assert_int_equal(pg_replication_create_slot(replication, "lifeboat_slot", &err), 0);
+    assert_int_equal(
+        pg_replication_create_slot(replication, "lifeboat_slot", PG_SLOT_TEMPORARY, &err), 0);
     CLEANUP(own_freep)
     char *slot = helper_postgres_sql(server, "SELECT temporary, slot_type, restart_lsn IS NOT NULL"
                                              " FROM pg_replication_slots"
                                              " WHERE slot_name = 'lifeboat_slot'");
     assert_string_equal(slot, "t|physical|t");
-    assert_int_equal(pg_replication_create_slot(replication, "lifeboat_slot", &err), -1);
+    assert_int_equal(
+        pg_replication_create_slot(replication, "lifeboat_slot", PG_SLOT_TEMPORARY, &err), -1);
     assert_int_equal(err.kind, ERROR_PERMANENT);
     assert_non_null(strstr(err.text, "create replication slot 'lifeboat_slot': "));
     /* the connection goes on after a refusal */
-    assert_int_equal(pg_replication_create_slot(replication, "lifeboat_other", &err), 0);
+    assert_int_equal(
+        pg_replication_create_slot(replication, "lifeboat_other", PG_SLOT_TEMPORARY, &err), 0);
     pg_replication_closep(&replication);
     /* the slot does not outlive its connection */
     helper_postgres_await(server, "SELECT count(*) FROM pg_replication_slots", "0");

@@ -442,14 +442,35 @@ static void limits_are_read(void **state)
     assert_int_equal(plain->limits.priority, PRIORITY_NORMAL);
 }
 
+static void what_becomes_of_the_log_is_read(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *wal;
+        enum policy_wal_mode mode;
+        unsigned flush_seconds;
+    } cases[] = {
+        {"", POLICY_WAL_UNSAID, 10},
+        {"  wal: {flushSeconds: 3600}\n", POLICY_WAL_UNSAID, 3600},
+        {"  wal: {mode: Stream, flushSeconds: 1}\n", POLICY_WAL_STREAM, 1},
+        {"  wal: {mode: BackupOnly}\n", POLICY_WAL_BACKUP_ONLY, 10},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        CLEANUP(own_freep) char *text = own_format("%s%s", GOOD, cases[i].wal);
+        CLEANUP(policy_freep) struct policy *policy = parse(text);
+        assert_int_equal(policy->wal.mode, cases[i].mode);
+        assert_int_equal(policy->wal.flush_seconds, cases[i].flush_seconds);
+    }
+}
+
 static void bad_regions_are_named(void **state)
 {
     (void)state;
     static const struct change changes[] = {
         {"  regions:\n", "  regoins:\n",
          "p.yaml:10: spec.regoins: unknown field; known here: regions, quorum, connection, source, "
-         "encryption, compression, parallelism, retention, limits, suspend, deadlineSeconds, "
-         "schedules, objectives, verification, drills, wal and sidecar"},
+         "encryption, compression, parallelism, retention, limits, wal, suspend, "
+         "deadlineSeconds, schedules, objectives, verification, drills and sidecar"},
         {BODY, "  regions: []\n", "p.yaml:10: spec.regions: needs at least one region"},
         {BODY, "  regions: {}\n", "p.yaml:10: spec.regions: expected a list, not an object"},
         {BODY, "  regions: [1,2,3,4,5,6,7,8,9]\n",
@@ -742,6 +763,7 @@ int main(void)
         cmocka_unit_test(bad_connections_are_named),
         cmocka_unit_test(bad_sources_are_named),
         cmocka_unit_test(limits_are_read),
+        cmocka_unit_test(what_becomes_of_the_log_is_read),
         cmocka_unit_test(bad_regions_are_named),
         cmocka_unit_test(bad_buckets_are_named),
         cmocka_unit_test(bad_encryption_is_named),

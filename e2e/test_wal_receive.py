@@ -1,0 +1,276 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The write-ahead log, streamed while the database works: nothing is left out, and the database never waits."""
+
+import re
+import secrets
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+import host
+import lifeboat as command_line
+from lifeboat import PASSWORD, Lifeboat, at
+from postgres import Postgres
+from s3 import S3Server
+
+STREAMS = "SELECT count(*) FROM pg_stat_replication WHERE application_name = 'lifeboat' AND state = 'streaming'"
+SLOT = "FROM pg_replication_slots WHERE slot_name ~ '^lifeboat_[0-9a-f]{16}$'"
+PROMISED_BYTES = (2 + 1) * (16 << 20) + (32 << 20)  # 2 uploads
+SOON_S = 30  # for what takes five seconds, on a busy machine
+
+
+@pytest.fixture
+def server(cluster, newest) -> Postgres:
+    server = cluster(newest, wal_keep_size="1GB", max_wal_size="2GB", wal_sender_timeout="0")
+    server.add_role(PASSWORD)
+    server.pgbench("--initialize", "--quiet", "--scale=5")
+    return server
+
+
+@pytest.fixture
+def streaming(lifeboat) -> Lifeboat:
+    lifeboat.spec["wal"] = {"mode": "Stream", "flushSeconds": 1}
+    return lifeboat
+
+
+@pytest.fixture
+def bucket() -> Iterator[S3Server]:
+    """A server of the test's own, to be made sick."""
+    with host.workspace() as home:
+        server = S3Server(home / "s3")
+        try:
+            server.start().make_bucket("there")
+            yield server
+        finally:
+            server.end()
+
+
+@contextmanager
+def receiving(lifeboat: Lifeboat, server: Postgres) -> Iterator[subprocess.Popen]:
+    """Its log goes to a file: nobody reads a pipe meanwhile."""
+    with open(lifeboat.home / "wal-receive.log", "a") as log:
+        with host.running(lifeboat.argv("wal-receive", *at(server)), stdout=subprocess.DEVNULL, stderr=log) as process:
+            command_line.wait_for(process, lambda: server.sql(STREAMS) == "1", "WAL is streamed")
+            yield process
+
+
+def log_of(lifeboat: Lifeboat) -> list[dict]:
+    return command_line.documents((lifeboat.home / "wal-receive.log").read_text())
+
+
+def stop(process: subprocess.Popen) -> None:
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(SOON_S) == 0
+
+
+def write(server: Postgres, mib: int) -> None:
+    """So much write-ahead log, beside whatever else goes on."""
+    server.sql("SELECT count(pg_logical_emit_message(true, 'load', repeat(md5(i::text || random()), 32768)))"
+               f" FROM generate_series(1, {mib}) i")
+
+
+def wait_until_stored(server: Postgres, timeout_s: float = 120) -> str:
+    """What was written so far."""
+    lsn = server.sql("SELECT pg_current_wal_flush_lsn()")
+    host.wait_until(lambda: server.sql(f"SELECT restart_lsn >= '{lsn}' {SLOT}") == "t", f"{lsn} is stored", timeout_s)
+    return lsn
+
+
+def gaps(lifeboat: Lifeboat) -> list[str]:
+    """What is missing, of all WAL from the first backup to the newest there is."""
+    result = lifeboat.json("verify")
+    assert result["findings"]["count"] == 0, result["findings"]
+    return [note["message"] for note in result["notes"]["first"] if note["kind"] == "gap"]
+
+
+def newest_stored(lifeboat: Lifeboat) -> int:
+    """The end of the newest WAL in the directory, as a number."""
+    ends = []
+    for path in lifeboat.repository().glob("wal/*/*/*"):
+        found = re.match(r"[0-9A-F]{8}([0-9A-F]{8})([0-9A-F]{8})(?:\.[0-9a-f]{8}-([0-9a-f]{8}))?-", path.name)
+        start = (int(found[1], 16) << 32) + (int(found[2], 16) << 24)
+        ends.append(start + (int(found[3], 16) if found[3] else 1 << 24))
+    return max(ends)
+
+
+def number(lsn: str) -> int:
+    high, low = lsn.split("/")
+    return (int(high, 16) << 32) + int(low, 16)
+
+
+def test_all_wal_is_stored_while_the_database_works(streaming, server):
+    streaming.backup(server)
+    with receiving(streaming, server) as process:
+        with server.load():
+            write(server, 100)
+        lsn = wait_until_stored(server)
+        stop(process)
+    assert newest_stored(streaming) >= number(lsn)
+    assert gaps(streaming) == []
+    said = [line["message"] for line in log_of(streaming)]
+    assert said == ["Began to stream WAL", "Stopped on request"]
+
+
+def test_memory_is_bounded_and_bulk_load_is_kept_up_with(streaming, server):
+    streaming.backup(server)
+    with receiving(streaming, server) as process:
+        server.sql("CREATE TABLE bulk AS SELECT md5(i::text) || md5((i + 1)::text) AS text FROM generate_series(1, 4000000) i")
+        wait_until_stored(server)
+        process.send_signal(signal.SIGTERM)
+        peak = command_line.peak_memory_bytes(process)
+    assert process.returncode == 0
+    assert peak < PROMISED_BYTES, f"{peak >> 20} MiB"
+    assert gaps(streaming) == []
+
+
+def test_killed_at_any_moment_it_goes_on_from_the_bucket(streaming, server):
+    streaming.backup(server)
+    with server.load():
+        for mib in (1, 20, 40):
+            with receiving(streaming, server) as process:
+                write(server, mib)
+                process.kill()
+                process.wait()
+            host.wait_until(lambda: server.sql(STREAMS) == "0", "the connection is gone")
+    with receiving(streaming, server) as process:
+        lsn = wait_until_stored(server)
+        stop(process)
+    assert newest_stored(streaming) >= number(lsn)
+    assert gaps(streaming) == []
+
+
+def test_tails_go_when_their_segment_is_complete(streaming, server):
+    with receiving(streaming, server) as process:
+        server.sql("SELECT pg_switch_wal()")
+        for turn in range(3):
+            server.sql(f"CREATE TABLE t{turn}()")
+            wait_until_stored(server)
+        segment = server.sql("SELECT pg_walfile_name(pg_current_wal_flush_lsn())")
+
+        def tails() -> list:
+            return list(streaming.repository().glob(f"wal/*/*/{segment}.*"))
+
+        assert 0 < len(tails()) <= 3
+        server.sql("SELECT pg_switch_wal()")
+        wait_until_stored(server)
+        host.wait_until(lambda: not tails(), "the tails are gone")
+        assert len(list(streaming.repository().glob(f"wal/*/*/{segment}-*"))) == 1
+        stop(process)
+
+
+@pytest.mark.parametrize("mib", [1, 100], ids=["a little", "much"])
+def test_a_shutdown_never_waits_for_a_bucket_that_hangs(streaming, server, bucket, mib):
+    streaming.use_s3(bucket, "there")
+    streaming.backup(server)
+    with receiving(streaming, server) as process:
+        wait_until_stored(server)
+        with bucket.hanging():
+            write(server, mib)
+            began = time.monotonic()
+            server.stop("fast")
+            assert time.monotonic() - began < SOON_S
+        server.start()
+        host.wait_until(lambda: server.sql(STREAMS) == "1", "WAL is streamed again", 120)
+        wait_until_stored(server)
+        stop(process)
+    assert gaps(streaming) == []
+
+
+def test_a_bucket_that_is_away_for_a_while_gets_everything(streaming, server, bucket):
+    streaming.use_s3(bucket, "there")
+    streaming.backup(server)
+    with receiving(streaming, server) as process:
+        with server.load():
+            bucket.end()
+            write(server, 60)
+            host.wait_until(lambda: server.sql(STREAMS) == "0", "the server is let go")
+            bucket.start()
+            write(server, 20)
+        wait_until_stored(server)
+        stop(process)
+    assert gaps(streaming) == []
+    assert [line["message"] for line in log_of(streaming)].count("Began to stream WAL") > 1
+
+
+def test_no_commit_waits_for_us(streaming, server, cluster):
+    """Another standby is there for that."""
+    standby = cluster.standby(server)
+    with receiving(streaming, server) as process:
+        server.configure(synchronous_standby_names="*", synchronous_commit="on")
+        server.reload()
+        state = "SELECT sync_state FROM pg_stat_replication WHERE application_name = 'lifeboat'"
+        host.wait_until(lambda: server.sql("SHOW synchronous_standby_names") == "*", "the setting is read")
+        host.wait_until(lambda: server.sql(state) == "async", "we are no synchronous standby")
+        server.sql("CREATE TABLE committed()")
+        assert standby.sql("SELECT 1") == "1"
+        server.sql("SELECT pg_switch_wal()")
+        wait_until_stored(server)  # by SQL
+        stop(process)
+
+
+def test_a_promotion_is_followed(streaming, server, cluster):
+    standby = cluster.standby(server)
+    streaming.backup(server)
+    with receiving(streaming, standby) as process:
+        server.sql("CREATE TABLE before()")
+        standby.wait_for_replay(server)
+        server.stop()
+        standby.promote()
+        standby.sql("CREATE TABLE after()")
+        lsn = wait_until_stored(standby)
+        stop(process)
+    assert [line for line in log_of(streaming) if line["message"] == "Began to stream WAL"][-1]["timeline"] == 2
+    assert newest_stored(streaming) >= number(lsn)
+    assert gaps(streaming) == []
+
+
+def test_two_servers_on_one_timeline_are_refused(streaming, server, cluster, workspace):
+    """A volume was cloned. What came first stays."""
+    streaming.backup(server)
+    clone = cluster.adopt(Postgres(server.major, workspace / "clone"))
+    server.stop()
+    host.run(["cp", "-a", server.data, clone.data])
+    server.start()
+    clone.start()
+    with receiving(streaming, server) as process:
+        server.sql("CREATE TABLE one(); SELECT pg_switch_wal()")
+        wait_until_stored(server)
+        stop(process)
+    before = streaming.objects()
+    clone.sql("CREATE TABLE other(); SELECT pg_switch_wal(); CREATE TABLE more(); SELECT pg_switch_wal()")
+    failure = streaming.failure("wal-receive", *at(clone), timeout_s=120)
+    assert failure.kind == "conflict"
+    failure.names("another server wrote on this timeline")
+    after = streaming.objects()
+    assert {name for name in before if "/wal/" in name} == {name for name in after if "/wal/" in name}
+
+
+def test_a_mode_without_streaming_is_refused(streaming, server):
+    streaming.spec["wal"] = {"mode": "BackupOnly"}
+    streaming.failure("wal-receive", *at(server)).names("spec.wal.mode is BackupOnly")
+
+
+def test_a_region_that_was_away_is_taken_in_again(streaming, server, bucket):
+    streaming.add_s3("there", bucket, "there")
+    streaming.backup(server)
+    with receiving(streaming, server) as process:
+        wait_until_stored(server)
+        bucket.end()
+        write(server, 20)
+        wait_until_stored(server, timeout_s=240)  # by the other region
+        bucket.start()
+
+        def said() -> bool:
+            return any(line["message"] == "Found a lost region again" for line in log_of(streaming))
+
+        host.wait_until(said, "the region is found again", 60)
+        server.sql("SELECT pg_switch_wal()")
+        wait_until_stored(server)
+        names = {path.name for path in streaming.repository().glob("wal/*/*/*")}
+        host.wait_until(lambda: any(key.rsplit("/", 1)[1] in names for key in bucket.keys("there", "some/where")
+                                    if "/wal/" in key), "WAL goes there again")
+        stop(process)

@@ -1,0 +1,650 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The calling thread receives, seals and answers the server; what is sealed lies in flights until
+ * the lanes have put it into the regions. While none is free, or the one tail is on its way,
+ * nothing is read, but the server goes on being told where we are.
+ */
+#include "sidecar/wal_spell.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "common/buf.h"
+#include "common/cancel.h"
+#include "common/clock.h"
+#include "common/crew.h"
+#include "common/fifo.h"
+#include "common/log.h"
+#include "common/own.h"
+#include "sidecar/lanes.h"
+#include "sidecar/lsn.h"
+#include "sidecar/pg.h"
+#include "sidecar/pg_replication.h"
+#include "sidecar/policy.h"
+#include "sidecar/progress.h"
+#include "sidecar/repo.h"
+#include "sidecar/timeline.h"
+#include "sidecar/wal_archive.h"
+#include "sidecar/wal_board.h"
+#include "sidecar/wal_message.h"
+#include "sidecar/wal_place.h"
+#include "sidecar/wal_rivals.h"
+#include "sidecar/wal_stream.h"
+#include "sidecar/wal_survey.h"
+#include "sidecar/wal_tails.h"
+
+enum {
+    MESSAGE_BYTES_MAX = 2 << 20, /* servers send up to 16 WAL blocks at once */
+    HISTORY_BYTES_MAX = 1 << 20,
+    LOG_SHIFT = 32,
+    TICK_MS = 200,       /* how soon is noticed what does not come from the server */
+    ANSWER_TICK_MS = 20, /* … while it waits for an answer */
+    MS_IN_S = 1000,
+};
+
+/* A sealed piece on its way. */
+struct flight {
+    struct lane_put put; /* first: the lanes give it back */
+    struct wal_sealed sealed;
+    struct wal_piece piece;
+    struct wal_stream_piece range;
+    char *full_name;
+    bool busy;
+};
+
+struct spell {
+    const struct wal_spell_options *options;
+    struct pg_options pg;
+    struct pg_server server;
+    struct pg_slot slot;
+    struct regions *regions;
+    struct repo *repo;
+    struct lanes *lanes;
+    struct crew *crew;
+    struct wal_tails *tails;
+    struct pg_replication *replication;
+    struct timeline history;
+    uint32_t timeline; /* that is streamed */
+    uint64_t begin_lsn, stored_lsn;
+    bool from_gap; /* tries WAL that the slot does not keep */
+    uint64_t gap_end_lsn;
+    struct wal_rivals rivals;
+    struct buf known; /* what the regions have from begin_lsn to stored_lsn; empty once compared */
+    uint8_t *block;
+    uint32_t block_bytes;
+    struct wal_stream stream;
+    struct flight *flights;
+    size_t flight_count;
+    struct fifo *done;
+    struct buf message;
+    struct wal_message data; /* what is left of the message; size 0: nothing */
+    uint64_t server_lsn;
+    uint32_t told; /* regions whose loss the board knows of, as bits of their indices there */
+    bool timeline_ended, closed;
+    struct wal_spell_end end;
+};
+
+/* Regions and server */
+
+static int look_at_slot(struct spell *spell, struct error *err)
+{
+    CLEANUP(pg_closep) struct pg *pg = NULL;
+    if (pg_open(&pg, &spell->pg, err) < 0)
+        return -1;
+    if (spell->server.version_num == 0 && pg_inspect(pg, &spell->server, err) < 0)
+        return -1;
+    return pg_slot_look(pg, spell->options->slot, &spell->slot, err);
+}
+
+static int open_regions(struct spell *spell, struct error *err)
+{
+    const struct wal_spell_options *options = spell->options;
+    const struct policy *policy = options->policy;
+    const struct regions_choice choice = {.excluded = options->without,
+                                          .excluded_count = options->without_count};
+    if (regions_open(&spell->regions, policy, options->secrets, &choice, options->cancel, err) <
+            0 ||
+        repo_open_write(&spell->repo, policy, options->secrets, spell->regions,
+                        spell->server.system_identifier, err) < 0)
+        return -1;
+    spell->end.opened = true;
+    const struct lanes_options lanes = {
+        .regions = spell->regions,
+        .cancel = options->cancel,
+        .threads = policy->uploads,
+        .packs = policy->uploads,
+    };
+    if (lanes_new(&spell->lanes, &lanes, err) < 0)
+        return -1;
+    spell->repo->lanes = spell->lanes;
+    return 0;
+}
+
+/* A slot that is lost for good makes way for a new one. */
+static int make_slot(struct spell *spell, struct error *err)
+{
+    const char *name = spell->options->slot;
+    if (spell->slot.found && !spell->slot.lost)
+        return 0;
+    if (spell->slot.lost)
+        log_warn("Made the replication slot anew, as the server gave it up", S("slot", name));
+    if (spell->slot.lost && pg_replication_drop_slot(spell->replication, name, err) < 0)
+        return -1;
+    if (pg_replication_create_slot(spell->replication, name, PG_SLOT_PERMANENT, err) < 0)
+        return -1;
+    return look_at_slot(spell, err);
+}
+
+static int open_replication(struct spell *spell, struct error *err)
+{
+    struct pg_system system;
+    CLEANUP(buf_done) struct buf history = BUF(HISTORY_BYTES_MAX);
+    if (pg_replication_open(&spell->replication, &spell->pg, &system, err) < 0)
+        return -1;
+    if (system.system_identifier != spell->server.system_identifier)
+        return error_set(err, ERROR_PERMANENT,
+                         "the server that answers replication connections is database system "
+                         "%" PRIu64 ", not %" PRIu64
+                         ": check connection.host and the proxy between",
+                         system.system_identifier, spell->server.system_identifier);
+    if (make_slot(spell, err) < 0)
+        return -1;
+    uint64_t stored_bytes = 0;
+    if (system.timeline > 1 &&
+        (pg_replication_history(spell->replication, system.timeline, &history, err) < 0 ||
+         wal_archive_check_history(spell->repo, system.timeline, history.data, history.size, err) <
+             0 ||
+         wal_archive_put_history(spell->repo, system.timeline, history.data, history.size,
+                                 &stored_bytes, err) < 0))
+        return -1;
+    spell->server_lsn = system.flushed_lsn;
+    return timeline_parse(system.timeline, history.data, history.size, &spell->history, err);
+}
+
+/* Finding the place */
+
+static int behind(const struct spell *spell, struct error *err)
+{
+    char begin[LSN_TEXT_BYTES], server[LSN_TEXT_BYTES];
+    lsn_format(spell->begin_lsn, begin);
+    lsn_format(spell->server_lsn, server);
+    return error_set(err, ERROR_TRANSIENT,
+                     "the server's WAL ends at %s, and the regions have more, up to %s: a standby "
+                     "that lags, or a server that went back in time",
+                     server, begin);
+}
+
+static uint64_t block_start(const struct spell *spell, uint64_t lsn)
+{
+    return lsn & ~(uint64_t)(spell->block_bytes - 1);
+}
+
+/* Where to begin: with the last block of which something is there, so that it can be compared and
+ * becomes complete. */
+static uint64_t first_lsn(const struct spell *spell)
+{
+    const uint64_t fork_lsn = timeline_find(&spell->history, spell->timeline)->begin_lsn;
+    const uint64_t kept_lsn = spell->slot.restart_lsn;
+    uint64_t at = spell->stored_lsn;
+    if (at > kept_lsn && at > fork_lsn) /* the server has the byte before as well */
+        at--;
+    return block_start(spell, at);
+}
+
+/* What is missing before the block that the slot keeps is asked for first, unless it is known to be
+ * gone. */
+static void take_place(struct spell *spell, const struct wal_place *place)
+{
+    const uint64_t gap_end_lsn = block_start(spell, place->gap.to);
+    spell->from_gap = gap_end_lsn > place->gap.from && gap_end_lsn > spell->options->gone_lsn;
+    spell->gap_end_lsn = gap_end_lsn;
+    spell->timeline = spell->from_gap ? place->gap.timeline : place->timeline;
+    spell->stored_lsn = spell->from_gap ? place->gap.from : place->lsn;
+    spell->begin_lsn = first_lsn(spell);
+}
+
+static int choose_place(struct spell *spell, struct error *err)
+{
+    struct wal_place place;
+    const struct wal_survey_options survey = {
+        .repo = spell->repo,
+        .tails = spell->tails,
+        .history = &spell->history,
+        .segment_bytes = spell->server.wal_segment_bytes,
+        .kept_lsn = spell->slot.restart_lsn,
+        .server_lsn = spell->server_lsn,
+    };
+    if (spell->slot.restart_lsn == 0)
+        return error_set(err, ERROR_TRANSIENT, "replication slot '%s' keeps no WAL yet",
+                         spell->options->slot);
+    if (wal_survey_run(&survey, &place, err) < 0)
+        return -1;
+    spell->block_bytes =
+        survey.segment_bytes < WAL_STREAM_BLOCK_MAX ? survey.segment_bytes : WAL_STREAM_BLOCK_MAX;
+    take_place(spell, &place);
+    return spell->begin_lsn > spell->server_lsn ? behind(spell, err) : 0;
+}
+
+/* What the regions have of the block that we begin with, to be held against what the server says of
+ * it. What cannot be read is put again. */
+static int load_known(struct spell *spell, struct error *err)
+{
+    const uint32_t segment_bytes = spell->server.wal_segment_bytes;
+    spell->known = BUF(segment_bytes);
+    if (spell->stored_lsn == spell->begin_lsn || segment_bytes > WAL_STREAM_BLOCK_MAX)
+        return 0;
+    if (wal_archive_get(spell->repo, spell->timeline, spell->begin_lsn, spell->stored_lsn,
+                        segment_bytes, &spell->known, err) == 0) {
+        spell->known.size = (size_t)(spell->stored_lsn - spell->begin_lsn);
+        return 0;
+    }
+    buf_done(&spell->known);
+    spell->stored_lsn = spell->begin_lsn;
+    return err->kind == ERROR_NOT_FOUND || err->kind == ERROR_CORRUPT ? 0 : -1;
+}
+
+/* The first rivals' logs are looked through, and no more: behind them another spell looks anew. */
+static bool is_beyond_rivals(const struct spell *spell)
+{
+    return spell->stream.block_lsn >> LOG_SHIFT >=
+           (spell->begin_lsn >> LOG_SHIFT) + WAL_RIVALS_LOGS;
+}
+
+/* Sealing and putting */
+
+static struct flight *free_flight(struct spell *spell)
+{
+    for (size_t i = 0; i < spell->flight_count; i++)
+        if (!spell->flights[i].busy)
+            return &spell->flights[i];
+    abort(); /* the stream seals no more than there are flights */
+}
+
+static int seal(struct spell *spell, const struct wal_stream_piece *range, struct error *err)
+{
+    const uint32_t segment_bytes = spell->server.wal_segment_bytes;
+    const uint64_t segment_lsn = range->from_lsn & ~(uint64_t)(segment_bytes - 1);
+    struct flight *flight = free_flight(spell);
+    flight->range = *range;
+    flight->piece = (struct wal_piece){
+        .timeline = spell->timeline,
+        .segment_lsn = segment_lsn,
+        .segment_bytes = segment_bytes,
+        .from = (uint32_t)(range->from_lsn - segment_lsn),
+        .to = (uint32_t)(range->to_lsn - segment_lsn),
+    };
+    const uint8_t *data = spell->block + range->from_lsn % spell->block_bytes;
+    if (wal_archive_seal(spell->repo, &flight->piece, data, &flight->sealed, err) < 0 ||
+        wal_rivals_check(&spell->rivals, flight->sealed.name, err) < 0)
+        return -1;
+    if (range->complete) /* the rest of the block is not there yet: its memory is given back */
+        madvise(spell->block, spell->block_bytes, MADV_DONTNEED);
+    else
+        wal_tails_add(spell->tails, flight->sealed.name, &flight->piece);
+    flight->sealed.bytes.passing = !range->complete;
+    flight->full_name = repo_full_name(spell->repo, flight->sealed.name);
+    flight->put = (struct lane_put){
+        .object = {flight->full_name, &flight->sealed.bytes, PUT_SAME},
+        .done = spell->done,
+    };
+    flight->busy = true;
+    lanes_submit(spell->lanes, &flight->put);
+    return 0;
+}
+
+static void land(struct flight *flight)
+{
+    wal_sealed_done(&flight->sealed);
+    own_freep(&flight->full_name);
+    flight->busy = false;
+}
+
+/* The regions that failed since the last time: by their names, as not all need to have been opened.
+ */
+static void tell_losses(struct spell *spell)
+{
+    const struct policy *policy = spell->options->policy;
+    uint32_t lost = 0;
+    for (size_t i = 0; spell->regions && i < regions_count(spell->regions); i++)
+        for (size_t j = 0; j < policy->region_count; j++)
+            if (!regions_usable(spell->regions, i) &&
+                strcmp(regions_at(spell->regions, i)->name, policy->regions[j].name) == 0)
+                lost |= UINT32_C(1) << j;
+    if (lost & ~spell->told)
+        wal_board_lose(spell->options->board, lost & ~spell->told);
+    spell->told |= lost;
+}
+
+static void tell_board(struct spell *spell)
+{
+    const struct wal_board_progress progress = {
+        .server_lsn = spell->server_lsn,
+        .received_lsn = spell->stream.received_lsn,
+        .durable_lsn = wal_stream_report_lsn(&spell->stream),
+    };
+    wal_board_move(spell->options->board, &progress);
+    tell_losses(spell);
+}
+
+/* Takes in what is stored; waits for it at most so long. */
+static int take_stored(struct spell *spell, int timeout_ms, struct error *err)
+{
+    void *item;
+    int got;
+    while ((got = timeout_ms > 0 ? repo_await(spell->repo, spell->done, timeout_ms, &item, err)
+                                 : fifo_pop_within(spell->done, 0, &item, err)) > 0) {
+        struct flight *flight = item;
+        if (flight->put.error.kind != ERROR_NONE) {
+            *err = flight->put.error;
+            return -1;
+        }
+        wal_stream_store(&spell->stream, &flight->range, clock_monotonic_ms());
+        wal_tails_cover(spell->tails, flight->sealed.name, &flight->piece);
+        land(flight);
+        tell_board(spell);
+        timeout_ms = 0;
+    }
+    return got < 0 ? lanes_explain(spell->lanes, err) : 0;
+}
+
+/* Receiving */
+
+/* What comes is what the regions have of it, if they have it. */
+static int compare_known(struct spell *spell, size_t size, struct error *err)
+{
+    char lsn[LSN_TEXT_BYTES];
+    const uint64_t at = spell->stream.received_lsn - spell->begin_lsn;
+    if (at >= spell->known.size)
+        return 0;
+    const size_t left = spell->known.size - at;
+    const bool same =
+        memcmp(spell->data.data, spell->known.data + at, size < left ? size : left) == 0;
+    if (size >= left)
+        buf_done(&spell->known);
+    if (same)
+        return 0;
+    lsn_format(spell->stream.received_lsn, lsn);
+    return error_set(
+        err, ERROR_CONFLICT,
+        "the repository has other WAL than this server in the segment at %s of "
+        "timeline %" PRIu32
+        ": another server wrote on this timeline, or this one went back in time; give "
+        "the policy another prefix, or move away the WAL whose history you do not want",
+        lsn, spell->timeline);
+}
+
+static int take_data(struct spell *spell, struct error *err)
+{
+    struct wal_stream *stream = &spell->stream;
+    struct wal_message *data = &spell->data;
+    const uint32_t room = wal_stream_room(stream);
+    const uint32_t taken = data->size < room ? (uint32_t)data->size : room;
+    if (taken == 0)
+        return 0;
+    if (compare_known(spell, taken, err) < 0)
+        return -1;
+    memcpy(spell->block + stream->received_lsn % spell->block_bytes, data->data, taken);
+    wal_stream_take(stream, taken, clock_monotonic_ms());
+    data->data += taken;
+    data->size -= taken;
+    spell->end.streamed = true;
+    progress_add(spell->options->progress, taken);
+    return 0;
+}
+
+static int take_message(struct spell *spell, struct error *err)
+{
+    struct wal_message message;
+    if (wal_message_parse(spell->message.data, spell->message.size, &message, err) < 0)
+        return -1;
+    spell->server_lsn = message.server_lsn;
+    if (message.type == WAL_MESSAGE_KEEPALIVE) {
+        if (message.reply_requested)
+            wal_stream_ask(&spell->stream, clock_monotonic_ms());
+        return 0;
+    }
+    if (message.lsn == spell->stream.received_lsn) {
+        spell->data = message;
+        return take_data(spell, err);
+    }
+    char came[LSN_TEXT_BYTES], wanted[LSN_TEXT_BYTES];
+    lsn_format(message.lsn, came);
+    lsn_format(spell->stream.received_lsn, wanted);
+    return error_set(err, ERROR_CORRUPT, "the server sent WAL at %s where %s comes next", came,
+                     wanted);
+}
+
+static int receive_one(struct spell *spell, struct error *err)
+{
+    const bool asked = spell->stream.asked_ms != WAL_STREAM_NEVER;
+    const int came = pg_replication_receive(spell->replication, asked ? ANSWER_TICK_MS : TICK_MS,
+                                            &spell->message, err);
+    if (came > 0)
+        return take_message(spell, err);
+    if (came == 0 || err->kind == ERROR_NOT_FOUND) {
+        spell->timeline_ended = came < 0;
+        return 0;
+    }
+    char lsn[LSN_TEXT_BYTES];
+    lsn_format(spell->stream.received_lsn, lsn);
+    return error_wrap(err, "receive WAL at %s of timeline %" PRIu32, lsn, spell->timeline);
+}
+
+/* Lets the server go on; its slot keeps what is not stored yet. */
+static void close_early(struct spell *spell)
+{
+    char durable[LSN_TEXT_BYTES];
+    lsn_format(wal_stream_report_lsn(&spell->stream), durable);
+    pg_replication_closep(&spell->replication);
+    spell->closed = true;
+    log_warn("Closed the connection, as the server may wait for regions that do not answer",
+             S("durable", durable), I("seconds", WAL_STREAM_PATIENCE_MS / MS_IN_S));
+}
+
+/* Never before the slot's place, which PostgreSQL would move back. */
+static int report(struct spell *spell, struct error *err)
+{
+    const uint64_t lsn = wal_stream_report_lsn(&spell->stream);
+    const bool is_before = !spell->from_gap && lsn < spell->slot.restart_lsn;
+    return pg_replication_report(spell->replication, is_before ? 0 : lsn, err);
+}
+
+/* Waits for whatever comes first. */
+static int wait(struct spell *spell, struct error *err)
+{
+    if (wal_stream_room(&spell->stream) == 0)
+        return take_stored(spell, TICK_MS, err);
+    return spell->data.size > 0 ? take_data(spell, err) : receive_one(spell, err);
+}
+
+static int obey(struct spell *spell, enum wal_stream_deed deed,
+                const struct wal_stream_piece *piece, struct error *err)
+{
+    switch (deed) {
+    case WAL_STREAM_SEAL:
+        return seal(spell, piece, err);
+    case WAL_STREAM_REPORT:
+        tell_board(spell);
+        return report(spell, err);
+    case WAL_STREAM_CLOSE:
+        close_early(spell);
+        return 0;
+    case WAL_STREAM_WAIT:
+        break;
+    }
+    return wait(spell, err);
+}
+
+static bool is_over(const struct spell *spell)
+{
+    return spell->closed || spell->timeline_ended || is_beyond_rivals(spell) ||
+           (spell->from_gap && spell->stream.received_lsn >= spell->gap_end_lsn) ||
+           wal_board_wants_end(spell->options->board);
+}
+
+static int stream_wal(struct spell *spell, struct error *err)
+{
+    struct wal_stream_piece piece;
+    while (!is_over(spell)) {
+        if (take_stored(spell, 0, err) < 0)
+            return -1;
+        const enum wal_stream_deed deed =
+            wal_stream_next(&spell->stream, clock_monotonic_ms(), &piece);
+        if (obey(spell, deed, &piece, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* Everything that came is put, whatever became of the server: it may be all that is left of it. One
+ * that is there is not kept waiting. */
+static int drain(struct spell *spell, struct error *err)
+{
+    struct wal_stream_piece piece;
+    const int64_t begun_ms = clock_monotonic_ms();
+    wal_stream_end(&spell->stream);
+    while (!wal_stream_is_drained(&spell->stream)) {
+        if (clock_monotonic_ms() - begun_ms >= WAL_STREAM_PATIENCE_MS)
+            pg_replication_closep(&spell->replication);
+        const enum wal_stream_deed deed =
+            wal_stream_next(&spell->stream, clock_monotonic_ms(), &piece);
+        if (deed == WAL_STREAM_SEAL ? seal(spell, &piece, err) < 0
+                                    : take_stored(spell, TICK_MS, err) < 0)
+            return -1;
+    }
+    tell_board(spell);
+    return 0;
+}
+
+static int start_stream(struct spell *spell, struct error *err)
+{
+    const struct wal_spell_options *options = spell->options;
+    /* a slot is moved by what is reported, also back to a place that it does not keep */
+    const bool by_slot = !spell->slot.may_make_synchronous && !spell->from_gap;
+    const struct wal_stream_options stream = {
+        .block_bytes = spell->block_bytes,
+        .flying = spell->flight_count,
+        .flush_ms = (int64_t)options->policy->wal.flush_seconds * MS_IN_S,
+        .begin_lsn = spell->begin_lsn,
+        .stored_lsn = spell->stored_lsn,
+    };
+    const struct wal_rivals_place place = {spell->timeline, spell->server.wal_segment_bytes,
+                                           spell->begin_lsn};
+    char lsn[LSN_TEXT_BYTES];
+    if (wal_rivals_load(&spell->rivals, spell->repo, &place, err) < 0 ||
+        pg_replication_start(spell->replication, by_slot ? options->slot : NULL, spell->timeline,
+                             spell->begin_lsn, err) < 0)
+        return -1;
+    lsn_format(spell->stored_lsn, lsn);
+    wal_stream_init(&spell->stream, &stream, clock_monotonic_ms());
+    const struct wal_board_stream begun = {
+        .timeline = spell->timeline,
+        .lsn = spell->stored_lsn,
+        .by_slot = by_slot,
+        .synchronous = spell->slot.may_make_synchronous,
+    };
+    wal_board_begin(options->board, &begun);
+    log_info("Began to stream WAL", S("slot", options->slot), U("timeline", spell->timeline),
+             S("from", lsn), B("synchronous", begun.synchronous));
+    return 0;
+}
+
+/* Life of a spell */
+
+static void make_room(struct spell *spell)
+{
+    spell->block =
+        mmap(NULL, spell->block_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (spell->block == MAP_FAILED)
+        abort(); /* out of memory, as everywhere */
+    spell->flight_count = spell->options->policy->uploads;
+    spell->flights = own_alloc(spell->flight_count * sizeof(spell->flights[0]));
+    spell->done = fifo_new(spell->flight_count, spell->options->cancel);
+    spell->message = BUF(MESSAGE_BYTES_MAX);
+}
+
+/* Where the server does not have what is missing any more, it is named, and the next spell begins
+ * behind it. */
+static int stream_gap(struct spell *spell, struct error *err)
+{
+    char from[LSN_TEXT_BYTES], to[LSN_TEXT_BYTES];
+    if (!spell->from_gap || spell->end.streamed || !pg_replication_wal_is_gone(spell->replication))
+        return -1;
+    const struct wal_span gap = {spell->timeline, spell->stored_lsn, spell->gap_end_lsn};
+    lsn_format(gap.from, from);
+    lsn_format(gap.to, to);
+    wal_board_add_gap(spell->options->board, &gap);
+    log_error(err, "Found a gap in the WAL, which the server has removed: take a full backup",
+              S("from", from), S("to", to), U("timeline", gap.timeline));
+    spell->end.gone_lsn = gap.to;
+    pg_replication_closep(&spell->replication);
+    return 0;
+}
+
+static int stream_and_drain(struct spell *spell, struct error *err)
+{
+    struct error left = {0};
+    int result = stream_wal(spell, err);
+    if (result < 0 && spell->replication)
+        result = stream_gap(spell, err);
+    const bool may_put = result == 0 || !cancel_requested(spell->options->cancel);
+    if (may_put && (result == 0 || err->kind != ERROR_CONFLICT) && drain(spell, &left) < 0) {
+        *err = left;
+        return -1;
+    }
+    return result == 0 && spell->replication && !spell->timeline_ended ? report(spell, err)
+                                                                       : result;
+}
+
+static int run(struct spell *spell, struct error *err)
+{
+    const struct cancel *cancel = spell->options->cancel;
+    if (look_at_slot(spell, err) < 0 || open_regions(spell, err) < 0 ||
+        open_replication(spell, err) < 0)
+        return -1;
+    if (wal_tails_new(&spell->tails, spell->repo, spell->crew, cancel, err) < 0 ||
+        choose_place(spell, err) < 0 || load_known(spell, err) < 0)
+        return -1;
+    make_room(spell);
+    return start_stream(spell, err) < 0 ? -1 : stream_and_drain(spell, err);
+}
+
+/* What still runs is cancelled: after a good end there is nothing left that matters. */
+static void spell_done(struct spell *spell)
+{
+    pg_replication_closep(&spell->replication);
+    tell_losses(spell);
+    cancel_trigger(spell->options->cancel);
+    crew_freep(&spell->crew);
+    lanes_freep(&spell->lanes);
+    for (size_t i = 0; i < spell->flight_count; i++)
+        land(&spell->flights[i]);
+    free(spell->flights);
+    fifo_freep(&spell->done);
+    wal_tails_freep(&spell->tails);
+    wal_rivals_done(&spell->rivals);
+    buf_done(&spell->known);
+    buf_done(&spell->message);
+    if (spell->block)
+        munmap(spell->block, spell->block_bytes);
+    timeline_done(&spell->history);
+    repo_closep(&spell->repo);
+    regions_closep(&spell->regions);
+}
+
+int wal_spell_run(const struct wal_spell_options *options, struct wal_spell_end *ret_end,
+                  struct error *err)
+{
+    struct spell spell = {.options = options, .pg = *options->pg};
+    spell.pg.cancel = options->cancel;
+    spell.crew = crew_new(options->cancel);
+    spell.end.gone_lsn = options->gone_lsn;
+    int result = run(&spell, err);
+    if (result < 0 && spell.lanes)
+        lanes_explain(spell.lanes, err);
+    spell_done(&spell);
+    *ret_end = spell.end;
+    return result;
+}

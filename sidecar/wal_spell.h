@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * One connection's worth of an endless stream of WAL: opens the regions, finds its place in them,
+ * streams, and ends in good order: everything that came is stored, also when the server is gone.
+ * Whatever goes wrong, nothing is kept in memory for the next one, which finds its place anew.
+ *
+ * Takes a block of 16 MiB, as many sealed ones as spec.parallelism.uploads says and one more.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/error.h"
+
+struct cancel;
+struct pg_options;
+struct policy;
+struct progress;
+struct secrets;
+struct wal_board;
+
+struct wal_spell_options { /* all lent */
+    const struct policy *policy;
+    const struct secrets *secrets;
+    const struct pg_options *pg; /* but for its cancel */
+    const char *slot;
+    const char *const *without; /* regions that do not answer, by name */
+    size_t without_count;
+    uint64_t gone_lsn;     /* WAL before it is known not to be on the server any more */
+    struct cancel *cancel; /* the spell's own: triggered by whatever breaks it; has no parent */
+    struct wal_board *board;
+    struct progress *progress; /* may be NULL */
+};
+
+struct wal_spell_end {
+    bool opened;       /* the repository is there in all regions that were asked for */
+    bool streamed;     /* WAL came */
+    uint64_t gone_lsn; /* as in the options, for the next one */
+};
+
+/*
+ * Until the board wants its end, the timeline ends, the regions or the server would be kept
+ * waiting, or another spell does better for another reason: 0. Errors: TRANSIENT, the connection or
+ * the regions failed, or the slot is used by another process; PERMANENT: needs a person; CONFLICT:
+ * the regions have WAL or a history that says something else; CORRUPT: the server broke the
+ * protocol; CANCELED. ret_end is set in any case.
+ */
+MUST_CHECK int wal_spell_run(const struct wal_spell_options *options, struct wal_spell_end *ret_end,
+                             struct error *err);

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Looks through the names of WAL in the regions for the place where a stream of it goes on. */
+#pragma once
+
+#include <stdint.h>
+
+#include "common/error.h"
+
+struct repo;
+struct timeline;
+struct wal_place;
+struct wal_tails;
+
+struct wal_survey_options { /* all lent */
+    struct repo *repo;
+    struct wal_tails *tails;        /* is told of the parts of segments that it meets */
+    const struct timeline *history; /* of the server's timeline */
+    uint32_t segment_bytes;
+    uint64_t kept_lsn;   /* the server has all WAL from there on */
+    uint64_t server_lsn; /* the end of its WAL */
+};
+
+/* Of what a quorum of regions has. Lists only what is behind kept_lsn, unless WAL is missing right
+ * before it. Errors as repo_list. */
+MUST_CHECK int wal_survey_run(const struct wal_survey_options *options, struct wal_place *ret_place,
+                              struct error *err);
