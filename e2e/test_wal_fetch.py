@@ -74,7 +74,7 @@ def archive(shared_cluster, program, newest) -> Iterator[Archive]:
 def make_backup_with_wal_behind(lifeboat: Lifeboat, server: Postgres) -> str:
     """A second backup that began before it and ends later brings the WAL."""
     spec = dict(lifeboat.spec)
-    lifeboat.spec = spec | {"compression": {"level": 12}, "parallelism": {"workers": 1}}  # so that it takes seconds
+    lifeboat.spec = spec | {"limits": {"readBytesPerSecond": 8 << 20}}  # so that it takes seconds
     with lifeboat.running("backup", *at(server)) as longer:
         command_line.wait_for(longer, lambda: any(lifeboat.bucket.glob("*/*/running/*/*")), "it has begun")
         with command_line.paused(longer):
