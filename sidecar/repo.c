@@ -91,7 +91,8 @@ static int put_everywhere(struct regions *regions, const struct region_object *o
         *err = answers[i].error;
         return -1;
     }
-    return 0;
+    /* those that were lost before were not asked: a quorum must be left nevertheless */
+    return regions_mask(regions, true) != 0 ? regions_check_quorum(regions, err) : 0;
 }
 
 static int put_object(struct repo *repo, const struct region_object *object, enum lanes_wait wait,
