@@ -79,6 +79,14 @@ def free_port() -> int:
         return listener.getsockname()[1]
 
 
+@contextmanager
+def dead_port() -> Iterator[int]:
+    """A port that refuses connections, and that nobody else can get meanwhile."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield bound.getsockname()[1]
+
+
 def _environment(extra: Mapping[str, str]) -> dict[str, str]:
     """No setting of the caller's shell changes what a test sees."""
     kept = {name: os.environ[name] for name in ("PATH", "TMPDIR") if name in os.environ}

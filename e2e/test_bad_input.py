@@ -118,7 +118,8 @@ def test_a_server_that_is_down_is_named_with_its_address(backed_up, server):
     failure = backed_up.failure("backup", "--host", server.home, "--port", "1")
     assert failure.kind == "transient"
     failure.names(server.home, ".s.PGSQL.1", "is PostgreSQL running there?", "--host and --port")
-    failure = backed_up.failure("backup", "--host", "127.0.0.1", "--port", str(host.free_port()))
+    with host.dead_port() as port:
+        failure = backed_up.failure("backup", "--host", "127.0.0.1", "--port", str(port))
     failure.names("127.0.0.1", "refused", "is PostgreSQL running there?")
 
 
@@ -289,9 +290,9 @@ def test_a_certificate_of_an_unknown_issuer_is_refused(lifeboat, server, s3):
 
 def test_a_bucket_that_does_not_answer_is_tried_again_and_then_named(lifeboat, server, s3):
     lifeboat.use_s3(s3, "any")
-    nobody = f"https://127.0.0.1:{host.free_port()}"
-    lifeboat.spec["regions"][0]["s3"]["endpoint"] = nobody
-    failure = lifeboat.failure("backup", *at(server))
+    with host.dead_port() as port:
+        lifeboat.spec["regions"][0]["s3"]["endpoint"] = f"https://127.0.0.1:{port}"
+        failure = lifeboat.failure("backup", *at(server))
     assert failure.kind == "transient"
     failure.names("region 's3'", "127.0.0.1", "gave up after")
 

@@ -120,11 +120,12 @@ def assert_complete(target, whole) -> None:
 
 def test_a_backup_can_be_ended_while_the_bucket_does_not_answer(lifeboat, server, s3):
     lifeboat.use_s3(s3, "any")
-    lifeboat.spec["regions"][0]["s3"]["endpoint"] = f"https://127.0.0.1:{host.free_port()}"
-    with lifeboat.running("backup", *at(server)) as process:
-        assert "trying again" in process.stderr.readline()
-        process.terminate()
-        done = command_line.outcome(process, timeout_s=5)
+    with host.dead_port() as port:
+        lifeboat.spec["regions"][0]["s3"]["endpoint"] = f"https://127.0.0.1:{port}"
+        with lifeboat.running("backup", *at(server)) as process:
+            assert "trying again" in process.stderr.readline()
+            process.terminate()
+            done = command_line.outcome(process, timeout_s=5)
     assert done.returncode == 1
     assert json.loads(done.stdout)["error"]["kind"] == "canceled"
 
