@@ -17,6 +17,7 @@
 #include "common/log.h"
 #include "common/own.h"
 #include "common/tests/helper_directory.h"
+#include "common/tests/helper_held.h"
 #include "common/text.h"
 #include "sidecar/backup.h"
 #include "sidecar/manifest.h"
@@ -185,6 +186,7 @@ int helper_loop_back_up(struct helper_loop *loop, enum backup_type type,
     CLEANUP(cancel_done) struct cancel cancel;
     struct backup_result done = {0};
     assert_int_equal(cancel_init(&cancel, err), 0);
+    const struct helper_held before = helper_held_now();
     struct pg_options pg = helper_postgres_login(loop->server, "lifeboat", &cancel);
     const struct backup_options options = {
         .policy = loop->repo.policy,
@@ -194,6 +196,7 @@ int helper_loop_back_up(struct helper_loop *loop, enum backup_type type,
         .cancel = &cancel,
     };
     const int result = backup_run(&options, &done, err);
+    helper_held_expect(&before);
     memset(ret_id, 0, BACKUP_ID_BYTES);
     if (result == 0)
         memcpy(ret_id, done.manifest.id, BACKUP_ID_BYTES);

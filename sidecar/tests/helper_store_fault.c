@@ -50,6 +50,19 @@ static int fail(const struct store_faulty *faulty, struct error *err)
     return error_set(err, kind, "fault of the test");
 }
 
+/* What half a put leaves behind. A bucket takes an object whole or not at all. A directory has half
+ * a file where it gathers what comes in, if the writer died: no half object has the object's name.
+ */
+static void put_half(struct store_faulty *faulty, const struct store_bytes *bytes)
+{
+    static atomic_uint number;
+    struct store_bytes half = *bytes;
+    struct error unused;
+    CLEANUP(own_freep) char *name = own_format("incoming~/half-%u", atomic_fetch_add(&number, 1));
+    half.size /= 2;
+    (void)!faulty->inner->driver->put(faulty->inner, name, &half, &unused);
+}
+
 static int fault_put(struct store *store, const char *name, const struct store_bytes *bytes,
                      struct error *err)
 {
@@ -62,6 +75,8 @@ static int fault_put(struct store *store, const char *name, const struct store_b
     }
     if (due && faulty->fault == STORE_FAULT_LIE)
         return 0;
+    if (due && faulty->fault == STORE_FAULT_PARTIAL)
+        put_half(faulty, bytes);
     if ((!due || faulty->fault == STORE_FAULT_LOST_ANSWER) &&
         faulty->inner->driver->put(faulty->inner, name, bytes, err) < 0)
         return -1;

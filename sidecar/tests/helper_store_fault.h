@@ -16,7 +16,8 @@ enum store_fault {
     STORE_FAULT_LOCKED,      /* retention until STORE_FAULT_LOCK_MS: asked for, it says so, and
                                 removals are refused: CONFLICT; all else goes well */
     STORE_FAULT_LIE,         /* a put does nothing and says that all is done; other calls work */
-    STORE_FAULT_PARTIAL,     /* half of the bytes go over the wire, then TRANSIENT */
+    STORE_FAULT_PARTIAL,     /* half of the bytes go over the wire, then TRANSIENT; half of a put
+                                lies where a directory has what is on its way, under no name */
     STORE_FAULT_HANG,        /* nothing comes back until the store is cancelled */
     STORE_FAULT_SLOW,        /* a put takes a while, and succeeds */
 };

@@ -22,6 +22,7 @@
 #include "common/log.h"
 #include "common/own.h"
 #include "common/tests/helper_directory.h"
+#include "common/tests/helper_held.h"
 #include "sidecar/copy.h"
 #include "sidecar/findings.h"
 #include "sidecar/key_rotation.h"
@@ -104,7 +105,10 @@ static int copy(struct fixture *f, struct error *err)
     assert_int_equal(cancel_init(&f->cancel, err), 0);
     f->cancelable = true;
     f->options.cancel = &f->cancel;
-    return copy_run(&f->options, f->findings, &f->result, err);
+    const struct helper_held before = helper_held_now();
+    const int result = copy_run(&f->options, f->findings, &f->result, err);
+    helper_held_expect(&before);
+    return result;
 }
 
 static void copy_well(struct fixture *f)
@@ -602,9 +606,19 @@ static void a_failure_at_any_call_leaves_no_half_backup(void **state)
     loop(*state, 1, STORE_FAULT_PERMANENT);
 }
 
+static void a_transient_failure_at_any_call_is_made_up_for(void **state)
+{
+    assert_int_equal(loop(*state, 1, STORE_FAULT_TRANSIENT), 0);
+}
+
 static void a_lost_answer_at_any_call_is_made_up_for(void **state)
 {
     assert_int_equal(loop(*state, 1, STORE_FAULT_LOST_ANSWER), 0);
+}
+
+static void half_an_object_at_any_call_is_made_up_for(void **state)
+{
+    assert_int_equal(loop(*state, 1, STORE_FAULT_PARTIAL), 0);
 }
 
 /* What the target says that it has is not believed: only what it shows. */
@@ -645,7 +659,9 @@ int main(void)
         TEST(a_target_that_goes_away_at_any_call_has_no_half_backup),
         TEST(a_failure_at_any_call_leaves_no_half_backup),
         TEST(a_target_that_lies_gets_no_half_backup),
+        TEST(a_transient_failure_at_any_call_is_made_up_for),
         TEST(a_lost_answer_at_any_call_is_made_up_for),
+        TEST(half_an_object_at_any_call_is_made_up_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -26,6 +26,7 @@
 #include "common/own.h"
 #include "common/text.h"
 #include "common/tests/helper_directory.h"
+#include "common/tests/helper_held.h"
 #include "sidecar/findings.h"
 #include "sidecar/manifest.h"
 #include "sidecar/policy.h"
@@ -130,7 +131,10 @@ static int prune(bool dry_run, struct prune_result *ret_result, struct error *er
     assert_int_equal(cancel_init(&cancel, err), 0);
     const struct prune_options options = {
         .policy = helper.policy, .secrets = helper.secrets, .dry_run = dry_run, .cancel = &cancel};
-    return prune_run(&options, ret_result, err);
+    const struct helper_held before = helper_held_now();
+    const int result = prune_run(&options, ret_result, err);
+    helper_held_expect(&before);
+    return result;
 }
 
 /* Without any fault. */
@@ -346,6 +350,18 @@ static unsigned loop(enum store_fault fault, unsigned count_of_calls)
     return failures;
 }
 
+static void a_transient_failure_at_any_call_is_made_up_for(void **state)
+{
+    (void)state;
+    assert_int_equal(loop(STORE_FAULT_TRANSIENT, 1), 0);
+}
+
+static void half_an_answer_at_any_call_is_made_up_for(void **state)
+{
+    (void)state;
+    assert_int_equal(loop(STORE_FAULT_PARTIAL, 1), 0);
+}
+
 static void a_lost_answer_at_any_call_is_made_up_for(void **state)
 {
     (void)state;
@@ -525,6 +541,8 @@ int main(void)
         cmocka_unit_test(without_retention_no_backup_is_removed),
         cmocka_unit_test(a_hold_and_a_damaged_manifest_keep_what_is_theirs),
         cmocka_unit_test(another_clusters_repository_is_refused),
+        cmocka_unit_test(a_transient_failure_at_any_call_is_made_up_for),
+        cmocka_unit_test(half_an_answer_at_any_call_is_made_up_for),
         cmocka_unit_test(a_lost_answer_at_any_call_is_made_up_for),
         cmocka_unit_test(a_failure_at_any_call_leaves_what_is_kept_whole),
         cmocka_unit_test(a_store_that_goes_away_at_any_call_leaves_what_is_kept_whole),

@@ -19,6 +19,7 @@
 #include "common/log.h"
 #include "common/own.h"
 #include "common/tests/helper_directory.h"
+#include "common/tests/helper_held.h"
 #include "sidecar/findings.h"
 #include "sidecar/pack_reader.h"
 #include "sidecar/piece_hash.h"
@@ -69,9 +70,11 @@ static void verify(struct report *ret_report)
         .workers = 1,
         .cancel = &cancel,
     };
+    const struct helper_held before = helper_held_now();
     ret_report->findings = findings_new();
     ret_report->result =
         verify_run(&options, ret_report->findings, &ret_report->sums, &ret_report->error);
+    helper_held_expect(&before);
 }
 
 /* A timeline that forks off after a gap, which is known from its history alone. */
