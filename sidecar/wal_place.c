@@ -5,7 +5,7 @@
 
 #include "sidecar/timeline.h"
 
-/* The last timeline of the history that begins at lsn or before. */
+/* The last timeline of the history that begins at lsn or before: at a fork the new one. */
 static size_t first_span(const struct timeline *history, uint64_t lsn)
 {
     size_t found = 0;
@@ -54,6 +54,7 @@ struct wal_place wal_place_find(const struct wal_place_facts *facts)
     const struct wal_span last = last_before(facts, place.lsn);
     place.joins = place.lsn > facts->kept_lsn || last.to >= place.lsn;
     if (!place.joins && last.to != 0)
-        place.gap = (struct wal_span){last.timeline, last.to, place.lsn};
+        place.gap = (struct wal_span){history->spans[first_span(history, last.to)].timeline,
+                                      last.to, place.lsn};
     return place;
 }
