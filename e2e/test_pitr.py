@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Seconds of loss, any point in time back: what is restored is the ledger as it was there, and nothing else."""
+
+import random
+import secrets
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+import chance
+import host
+import ledger as ledgers
+from journal import Target, lsn
+from ledger import Ledger
+from lifeboat import PASSWORD, Lifeboat
+from postgres import MAJORS, Postgres, assert_verified
+from receiving import Receiver, receiving
+
+VERSIONS = (15, 17, 18) if chance.FULL else MAJORS[-1:]
+TARGETS = 50 if chance.FULL else 10
+LOSSES = 10 if chance.FULL else 1
+ALL = ["--target-latest", "--target-action", "promote"]
+KINDS = ("time", "lsn", "xid", "name", "time", "lsn", "xid", "immediate", "latest")
+MIB = 1 << 20
+
+
+def written(server: Postgres) -> int:
+    return lsn(server.sql("SELECT pg_current_wal_insert_lsn()"))
+
+
+class History:
+    """A ledger on three servers, each of which takes the place of the one before, with a backup of each."""
+
+    def __init__(self, cluster, lifeboat: Lifeboat, major: int, dice: random.Random):
+        self.lifeboat = lifeboat
+        self.backups: list[dict] = []
+        self._cluster, self._dice = cluster, dice
+        self.first = cluster(major, "first", **ledgers.SETTINGS)
+        self.first.add_role(PASSWORD)
+        self.ledger = Ledger(self.first, dice)
+        second = self._standby_of(self.first, "second")
+        self._failover(second)
+        third = self._standby_of(second, "third")
+        self._switchover(second, third)
+        self._end(third)
+
+    def _standby_of(self, server: Postgres, name: str) -> Postgres:
+        standby = self._cluster.standby(server, name)
+        self.ledger.journal.watch(standby)
+        return standby
+
+    def _failover(self, second: Postgres) -> None:
+        """The first goes on for a while after the second was promoted, and what it writes is kept as well."""
+        with receiving(self.lifeboat, self.first) as receiver:
+            self._back_up(self.first, "full")
+            self.begin = written(self.first)  # all of the ledger is behind the backup
+            self._live(self.first)
+            self._back_up(self.first, "incremental")
+            self.first.sql("SELECT pg_switch_wal()")
+            with self.ledger.load(self.first, prepares=False):  # see Journal.direct
+                self.ledger.wait_for(50)
+                second.promote()
+                self.ledger.wait_for(50)
+                self.ledger.restore_point(self.first)
+                self.ledger.wait_for(50)
+            receiver.wait_until_durable()
+            self.first.kill()
+
+    def _switchover(self, second: Postgres, third: Postgres) -> None:
+        with receiving(self.lifeboat, second):
+            self._live(second)
+            self._back_up(second, "differential")
+            self._live(second)
+            third.wait_for_replay(second)
+            second.stop()
+        third.promote()
+
+    def _end(self, third: Postgres) -> None:
+        with receiving(self.lifeboat, third):
+            self._live(third)
+            self._back_up(third, "incremental")
+            self._live(third)
+        third.end()
+
+    def _live(self, server: Postgres) -> None:
+        with self.ledger.load(server):
+            self.ledger.wait_for(50)
+            self.ledger.restore_point(server)
+            server.sql("SELECT pg_switch_wal()")
+            self.ledger.wait_for(50)
+        server.sql("SELECT pg_switch_wal()")  # see Journal.direct
+
+    def _back_up(self, server: Postgres, type: str) -> None:
+        with self.ledger.load(server, clients=1):
+            self.backups.append(self.lifeboat.backup(server, "--type", type))
+            self.ledger.wait_for(5)
+
+    def random_target(self, kind: str) -> tuple[Target, list]:
+        """With the options that say the same to Lifeboat."""
+        journal, rest = self.ledger.journal, ["--target-action", "promote"]
+        if kind == "immediate":
+            backup = self._dice.choice(self.backups)
+            target = Target(kind, lsn(backup["stopLSN"]), backup["wal"][-1]["timeline"])
+            return target, [*options(target, True), "--backup", backup["id"], *rest]
+        timeline = self._dice.choice([1, 2, 3, 3, 3])
+        target = (Target(kind, None, timeline) if kind == "latest"
+                  else journal.random_target(self._dice, kind, timeline, self.begin))
+        return target, [*options(target, self._dice.random() < 0.5 and timeline == 3), *rest]
+
+
+def options(target: Target, is_default: bool = False) -> list[str]:
+    """Of `restore`; the timeline is left away where it is the one that is taken anyway."""
+    words = [f"--target-{target.kind}"]
+    if target.kind not in ("immediate", "latest"):
+        words.append(target.text())
+    if not target.inclusive:
+        words.append("--target-exclusive")
+    return words + ([] if is_default else ["--target-timeline", str(target.timeline)])
+
+
+def stream(lifeboat: Lifeboat, flush_s: int) -> Lifeboat:
+    lifeboat.spec["wal"] = {"mode": "Stream", "flushSeconds": flush_s}
+    return lifeboat
+
+
+@contextmanager
+def restored(cluster, lifeboat: Lifeboat, home: Path, major: int, words: list) -> Iterator[Postgres]:
+    """A copy that has recovered to its target and was promoted there."""
+    copy = cluster.adopt(Postgres(major, home))
+    lifeboat.restore(copy.data, *words)
+    assert_verified(major, copy.data)
+    copy.start().wait_until_recovered()
+    yield copy
+    copy.end()
+    socket = copy.data / "pg_wal" / "lifeboat.socket"
+    host.wait_until(lambda: not socket.exists(), "what answers wal-fetch has ended with the server", 90)
+    shutil.rmtree(copy.home)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_restore_to_any_target_is_the_ledger_as_it_was_there(cluster, lifeboat, workspace, version):
+    dice = chance.dice()
+    history = History(cluster, stream(lifeboat, flush_s=1), version, dice)
+    for number in range(TARGETS):
+        target, words = history.random_target(KINDS[number % len(KINDS)])
+        print(*map(str, words))
+        with restored(cluster, lifeboat, workspace / f"copy{number}", version, words) as copy:
+            history.ledger.assert_at(copy, target)
+            left = "SELECT name, setting FROM pg_settings WHERE name IN ('archive_mode', 'primary_conninfo', 'primary_slot_name')"
+            assert copy.sql(f"{left} ORDER BY 1") == "archive_mode|off\nprimary_conninfo|\nprimary_slot_name|"
+
+
+def test_a_machine_lost_with_its_volume_costs_seconds(cluster, lifeboat, workspace, newest, s3):
+    dice, costs = chance.dice(), []
+    for number in range(LOSSES):
+        stream(lifeboat, flush_s=5).use_s3(s3, s3.make_bucket(f"lost-{secrets.token_hex(4)}"))
+        primary = cluster(newest, f"primary{number}", **ledgers.SETTINGS)
+        primary.add_role(PASSWORD)
+        ledger = Ledger(primary, dice)
+        receiver = Receiver(lifeboat, primary).start()
+        try:
+            lifeboat.backup(primary)
+            with ledger.load(primary, dies=True):
+                time.sleep(dice.uniform(8, 16))  # any moment between two flushes
+                died_s = time.time()
+                receiver.end()  # which is on the same machine
+                primary.kill()
+        finally:
+            receiver.end()
+        shutil.rmtree(primary.data)
+        with restored(cluster, lifeboat, workspace / f"copy{number}", newest, ALL) as copy:
+            lost = ledger.lost(copy, 1)
+        costs.append(died_s - min((transfer.acknowledged_s for transfer in lost), default=died_s))
+        print(f"{len(lost)} commits of the last {costs[-1]:.1f} s were lost")
+    print("seconds lost:", *(f"{cost:.1f}" for cost in sorted(costs)))
+    assert max(costs) <= 10
+
+
+def troubles(flaky_s3) -> list[Callable]:
+    return [flaky_s3.proxy.resetting, lambda: flaky_s3.proxy.resetting(0.5, 50), lambda: flaky_s3.proxy.delayed(500, 400),
+            flaky_s3.proxy.stalled, flaky_s3.busy]
+
+
+def test_a_sick_bucket_leaves_no_gap_and_does_not_hold_the_database_up(cluster, lifeboat, workspace, newest, s3, flaky_s3):
+    dice = chance.dice()
+    stream(lifeboat, flush_s=2).spec["regions"] = []
+    lifeboat.add_s3("us", flaky_s3, s3.make_bucket(f"sick-{secrets.token_hex(4)}"))
+    primary = cluster(newest, **ledgers.SETTINGS)
+    primary.add_role(PASSWORD)
+    ledger = Ledger(primary, dice)
+    with receiving(lifeboat, primary) as receiver:
+        lifeboat.backup(primary)
+        with ledger.load(primary):
+            for trouble in troubles(flaky_s3):
+                print(trouble)
+                with trouble():
+                    until = time.monotonic() + (120 if chance.FULL else 8)
+                    while time.monotonic() < until:
+                        time.sleep(2)
+                        primary.sql("SELECT pg_switch_wal()")
+                ledger.read(primary)
+        began = time.monotonic()
+        receiver.wait_until_durable(120)
+        peak = receiver.peak_memory_bytes()
+        print(f"caught up after {time.monotonic() - began:.1f} s, with {peak // MIB} MiB at most")
+        assert peak < (2 + 1) * 16 * MIB + 32 * MIB
+        assert ledger.longest_pause_s() < 5
+    with restored(cluster, lifeboat, workspace / "copy", newest, ALL) as copy:
+        assert ledger.lost(copy, 1) == []
