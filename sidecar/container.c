@@ -180,6 +180,11 @@ static int open_seal(const struct trailer *trailer, const struct keyring *keyrin
     const struct key *dek = keyring_find(keyring, trailer->key_id);
     if (!dek) {
         char id[KEY_ID_TEXT_BYTES];
+        const struct error *damage = keyring_gap(keyring, trailer->key_id);
+        if (damage) {
+            *err = *damage;
+            return -1;
+        }
         text_hex(trailer->key_id, KEY_ID_BYTES, id);
         return error_set(err, ERROR_PERMANENT,
                          "no user key opens its data key %s: add the one that wraps it, as "

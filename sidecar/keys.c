@@ -249,6 +249,7 @@ void keyring_done(struct keyring *keyring)
     for (size_t i = 0; i < keyring->count; i++)
         key_done(&keyring->keys[i]);
     free(keyring->keys);
+    free(keyring->gaps);
     key_done(&keyring->id_key);
     *keyring = (struct keyring){0};
 }
@@ -278,6 +279,23 @@ void keyring_add(struct keyring *keyring, const struct key *key)
     keyring->keys = keys;
 }
 
+void keyring_add_gap(struct keyring *keyring, const uint8_t id[KEY_ID_BYTES],
+                     const struct error *why)
+{
+    keyring->gaps = own_resize(keyring->gaps, keyring->gap_count + 1, sizeof(keyring->gaps[0]));
+    struct keyring_gap *gap = &keyring->gaps[keyring->gap_count++];
+    memcpy(gap->id, id, KEY_ID_BYTES);
+    gap->why = *why;
+}
+
+const struct error *keyring_gap(const struct keyring *keyring, const uint8_t id[KEY_ID_BYTES])
+{
+    for (size_t i = 0; i < keyring->gap_count; i++)
+        if (memcmp(keyring->gaps[i].id, id, KEY_ID_BYTES) == 0)
+            return &keyring->gaps[i].why;
+    return NULL;
+}
+
 int key_format_object(const struct key *key, const struct key *kek, char **ret_text,
                       struct error *err)
 {
@@ -301,29 +319,66 @@ int key_format_object(const struct key *key, const struct key *kek, char **ret_t
     return 0;
 }
 
-int key_parse_object(const void *text, size_t size, const struct key *kek, struct key *ret_key,
-                     struct error *err)
+/* What a key object says; lent from its root. */
+struct object_fields {
+    const char *id, *wrapped_by, *wrapped;
+};
+
+static int read_object(const void *text, size_t size, json_t **ret_root,
+                       struct object_fields *ret_object, struct error *err)
 {
     if (size > KEY_OBJECT_MAX)
         return error_set(err, ERROR_CORRUPT, "key object: larger than %d bytes", KEY_OBJECT_MAX);
-    json_auto_t *root = NULL;
-    if (document_parse(text, size, &root, err) < 0)
+    if (document_parse(text, size, ret_root, err) < 0)
         return error_wrap(err, "key object");
     struct fields fields;
-    fields_init(&fields, root, NULL, ERROR_CORRUPT, err);
+    fields_init(&fields, *ret_root, NULL, ERROR_CORRUPT, err);
     fields_skip(&fields, "format");
-    const char *id = fields_string(&fields, "key", "");
-    const char *wrapped_by = fields_string(&fields, "wrappedBy", "");
-    const char *wrapped = fields_string(&fields, "wrapped", "");
-    if (!is_key_id(id))
+    const struct object_fields object = {
+        .id = fields_string(&fields, "key", ""),
+        .wrapped_by = fields_string(&fields, "wrappedBy", ""),
+        .wrapped = fields_string(&fields, "wrapped", ""),
+    };
+    if (!is_key_id(object.id))
         fields_fail(&fields, "key", "expected a key id");
-    if (strcmp(wrapped_by, not_wrapped) != 0 && !is_key_id(wrapped_by))
+    if (strcmp(object.wrapped_by, not_wrapped) != 0 && !is_key_id(object.wrapped_by))
         fields_fail(&fields, "wrappedBy", "expected a key id or '%s'", not_wrapped);
     if (fields_end(&fields) < 0)
         return error_wrap(err, "key object");
-    if (check_wrapped_by(wrapped_by, kek, err) < 0 ||
-        open_object(id, wrapped, kek, ret_key, err) < 0)
-        return error_wrap(err, "key %s", id);
+    *ret_object = object;
+    return 0;
+}
+
+int key_parse_object(const void *text, size_t size, const struct key *kek, struct key *ret_key,
+                     struct error *err)
+{
+    json_auto_t *root = NULL;
+    struct object_fields object;
+    if (read_object(text, size, &root, &object, err) < 0)
+        return -1;
+    if (check_wrapped_by(object.wrapped_by, kek, err) < 0 ||
+        open_object(object.id, object.wrapped, kek, ret_key, err) < 0)
+        return error_wrap(err, "key %s", object.id);
+    return 0;
+}
+
+int key_check_object(const void *text, size_t size, const char *id, const char *kek_id,
+                     struct error *err)
+{
+    json_auto_t *root = NULL;
+    struct object_fields object;
+    uint8_t wrapped[WRAPPED_BYTES];
+    size_t got;
+    if (read_object(text, size, &root, &object, err) < 0)
+        return -1;
+    if (strcmp(object.id, id) != 0 || strcmp(object.wrapped_by, kek_id) != 0)
+        return error_set(err, ERROR_CORRUPT, "it says that it holds key %s wrapped by user key %s",
+                         object.id, object.wrapped_by);
+    const bool decoded =
+        text_parse_base64(object.wrapped, strlen(object.wrapped), wrapped, sizeof(wrapped), &got);
+    buf_wipe(wrapped, sizeof(wrapped));
+    if (!decoded || got != (strcmp(kek_id, not_wrapped) == 0 ? NAKED_BYTES : WRAPPED_BYTES))
+        return error_set(err, ERROR_CORRUPT, "wrapped: not the base64 of a wrapped key");
     return 0;
 }
 

@@ -47,10 +47,23 @@ MUST_CHECK int key_format_object(const struct key *key, const struct key *kek, c
 MUST_CHECK int key_parse_object(const void *text, size_t size, const struct key *kek,
                                 struct key *ret_key, struct error *err);
 
+/* A key object by its content, unopened. CORRUPT: malformed, or not that key wrapped by that KEK
+ * ("none": not wrapped); PERMANENT: a newer format. */
+MUST_CHECK int key_check_object(const void *text, size_t size, const char *id, const char *kek_id,
+                                struct error *err);
+
+/* A key that is missing because its object is damaged. */
+struct keyring_gap {
+    uint8_t id[KEY_ID_BYTES];
+    struct error why;
+};
+
 /* The data keys that could be unwrapped, and the id key. */
 struct keyring {
     struct key *keys;
     size_t count;
+    struct keyring_gap *gaps;
+    size_t gap_count;
     struct key id_key;
     const struct key *active; /* the data key for new objects; one of keys */
 };
@@ -60,6 +73,10 @@ void keyring_add(struct keyring *keyring,
                  const struct key *key); /* copies; a key that is there already is not added */
 const struct key *keyring_find(const struct keyring *keyring,
                                const uint8_t id[KEY_ID_BYTES]); /* or NULL */
+void keyring_add_gap(struct keyring *keyring, const uint8_t id[KEY_ID_BYTES],
+                     const struct error *why);
+/* Why a key is not in the keyring, if its object is damaged; or NULL. */
+const struct error *keyring_gap(const struct keyring *keyring, const uint8_t id[KEY_ID_BYTES]);
 
 /* First KEY_ID_BYTES of HMAC-SHA-256 of content under a key derived from the id key: the <id> in
  * names, as hex. */

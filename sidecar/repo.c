@@ -495,21 +495,6 @@ static int read_document(struct repo *repo, size_t region, struct repo_document 
     return 1;
 }
 
-/* Takes the id key's name from a region's document; all regions must agree. */
-static int adopt_document(struct repo *repo, size_t region, const struct repo_document *document,
-                          struct error *err)
-{
-    char *ours = repo->document.id_key;
-    if (ours[0] == '\0')
-        memcpy(ours, document->id_key, sizeof(document->id_key));
-    if (strcmp(ours, document->id_key) == 0)
-        return 0;
-    return error_set(err, ERROR_CONFLICT,
-                     "region '%s' has a repository of its own for this database (id key %s, "
-                     "elsewhere %s): remove the one that was not meant to be",
-                     regions_at(repo->regions, region)->name, document->id_key, ours);
-}
-
 /* A repository has one writing cluster, if any: a second one that has a copy of the database would
  * take the first one's backups for its own. All regions get what the first one says. */
 static int adopt_writer(struct repo *repo, size_t region, const struct repo_document *document,
@@ -577,15 +562,13 @@ static int ask_for_documents(struct documents *documents, struct error *err)
     return roll_call_run(&call, documents->answers, err);
 }
 
-static int adopt_region(struct documents *documents, size_t region, struct error *err)
+/* Which of the id keys that the documents name is right is told by the keys. */
+static int adopt_document(struct documents *documents, size_t region, struct error *err)
 {
     struct repo *repo = documents->repo;
     const struct repo_document *document = &documents->documents[region];
-    return adopt_document(repo, region, document, err) < 0 ||
-                   (documents->access != ACCESS_READ &&
-                    adopt_writer(repo, region, document, err) < 0)
-               ? -1
-               : 0;
+    memcpy(repo->id_keys[region], document->id_key, sizeof(document->id_key));
+    return documents->access == ACCESS_READ ? 0 : adopt_writer(repo, region, document, err);
 }
 
 /* Reads repository.json in every usable region; gives how many have it, and in err why a region
@@ -596,10 +579,11 @@ static int read_documents(struct repo *repo, enum access access, size_t *ret_fou
     struct error first = {0};
     CLEANUP(documents_done) struct documents documents = {.repo = repo, .access = access};
     *ret_found = 0;
+    memset(repo->id_keys, 0, sizeof(repo->id_keys));
     if (ask_for_documents(&documents, err) < 0)
         return -1;
     for (size_t i = 0; i < regions_count(repo->regions); i++) {
-        if (documents.found[i] && adopt_region(&documents, i, err) < 0)
+        if (documents.found[i] && adopt_document(&documents, i, err) < 0)
             return -1;
         *ret_found += documents.found[i];
         if (documents.answers[i].said >= 0)
@@ -614,6 +598,19 @@ static int read_documents(struct repo *repo, enum access access, size_t *ret_fou
     return 0;
 }
 
+/* Whoever made it in the same moment may have named another id key. */
+static int check_agreed(const struct repo *repo, struct error *err)
+{
+    const char *ours = repo->document.id_key;
+    for (size_t i = 0; i < regions_count(repo->regions); i++)
+        if (repo->id_keys[i][0] != '\0' && strcmp(repo->id_keys[i], ours) != 0)
+            return error_set(err, ERROR_CONFLICT,
+                             "region '%s' has got a repository of its own for this database (id "
+                             "key %s, here %s) meanwhile: run the backup again",
+                             regions_at(repo->regions, i)->name, repo->id_keys[i], ours);
+    return 0;
+}
+
 static int put_document(struct repo *repo, struct error *err)
 {
     CLEANUP(own_freep) char *text = repo_document_format(&repo->document);
@@ -621,9 +618,8 @@ static int put_document(struct repo *repo, struct error *err)
     digest_sha256(bytes.data, bytes.size, bytes.sha256);
     if (repo_put(repo, document_name, &bytes, PUT_SAME, err) < 0)
         return -1;
-    /* whoever made it in the same moment may have named another id key */
     size_t found;
-    return read_documents(repo, ACCESS_WRITE, &found, err);
+    return read_documents(repo, ACCESS_WRITE, &found, err) < 0 ? -1 : check_agreed(repo, err);
 }
 
 int repo_open_write(struct repo **ret_repo, const struct policy *policy,
@@ -643,7 +639,7 @@ int repo_open_write(struct repo **ret_repo, const struct policy *policy,
         return -1;
     if (found == 0 && regions_first_loss(regions, err))
         return error_wrap(err, "a new repository needs every region once");
-    if (repo_keys_load(repo, &users, err) < 0)
+    if (repo_keys_load(repo, &users, true, err) < 0)
         return -1;
     if (repo->document.id_key[0] == '\0' && repo_keys_make_id(repo, err) < 0)
         return -1;
@@ -750,7 +746,7 @@ int repo_open_read(struct repo **ret_repo, const struct policy *policy,
     if (found == 0)
         return error_set(err, ERROR_NOT_FOUND, "no '%s%s' in any region", repo->prefix,
                          document_name);
-    if (repo_keys_load(repo, &users, err) < 0)
+    if (repo_keys_load(repo, &users, false, err) < 0)
         return -1;
     *ret_repo = TAKE(repo);
     return 0;

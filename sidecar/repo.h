@@ -31,6 +31,8 @@ struct repo {
     struct lanes *lanes;           /* into them; lent, NULL: each put is one of its own */
     const char *cluster;           /* that writes; lent, NULL: outside Kubernetes */
     struct repo_document document; /* what it belongs to */
+    /* the id key as the document of each region names it; "": it has none that can be read */
+    char id_keys[REGIONS_MAX][KEY_ID_TEXT_BYTES];
     uint8_t id[DIGEST_BYTES];
     int level;    /* of zstd, for what is put */
     char *prefix; /* "default.shop/7351234567890123456/" */

@@ -164,6 +164,14 @@ static void list_users(const struct user_keys *users, struct buf *list)
 static int explain_no_id_key(const struct repo *repo, const struct user_keys *users,
                              const struct repo_names *objects, struct error *err)
 {
+    uint8_t id[KEY_ID_BYTES];
+    const struct error *damage = text_parse_hex(repo->document.id_key, id, sizeof(id))
+                                     ? keyring_gap(&repo->keyring, id)
+                                     : NULL;
+    if (damage) {
+        *err = *damage;
+        return -1;
+    }
     CLEANUP(buf_done) struct buf ours = BUF(256), theirs = BUF(256);
     list_users(users, &ours);
     list_wrappers(repo, objects, &theirs);
@@ -190,77 +198,191 @@ static int explain_no_id_key(const struct repo *repo, const struct user_keys *us
                      wrappers, (int)ours.size, (const char *)ours.data);
 }
 
-/* The data key that is to be the active one. */
-struct newest {
-    int64_t modified_ms;
-    uint8_t id[KEY_ID_BYTES];
+/* The key that an object holds, by its name. */
+static bool parse_held(const char *name, uint8_t ret_id[KEY_ID_BYTES])
+{
+    char id[KEY_ID_TEXT_BYTES];
+    snprintf(id, sizeof(id), "%s", name + strlen("keys/"));
+    return text_parse_hex(id, ret_id, KEY_ID_BYTES);
+}
+
+/* What the key objects of all regions gave, beside the data keys. */
+struct opened {
+    struct keyring id_keys; /* one of which is the repository's */
+    int64_t newest_ms;      /* of the newest data key … */
+    uint8_t newest[KEY_ID_BYTES];
+    struct error *damages; /* by the index of the object; kind NONE: sound, or not ours */
 };
 
-static void adopt(struct repo *repo, const struct key *key, int64_t modified_ms,
-                  struct newest *newest)
+static void opened_done(struct opened *opened)
 {
-    char id[KEY_ID_TEXT_BYTES], *id_key = repo->document.id_key;
-    key_id_text(key, id);
-    if (key->purpose == KEY_PURPOSE_ID && id_key[0] == '\0')
-        memcpy(id_key, id, sizeof(id)); /* whoever made the key could not name it any more */
-    if (key->purpose == KEY_PURPOSE_ID && strcmp(id, id_key) == 0)
-        repo->keyring.id_key = *key;
+    keyring_done(&opened->id_keys);
+    free(opened->damages);
+}
+
+static void adopt(struct repo *repo, const struct key *key, int64_t modified_ms,
+                  struct opened *opened)
+{
+    if (key->purpose == KEY_PURPOSE_ID)
+        keyring_add(&opened->id_keys, key);
     if (key->purpose != KEY_PURPOSE_DATA)
         return;
     keyring_add(&repo->keyring, key);
-    if (modified_ms > newest->modified_ms) {
-        newest->modified_ms = modified_ms;
-        memcpy(newest->id, key->id, KEY_ID_BYTES);
+    if (modified_ms > opened->newest_ms) {
+        opened->newest_ms = modified_ms;
+        memcpy(opened->newest, key->id, KEY_ID_BYTES);
     }
 }
 
-/* Whether the key that an object holds, by its name, could be opened. */
-static bool is_open(const struct repo *repo, const struct repo_name *object)
+static int open_keys(struct repo *repo, const struct user_keys *users,
+                     const struct repo_names *objects, struct opened *opened, struct error *err)
 {
-    char id[KEY_ID_TEXT_BYTES];
-    uint8_t bytes[KEY_ID_BYTES];
-    snprintf(id, sizeof(id), "%s", object->name + strlen("keys/"));
-    return strcmp(id, repo->document.id_key) == 0
-               ? repo->keyring.id_key.purpose == KEY_PURPOSE_ID
-               : text_parse_hex(id, bytes, sizeof(bytes)) && keyring_find(&repo->keyring, bytes);
-}
-
-/* What is damaged matters only if the same key is in no other object. */
-static int check_damages(const struct repo *repo, const struct repo_names *objects,
-                         const struct error *damages, struct error *err)
-{
-    for (size_t i = 0; i < objects->count; i++) {
-        if (damages[i].kind == ERROR_NONE)
-            continue;
-        if (!is_open(repo, &objects->names[i])) {
-            *err = damages[i];
-            return -1;
-        }
-        log_error(&damages[i], "Found a damaged key object, took another that holds the key",
-                  S("object", objects->names[i].name));
-    }
-    return 0;
-}
-
-static int load_keys(struct repo *repo, const struct user_keys *users,
-                     const struct repo_names *objects, struct error *err)
-{
-    struct newest newest = {.modified_ms = -1};
-    CLEANUP(own_freep) struct error *damages = own_alloc((objects->count + 1) * sizeof(*damages));
+    opened->newest_ms = -1;
+    opened->damages = own_alloc((objects->count + 1) * sizeof(opened->damages[0]));
     for (size_t i = 0; i < objects->count; i++) {
         CLEANUP(key_done) struct key key = {0};
         const struct key *user;
         if (!find_user_key(users, objects->names[i].name, &user))
             continue;
         if (load_key(repo, &objects->names[i], user, &key, err) == 0)
-            adopt(repo, &key, objects->names[i].modified_ms, &newest);
-        else if (err->kind == ERROR_CORRUPT)
-            damages[i] = *err;
+            adopt(repo, &key, objects->names[i].modified_ms, opened);
+        else if (err->kind != ERROR_CANCELED)
+            opened->damages[i] = *err;
         else
             return -1;
     }
-    repo->keyring.active = keyring_find(&repo->keyring, newest.id);
-    return check_damages(repo, objects, damages, err);
+    repo->keyring.active = keyring_find(&repo->keyring, opened->newest);
+    return 0;
+}
+
+/* The id key */
+
+/* The id key that a region's document names, if it opened. */
+static const struct key *find_id_key(const struct repo *repo, const struct opened *opened,
+                                     size_t region)
+{
+    uint8_t id[KEY_ID_BYTES];
+    return text_parse_hex(repo->id_keys[region], id, sizeof(id))
+               ? keyring_find(&opened->id_keys, id)
+               : NULL;
+}
+
+static bool is_held(const struct repo_names *objects, const char *id)
+{
+    CLEANUP(own_freep) char *prefix = own_format("keys/%s.", id);
+    const size_t at = repo_names_lower_bound(objects, prefix);
+    return at < objects->count && text_starts_with(objects->names[at].name, prefix);
+}
+
+/* None opens: what can be said about the one that some object holds says most. */
+static void name_id_key(struct repo *repo, const struct repo_names *objects)
+{
+    for (int held = 1; held >= 0; held--)
+        for (size_t i = 0; i < REGIONS_MAX && repo->document.id_key[0] == '\0'; i++)
+            if (repo->id_keys[i][0] != '\0' && (!held || is_held(objects, repo->id_keys[i])))
+                memcpy(repo->document.id_key, repo->id_keys[i], KEY_ID_TEXT_BYTES);
+}
+
+static int explain_two(const struct repo *repo, size_t one, size_t other, struct error *err)
+{
+    return error_set(err, ERROR_CONFLICT,
+                     "region '%s' has a repository of its own for this database (id key %s, in "
+                     "region '%s' %s): remove the one that was not meant to be",
+                     regions_at(repo->regions, other)->name, repo->id_keys[other],
+                     regions_at(repo->regions, one)->name, repo->id_keys[one]);
+}
+
+/* A document is not sealed: the right one names a key that the user's keys open. */
+static int choose_id_key(struct repo *repo, const struct repo_names *objects,
+                         const struct opened *opened, struct error *err)
+{
+    const struct key *chosen = NULL;
+    size_t by = 0;
+    for (size_t i = 0; i < regions_count(repo->regions); i++) {
+        const struct key *key = find_id_key(repo, opened, i);
+        if (key && chosen && key != chosen)
+            return explain_two(repo, by, i, err);
+        if (key && !chosen)
+            by = i;
+        chosen = key ? key : chosen;
+    }
+    if (!chosen)
+        name_id_key(repo, objects);
+    if (repo->document.id_key[0] == '\0' && opened->id_keys.count > 0)
+        chosen = &opened->id_keys.keys[0]; /* whoever made it could not name it any more */
+    if (!chosen)
+        return 0;
+    repo->keyring.id_key = *chosen;
+    key_id_text(chosen, repo->document.id_key);
+    return 0;
+}
+
+/* What is damaged, or of another repository */
+
+/* Whether the key that an object holds, by its name, could be opened. */
+static bool is_open(const struct repo *repo, const uint8_t id[KEY_ID_BYTES])
+{
+    const struct key *id_key = &repo->keyring.id_key;
+    return (id_key->purpose == KEY_PURPOSE_ID && memcmp(id_key->id, id, KEY_ID_BYTES) == 0) ||
+           keyring_find(&repo->keyring, id);
+}
+
+static int lose_holders(struct repo *repo, const struct repo_name *object,
+                        const struct error *damage, struct error *err)
+{
+    for (size_t i = 0; i < regions_count(repo->regions); i++) {
+        *err = *damage;
+        if (object->regions & 1u << i && regions_lose(repo->regions, i, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* What is damaged matters only if the same key is in no other object, to a reader only if something
+ * is sealed with that key. */
+static int settle_damages(struct repo *repo, const struct repo_names *objects,
+                          const struct opened *opened, bool writes, struct error *err)
+{
+    for (size_t i = 0; i < objects->count; i++) {
+        const struct repo_name *object = &objects->names[i];
+        const struct error *damage = &opened->damages[i];
+        uint8_t id[KEY_ID_BYTES] = {0};
+        if (damage->kind == ERROR_NONE)
+            continue;
+        if (parse_held(object->name, id) && is_open(repo, id)) {
+            log_error(damage, "Found a damaged key object, took another that holds the key",
+                      S("object", object->name));
+            continue;
+        }
+        keyring_add_gap(&repo->keyring, id, damage);
+        if (!writes)
+            log_warn("Found a damaged key object, and no other that holds the key",
+                     S("object", object->name), S("error", damage->text));
+        else if (lose_holders(repo, object, damage, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* Regions whose document names another id key than the one that opened. */
+static int pass_over_documents(struct repo *repo, bool writes, struct error *err)
+{
+    for (size_t i = 0; i < regions_count(repo->regions); i++) {
+        const struct region *region = regions_at(repo->regions, i);
+        if (repo->id_keys[i][0] == '\0' || strcmp(repo->id_keys[i], repo->document.id_key) == 0)
+            continue;
+        error_set(err, ERROR_CORRUPT,
+                  "'%srepository.json' in region '%s' names id key %s, which does not open, and "
+                  "another region %s, which does: it is damaged, or the region has a repository of "
+                  "its own: remove what was not meant to be",
+                  repo->prefix, region->name, repo->id_keys[i], repo->document.id_key);
+        if (!writes)
+            log_warn("Passed over the document of a region", S("region", region->name),
+                     S("error", err->text));
+        else if (regions_lose(repo->regions, i, err) < 0)
+            return -1;
+    }
+    return 0;
 }
 
 /* Choices of a data key */
@@ -295,16 +417,21 @@ static void adopt_choice(struct repo *repo, const struct repo_names *objects)
         repo->keyring.active = keyring_find(&repo->keyring, id);
 }
 
-int repo_keys_load(struct repo *repo, const struct user_keys *users, struct error *err)
+int repo_keys_load(struct repo *repo, const struct user_keys *users, bool writes, struct error *err)
 {
     CLEANUP(repo_names_done) struct repo_names objects = {0};
-    if (repo_list(repo, "keys/", &objects, err) < 0 || load_keys(repo, users, &objects, err) < 0)
+    CLEANUP(opened_done) struct opened opened = {0};
+    if (repo_list(repo, "keys/", &objects, err) < 0 ||
+        open_keys(repo, users, &objects, &opened, err) < 0 ||
+        choose_id_key(repo, &objects, &opened, err) < 0 ||
+        settle_damages(repo, &objects, &opened, writes, err) < 0)
         return -1;
     adopt_choice(repo, &objects);
-    bool wanted = repo->document.id_key[0] != '\0';
-    if (wanted && repo->keyring.id_key.purpose != KEY_PURPOSE_ID)
-        return explain_no_id_key(repo, users, &objects, err);
-    return 0;
+    if (repo->document.id_key[0] == '\0')
+        return 0;
+    return repo->keyring.id_key.purpose == KEY_PURPOSE_ID
+               ? pass_over_documents(repo, writes, err)
+               : explain_no_id_key(repo, users, &objects, err);
 }
 
 int repo_keys_make_id(struct repo *repo, struct error *err)

@@ -33,13 +33,15 @@ const char *user_keys_name(const struct user_keys *users, const char *id);
 
 /* Fills the repository's keyring with all keys that the user's keys open, in any region. The data
  * key that the last choice names becomes the active one, without any choice the newest; none does
- * if the user's keys do not open the chosen one. The id key is the one that the repository's
- * document names. If
- * it names none yet, because whoever began the repository was stopped, an id key that is there is
- * taken and named; there may be none. PERMANENT: no user key opens the id key (names the ids on
- * both sides); CORRUPT: a key object that a user key should open is damaged, and no other holds
- * that key. */
-MUST_CHECK int repo_keys_load(struct repo *repo, const struct user_keys *users, struct error *err);
+ * if the user's keys do not open the chosen one. The id key is the one that the documents of the
+ * regions name; where they disagree, the one that opens. If none names one yet, because whoever
+ * began the repository was stopped, an id key that is there is taken and named; there may be none.
+ * A key object that a user key should open, but is damaged, while no other holds that key, is a gap
+ * in the keyring. Whoever writes loses the regions with such objects, and those whose document
+ * names another id key; whoever reads is warned. PERMANENT: no user key opens the id key (names the
+ * ids on both sides); CORRUPT: it is damaged; CONFLICT: two regions name two that both open. */
+MUST_CHECK int repo_keys_load(struct repo *repo, const struct user_keys *users, bool writes,
+                              struct error *err);
 /* For a new repository, after repo_keys_load: a fresh id key, named in the document. */
 MUST_CHECK int repo_keys_make_id(struct repo *repo, struct error *err);
 /* Makes a data key unless there is one, and puts id key, data key and its choice, wrapped by the

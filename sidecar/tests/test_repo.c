@@ -54,6 +54,12 @@ static int fetch_fails(struct helper_repo *helper, const char *name, struct erro
     return repo_fetch_plain(helper->repo, CONTAINER_EVIDENCE, name, &plain, NULL, err);
 }
 
+/* Whether another process finds an object sound. */
+static bool reads(struct helper_repo *helper, const char *name, struct error *err)
+{
+    return helper_repo_reopen(helper, false, 0, err) == 0 && fetch_fails(helper, name, err) == 0;
+}
+
 static void remove_object(const struct helper_repo *helper, size_t region, const char *name)
 {
     CLEANUP(own_freep) char *path = helper_repo_path(helper, region, name);
@@ -402,18 +408,64 @@ static void a_lost_key_object_is_damage_not_a_wrong_key(void **state)
     assert_non_null(strstr(err.text, "id key"));
 }
 
+/* The id key, which is needed to open the repository, and the data key, which is to read. */
 static void a_damaged_key_object_is_corrupt(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        CLEANUP(helper_repo_close) struct helper_repo helper;
+        CLEANUP(repo_names_done) struct repo_names keys = {0};
+        struct error err;
+        helper_repo_open(&helper, 1, 0);
+        put_text(&helper, "wal/x", "hello");
+        assert_int_equal(repo_list(helper.repo, "keys/", &keys, &err), 0);
+        assert_int_equal(keys.count, 2);
+        helper_repo_damage(&helper, 0, keys.names[i].name);
+        assert_false(reads(&helper, "wal/x", &err));
+        assert_int_equal(err.kind, ERROR_CORRUPT);
+        assert_non_null(strstr(err.text, keys.names[i].name));
+        assert_int_equal(helper_repo_reopen(&helper, true, HELPER_REPO_SYSTEM, &err), -1);
+        assert_int_equal(err.kind, ERROR_CORRUPT);
+        assert_non_null(strstr(err.text, keys.names[i].name));
+    }
+}
+
+/* As if it held another key: the DEK part of its name is changed. */
+static char *copy_key_object(const struct helper_repo *helper, size_t region, const char *name)
+{
+    CLEANUP(buf_done) struct buf content = BUF(4096);
+    char *copy = own_strdup(name);
+    char *digit = &copy[strlen("keys/")];
+    *digit = *digit == '0' ? '9' : '0';
+    helper_repo_read_object(helper, region, name, &content);
+    helper_repo_write_object(helper, region, copy, &content);
+    return copy;
+}
+
+static void a_stray_key_object_costs_a_writer_its_region_and_a_reader_nothing(void **state)
 {
     (void)state;
     CLEANUP(helper_repo_close) struct helper_repo helper;
     CLEANUP(repo_names_done) struct repo_names keys = {0};
     struct error err;
-    helper_repo_open(&helper, 1, 0);
+    helper_repo_open(&helper, 2, 0);
+    put_text(&helper, "wal/x", "hello");
     assert_int_equal(repo_list(helper.repo, "keys/", &keys, &err), 0);
-    helper_repo_damage(&helper, 0, keys.names[0].name);
-    assert_int_equal(helper_repo_reopen(&helper, false, 0, &err), -1);
-    assert_int_equal(err.kind, ERROR_CORRUPT);
-    assert_non_null(strstr(err.text, keys.names[0].name));
+    for (size_t i = 0; i < keys.count; i++) {
+        CLEANUP(own_freep) char *stray = copy_key_object(&helper, 0, keys.names[i].name);
+        assert_true(reads(&helper, "wal/x", &err));
+        assert_int_equal(helper_repo_reopen(&helper, true, HELPER_REPO_SYSTEM, &err), 0);
+        assert_int_equal(regions_mask(helper.regions, true), 1);
+        assert_true(regions_first_loss(helper.regions, &err));
+        assert_non_null(strstr(err.text, stray));
+        helper.policy->quorum = 2;
+        assert_int_equal(helper_repo_reopen(&helper, true, HELPER_REPO_SYSTEM, &err), -1);
+        assert_int_equal(err.kind, ERROR_CORRUPT);
+        assert_non_null(strstr(err.text, stray));
+        helper.policy->quorum = 1;
+        assert_int_equal(helper_repo_reopen(&helper, false, 0, &err), 0);
+        helper_repo_remove_object(&helper, 0, stray);
+    }
 }
 
 static void a_region_with_a_damaged_key_gets_no_backup(void **state)
@@ -464,6 +516,69 @@ static void a_lost_repository_document_is_made_anew_for_the_same_keys(void **sta
     assert_int_equal(repo_list(helper.repo, "keys/", &after, &err), 0);
     assert_int_equal(after.count, before.count);
     assert_int_equal(helper_repo_reopen(&helper, false, HELPER_REPO_SYSTEM, &err), 0);
+}
+
+static void flip_document(const struct helper_repo *helper, size_t region, size_t at)
+{
+    CLEANUP(buf_done) struct buf content = BUF(4096);
+    helper_repo_read_object(helper, region, "repository.json", &content);
+    content.data[at] ^= 1;
+    helper_repo_write_object(helper, region, "repository.json", &content);
+}
+
+static size_t document_size(const struct helper_repo *helper)
+{
+    CLEANUP(buf_done) struct buf content = BUF(4096);
+    helper_repo_read_object(helper, 0, "repository.json", &content);
+    return content.size;
+}
+
+/* Also one that is still a document, but names an id key that nobody has. */
+static void one_regions_damaged_document_is_passed_over(void **state)
+{
+    (void)state;
+    CLEANUP(helper_repo_close) struct helper_repo helper;
+    char id_key[KEY_ID_TEXT_BYTES];
+    struct error err;
+    helper_repo_open(&helper, 2, 0);
+    put_text(&helper, "wal/x", "hello");
+    memcpy(id_key, helper.repo->document.id_key, sizeof(id_key));
+    const size_t size = document_size(&helper);
+    for (size_t at = 0; at < 2 * size; at++) {
+        const size_t region = at % 2;
+        flip_document(&helper, region, at / 2);
+        if (!reads(&helper, "wal/x", &err))
+            fail_msg("byte %zu: %s", at / 2, err.text);
+        assert_string_equal(helper.repo->document.id_key, id_key);
+        if (helper_repo_reopen(&helper, true, HELPER_REPO_SYSTEM, &err) < 0)
+            fail_msg("byte %zu: %s", at / 2, err.text);
+        assert_string_equal(helper.repo->document.id_key, id_key);
+        assert_int_equal(regions_mask(helper.regions, true), 1u << region);
+        assert_true(regions_first_loss(helper.regions, &err));
+        assert_non_null(strstr(err.text, "repository.json"));
+        flip_document(&helper, region, at / 2);
+    }
+}
+
+/* Made while neither saw the other's. */
+static void two_repositories_that_both_open_are_a_conflict(void **state)
+{
+    (void)state;
+    CLEANUP(helper_repo_close) struct helper_repo helper;
+    struct error err;
+    helper_repo_open(&helper, 2, 0);
+    CLEANUP(own_freep) char *away = own_format("%s/r0", helper.directory);
+    CLEANUP(own_freep) char *hidden = own_format("%s/hidden", helper.directory);
+    helper.policy->region_count = 1;
+    assert_return_code(rename(away, hidden), 0);
+    assert_return_code(mkdir(away, 0700), 0);
+    assert_int_equal(helper_repo_reopen(&helper, true, HELPER_REPO_SYSTEM, &err), 0);
+    helper.policy->region_count = 2;
+    for (int write = 0; write <= 1; write++) {
+        assert_int_equal(helper_repo_reopen(&helper, write, HELPER_REPO_SYSTEM, &err), -1);
+        assert_int_equal(err.kind, ERROR_CONFLICT);
+        assert_non_null(strstr(err.text, "a repository of its own"));
+    }
 }
 
 static void write_document(const struct helper_repo *helper, const char *text)
@@ -725,6 +840,9 @@ int main(void)
         cmocka_unit_test(keys_in_clear_are_refused_where_encryption_is_on),
         cmocka_unit_test(a_lost_key_object_is_damage_not_a_wrong_key),
         cmocka_unit_test(a_damaged_key_object_is_corrupt),
+        cmocka_unit_test(a_stray_key_object_costs_a_writer_its_region_and_a_reader_nothing),
+        cmocka_unit_test(one_regions_damaged_document_is_passed_over),
+        cmocka_unit_test(two_repositories_that_both_open_are_a_conflict),
         cmocka_unit_test(a_region_with_a_damaged_key_gets_no_backup),
         cmocka_unit_test(a_damaged_key_object_does_no_harm_where_another_holds_the_key),
         cmocka_unit_test(a_lost_repository_document_is_made_anew_for_the_same_keys),
