@@ -16,6 +16,7 @@
 #include "sidecar/policy.h"
 #include "sidecar/progress.h"
 #include "sidecar/repo_keys.h"
+#include "sidecar/user_keys.h"
 
 enum { RUNNING_MS = 60 * 60 * 1000 };
 

@@ -11,6 +11,7 @@
 #include "sidecar/repo.h"
 #include "sidecar/repo_keys.h"
 #include "sidecar/secrets.h"
+#include "sidecar/user_keys.h"
 
 struct rotation {
     const struct key_rotation_options *options;

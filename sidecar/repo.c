@@ -16,6 +16,7 @@
 #include "sidecar/policy.h"
 #include "sidecar/repo_keys.h"
 #include "sidecar/roll_call.h"
+#include "sidecar/user_keys.h"
 
 static const char document_name[] = "repository.json";
 

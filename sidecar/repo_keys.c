@@ -8,71 +8,19 @@
 #include <string.h>
 
 #include "common/buf.h"
+#include "common/fields.h"
 #include "common/log.h"
 #include "common/own.h"
 #include "common/text.h"
-#include "sidecar/policy.h"
+#include "sidecar/document.h"
 #include "sidecar/repo.h"
-#include "sidecar/secrets.h"
 #include "sidecar/roll_call.h"
+#include "sidecar/user_keys.h"
 
 enum { KEY_OBJECT_MAX = 4096, CHOICE_DIGITS = 8, CHOICES_MAX = 99999999 };
 
 static const char not_wrapped[] = "none";
 static const char choices[] = "keys/chosen/"; /* then <number>-<key-id> */
-
-void user_keys_done(struct user_keys *keys)
-{
-    for (size_t i = 0; i < keys->count; i++)
-        key_done(&keys->keys[i]);
-    free(keys->keys);
-    free(keys->names);
-    *keys = (struct user_keys){0};
-}
-
-static int load_user_key(struct user_keys *users, const char *name, const struct secrets *secrets,
-                         struct error *err)
-{
-    CLEANUP(buf_done) struct buf text = BUF_SECRET(SECRETS_VALUE_MAX);
-    size_t index = users->count;
-    if (secrets_get_user_key(secrets, index, name, &text, err) < 0)
-        return -1;
-    if (key_parse_kek(text.data, text.size, &users->keys[index], err) < 0)
-        return error_wrap(err, "spec.encryption.keys[%zu] '%s'", index, name);
-    users->names[users->count++] = name;
-    return 0;
-}
-
-int user_keys_load(struct user_keys *ret_keys, const struct policy *policy,
-                   const struct secrets *secrets, struct error *err)
-{
-    const struct policy_encryption *wanted = &policy->encryption;
-    CLEANUP(user_keys_done)
-    struct user_keys users = {
-        .keys = own_alloc((wanted->key_count + 1) * sizeof(users.keys[0])),
-        .names = own_alloc((wanted->key_count + 1) * sizeof(users.names[0])),
-    };
-    for (size_t i = 0; i < wanted->key_count; i++) {
-        if (load_user_key(&users, wanted->keys[i], secrets, err) < 0)
-            return -1;
-        if (wanted->enabled && strcmp(wanted->keys[i], wanted->active_key) == 0)
-            users.active = &users.keys[i];
-    }
-    *ret_keys = users;
-    users = (struct user_keys){0};
-    return 0;
-}
-
-const char *user_keys_name(const struct user_keys *users, const char *id)
-{
-    for (size_t i = 0; i < users->count; i++) {
-        char user_id[KEY_ID_TEXT_BYTES];
-        key_id_text(&users->keys[i], user_id);
-        if (strcmp(user_id, id) == 0)
-            return users->names[i];
-    }
-    return NULL;
-}
 
 /* The user key that a key object's name ("keys/<key-id>.<kek-id>") says it is wrapped by; false if
  * it is none of ours. A repository is encrypted or it is not, for its whole life: with encryption
@@ -148,18 +96,6 @@ static void list_wrappers(const struct repo *repo, const struct repo_names *obje
     }
 }
 
-/* Likewise "'<name>' (id <kek-id>), …" of the user's keys. */
-static void list_users(const struct user_keys *users, struct buf *list)
-{
-    struct error full;
-    for (size_t i = 0; i < users->count; i++) {
-        char id[KEY_ID_TEXT_BYTES];
-        key_id_text(&users->keys[i], id);
-        if (buf_format(list, &full, "%s'%s' (id %s)", i ? ", " : "", users->names[i], id) < 0)
-            return;
-    }
-}
-
 /* Why the repository's id key is not among those that could be opened. */
 static int explain_no_id_key(const struct repo *repo, const struct user_keys *users,
                              const struct repo_names *objects, struct error *err)
@@ -173,7 +109,7 @@ static int explain_no_id_key(const struct repo *repo, const struct user_keys *us
         return -1;
     }
     CLEANUP(buf_done) struct buf ours = BUF(256), theirs = BUF(256);
-    list_users(users, &ours);
+    user_keys_list(users, &ours);
     list_wrappers(repo, objects, &theirs);
     CLEANUP(own_freep) char *wrappers = buf_string(&theirs);
     if (theirs.size == 0)
@@ -540,7 +476,7 @@ static int explain_not_open(const struct repo *repo, const struct user_keys *use
                             struct error *err)
 {
     CLEANUP(buf_done) struct buf ours = BUF(256);
-    list_users(users, &ours);
+    user_keys_list(users, &ours);
     return error_set(err, ERROR_PERMANENT,
                      "spec.encryption.keys has %.*s, and none of them opens data key %s, which "
                      "rotate-key chose for new backups: add the user key that was active then",
@@ -667,6 +603,16 @@ static bool parse_name(const char *name, struct key_object *ret_object)
            text_parse_hex(object.user, user, sizeof(user));
 }
 
+static bool is_key_name(const char *name)
+{
+    struct key_object unused;
+    const char *wrapped_by = strrchr(name, '.');
+    uint8_t id[KEY_ID_BYTES];
+    return parse_name(name, &unused) ||
+           (parse_held(name, id) && wrapped_by == name + strlen("keys/") + KEY_ID_TEXT_BYTES - 1 &&
+            strcmp(wrapped_by + 1, not_wrapped) == 0);
+}
+
 int key_objects_list(struct repo *repo, struct key_objects *ret_objects, struct error *err)
 {
     CLEANUP(repo_names_done) struct repo_names names = {0};
@@ -684,4 +630,53 @@ int key_objects_list(struct repo *repo, struct key_objects *ret_objects, struct 
         ret_objects->count++;
     }
     return 0;
+}
+
+/* Checking one object */
+
+static int check_choice(const char *key, const struct buf *text, struct error *err)
+{
+    json_auto_t *root = NULL;
+    struct fields fields;
+    if (document_parse(text->data, text->size, &root, err) < 0)
+        return -1;
+    fields_init(&fields, root, NULL, ERROR_CORRUPT, err);
+    fields_skip(&fields, "format");
+    if (strcmp(fields_string(&fields, "key", ""), key) != 0)
+        fields_fail(&fields, "key", "expected what the name says, %s", key);
+    return fields_end(&fields);
+}
+
+static int check_key(const struct user_keys *users, const char *name, const struct buf *text,
+                     enum key_state *ret_state, struct error *err)
+{
+    CLEANUP(key_done) struct key key = {0};
+    char id[KEY_ID_TEXT_BYTES];
+    const struct key *user;
+    snprintf(id, sizeof(id), "%s", name + strlen("keys/"));
+    if (key_check_object(text->data, text->size, id, strrchr(name, '.') + 1, err) < 0)
+        return -1;
+    *ret_state = find_user_key(users, name, &user) ? KEY_STATE_SOUND : KEY_STATE_FOREIGN;
+    return *ret_state == KEY_STATE_SOUND ? key_parse_object(text->data, text->size, user, &key, err)
+                                         : 0;
+}
+
+int repo_keys_check(struct repo *repo, const struct user_keys *users, size_t region,
+                    const char *name, enum key_state *ret_state, struct error *err)
+{
+    char chosen[KEY_ID_TEXT_BYTES];
+    const bool choice = parse_choice(name, chosen) != 0;
+    CLEANUP(own_freep) char *full = repo_full_name(repo, name);
+    CLEANUP(buf_done) struct buf text = BUF_SECRET(KEY_OBJECT_MAX);
+    *ret_state = choice ? KEY_STATE_SOUND : KEY_STATE_STRANGE;
+    if (!choice && !is_key_name(name))
+        return 0;
+    if (!regions_usable(repo->regions, region)) {
+        regions_first_loss(repo->regions, err);
+        return -1;
+    }
+    if (get_key_object(repo, region, full, &text, err) < 0)
+        return -1;
+    return choice ? check_choice(chosen, &text, err)
+                  : check_key(users, name, &text, ret_state, err);
 }

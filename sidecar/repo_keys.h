@@ -12,24 +12,8 @@
 #include "common/error.h"
 #include "sidecar/keys.h"
 
-struct policy;
 struct repo;
-struct secrets;
-
-/* The user's keys (KEKs) of spec.encryption.keys, in that order. */
-struct user_keys {
-    struct key *keys;
-    const char **names; /* lent from the policy */
-    size_t count;
-    const struct key *active; /* wraps new keys; NULL: encryption.mode None */
-};
-
-MUST_CHECK int user_keys_load(struct user_keys *ret_keys, const struct policy *policy,
-                              const struct secrets *secrets, struct error *err);
-void user_keys_done(struct user_keys *keys);
-
-/* The name of a user key in spec.encryption.keys, by its id; NULL: it is none of them. */
-const char *user_keys_name(const struct user_keys *users, const char *id);
+struct user_keys;
 
 /* Fills the repository's keyring with all keys that the user's keys open, in any region. The data
  * key that the last choice names becomes the active one, without any choice the newest; none does
@@ -62,6 +46,16 @@ MUST_CHECK int repo_keys_copy(struct repo *repo, const struct user_keys *users, 
 /* Chooses a data key of the keyring, which every region has, for all that is sealed from now on by
  * whoever opens the repository. */
 MUST_CHECK int repo_keys_choose(struct repo *repo, const struct key *key, struct error *err);
+
+/* What lies below "keys/", as one region has it. */
+enum key_state {
+    KEY_STATE_SOUND,   /* opened, or a choice that says what its name says */
+    KEY_STATE_FOREIGN, /* wrapped by a user key that is none of ours: its form is right */
+    KEY_STATE_STRANGE, /* neither key nor choice by its name */
+};
+/* CORRUPT: it is not what its name says, or damaged. Or the region's error. */
+MUST_CHECK int repo_keys_check(struct repo *repo, const struct user_keys *users, size_t region,
+                               const char *name, enum key_state *ret_state, struct error *err);
 
 /* A key object as its name says: "keys/<key-id>.<kek-id>". */
 struct key_object {

@@ -12,13 +12,17 @@
 #include "sidecar/manifest.h"
 #include "sidecar/policy.h"
 #include "sidecar/progress.h"
+#include "sidecar/repo_keys.h"
+#include "sidecar/user_keys.h"
 #include "sidecar/verify_backup.h"
+#include "sidecar/verify_keys.h"
 #include "sidecar/verify_wal.h"
 #include "sidecar/verify_witness.h"
 
 struct job {
     const struct verify_options *options;
     struct findings *findings;
+    struct user_keys users;
     uint64_t system_identifier;
     struct verify_view views[REGIONS_MAX];
     size_t view_count;
@@ -30,6 +34,7 @@ static void job_done(struct job *job)
 {
     for (size_t i = 0; i < job->view_count; i++)
         verify_view_done(&job->views[i]);
+    user_keys_done(&job->users);
 }
 
 /* Which repository, and which backup if only one is wanted: as all regions together say. */
@@ -265,7 +270,7 @@ static int check_region(struct job *job, struct verify_region *region, struct er
     view->region = region->name;
     job->view_count++;
     piece_hash_init(&region->hash, &region->repo->keyring.id_key);
-    if (load_manifests(region, view, err) < 0)
+    if (verify_keys_run(region, &job->users, err) < 0 || load_manifests(region, view, err) < 0)
         return -1;
     count_total(job, region);
     progress_set_phase(region->progress, "reading");
@@ -331,7 +336,8 @@ int verify_run(const struct verify_options *options, struct findings *findings,
 {
     CLEANUP(job_done) struct job job = {.options = options, .findings = findings};
     const int64_t started_ms = clock_monotonic_ms();
-    if (find_repository(&job, err) < 0 || verify_regions(&job, err) < 0)
+    if (user_keys_load(&job.users, options->policy, options->secrets, err) < 0 ||
+        find_repository(&job, err) < 0 || verify_regions(&job, err) < 0)
         return -1;
     check_witnesses(&job);
     const struct finding *kept;

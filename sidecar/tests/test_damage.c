@@ -22,7 +22,9 @@
 #include "common/tests/helper_directory.h"
 #include "common/text.h"
 #include "sidecar/findings.h"
+#include "sidecar/policy.h"
 #include "sidecar/repo.h"
+#include "sidecar/repo_keys.h"
 #include "sidecar/restore.h"
 #include "sidecar/tests/helper_findings.h"
 #include "sidecar/tests/helper_repo.h"
@@ -131,6 +133,13 @@ static bool is_named(const char *part)
                 return true;
     }
     return false;
+}
+
+static uint64_t count_findings(void)
+{
+    const struct finding *kept;
+    size_t count;
+    return findings_get(findings, false, &kept, &count);
 }
 
 static void demand_found(const char *name, const char *what, uint64_t at)
@@ -382,6 +391,71 @@ static void any_two_swapped_objects_are_found(void **state)
     }
 }
 
+/* In the middle of a rotation: what is damaged is needed by nobody, until it is. */
+static void any_damaged_key_object_is_found_though_another_opens(void **state)
+{
+    (void)state;
+    CLEANUP(repo_names_done) struct repo_names keys = {0};
+    struct error err;
+    helper_repo_rotate_key(&helper);
+    if (helper_repo_reopen(&helper, true, HELPER_SERIES_SYSTEM, &err) < 0 ||
+        repo_keys_choose(helper.repo, helper.repo->keyring.active, &err) < 0 ||
+        repo_list(helper.repo, "keys/", &keys, &err) < 0)
+        fail_msg("%s", err.text);
+    assert_int_equal(keys.count, 5); /* two keys, each wrapped twice, and a choice */
+    assert_int_equal(verify("r0", &err), 0);
+    assert_int_equal(count_findings(), 0);
+    for (size_t i = 0; i < keys.count; i++) {
+        const char *name = keys.names[i].name;
+        const uint64_t size = keys.names[i].size;
+        for (uint64_t j = 0; j < (helper_chance_full() ? size : FLIPS); j++) {
+            const uint64_t at = helper_chance_full() ? j : helper_chance_below(size);
+            flip(name, at);
+            demand_found(name, "a flipped bit", at);
+            flip(name, at);
+        }
+        CLEANUP(buf_done) struct buf whole = BUF(OBJECT_MAX);
+        read_object(name, &whole);
+        const size_t all = whole.size;
+        for (size_t cut = 0; cut < 4; cut++) {
+            whole.size = cut * all / 4;
+            write_object(name, &whole);
+            demand_found(name, "a truncation", whole.size);
+            if (restore(SECOND, &err) < 0)
+                fail_msg("without '%s': %s", name, err.text);
+        }
+        whole.size = all;
+        write_object(name, &whole);
+    }
+}
+
+/* The user key of before the rotation may not be at hand any more. */
+static void a_key_wrapped_for_another_user_key_is_noted(void **state)
+{
+    (void)state;
+    const struct finding *kept;
+    struct error err;
+    size_t count, noted = 0;
+    helper.policy->encryption.keys[0] = "k2";
+    helper.policy->encryption.key_count = 1;
+    assert_int_equal(verify("r0", &err), 0);
+    assert_int_equal(count_findings(), 0);
+    findings_get(findings, true, &kept, &count);
+    CLEANUP(own_freep) char *name = NULL;
+    for (size_t i = 0; i < count; i++)
+        if (strstr(kept[i].text, "only the form")) {
+            noted++;
+            free(name);
+            name = own_strdup(kept[i].object);
+        }
+    assert_int_equal(noted, 2); /* id key and data key */
+    CLEANUP(buf_done) struct buf whole = BUF(OBJECT_MAX);
+    read_object(name, &whole);
+    whole.size -= 8;
+    write_object(name, &whole);
+    demand_found(name, "a truncation", whole.size);
+}
+
 /* A copy is worth nothing: it is taken for what it claims to be in no place. */
 static void a_manifest_under_another_name_is_no_backup(void **state)
 {
@@ -461,6 +535,8 @@ int main(void)
         cmocka_unit_test(a_copy_of_any_other_object_does_no_harm),
         cmocka_unit_test(a_copy_of_a_key_under_another_name_does_no_harm),
         cmocka_unit_test(what_is_sound_passes), /* all was put back */
+        cmocka_unit_test(any_damaged_key_object_is_found_though_another_opens),
+        cmocka_unit_test(a_key_wrapped_for_another_user_key_is_noted),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -156,7 +156,7 @@ static void a_sound_repository_has_nothing_wrong(void **state)
     expect_counts(f, 0, REGIONS);
     assert_int_equal(f->result.regions, REGIONS);
     assert_int_equal(f->result.backups, 2);
-    assert_int_equal(f->result.objects, REGIONS * 9);
+    assert_int_equal(f->result.objects, REGIONS * 11);
 }
 
 /* Maps in map frames, holes, several packs, a tablespace, WAL on two timelines. */
@@ -251,7 +251,7 @@ static void a_sample_reads_less_and_the_same_again(void **state)
     f->options.sample = (struct verify_sample){.percent = 1, .seed = 5};
     run(f);
     const uint64_t objects = f->result.objects;
-    assert_true(objects < REGIONS * 9);
+    assert_true(objects < REGIONS * 11);
     run(f);
     assert_int_equal(f->result.objects, objects);
 }
