@@ -27,6 +27,12 @@ static void fuzz_with(const struct key *kek, const uint8_t *data, size_t size)
     expect(key_format_object(&key, kek, &text, &err) == 0);
     expect(key_parse_object(text, strlen(text), kek, &again, &err) == 0);
     expect(memcmp(&key, &again, sizeof(key)) == 0);
+    /* what opens is of the right form */
+    char id[KEY_ID_TEXT_BYTES], kek_id[KEY_ID_TEXT_BYTES] = "none";
+    key_id_text(&key, id);
+    if (kek)
+        key_id_text(kek, kek_id);
+    expect(key_check_object(data, size, id, kek_id, &err) == 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -109,6 +109,52 @@ static void a_wrong_user_key_is_told_from_damage(void **state)
     assert_int_equal(err.kind, ERROR_CORRUPT);
 }
 
+static int check_object(const char *text, const char *id, const char *kek_id, struct error *err)
+{
+    return key_check_object(text, strlen(text), id, kek_id, err);
+}
+
+static void a_key_object_is_held_against_its_name_without_its_user_key(void **state)
+{
+    (void)state;
+    struct error err;
+    char id[KEY_ID_TEXT_BYTES], kek_id[KEY_ID_TEXT_BYTES];
+    struct key kek = helper_key(0, 0), key = helper_key(32, KEY_PURPOSE_DATA);
+    CLEANUP(own_freep) char *wrapped = NULL;
+    CLEANUP(own_freep) char *clear = NULL;
+    key_id_text(&key, id);
+    key_id_text(&kek, kek_id);
+    assert_int_equal(key_format_object(&key, &kek, &wrapped, &err), 0);
+    assert_int_equal(key_format_object(&key, NULL, &clear, &err), 0);
+    assert_int_equal(check_object(wrapped, id, kek_id, &err), 0);
+    assert_int_equal(check_object(clear, id, "none", &err), 0);
+    assert_int_equal(check_object(wrapped, kek_id, kek_id, &err), -1);
+    assert_int_equal(check_object(wrapped, id, id, &err), -1);
+    assert_int_equal(check_object(wrapped, id, "none", &err), -1);
+    assert_int_equal(check_object(clear, id, kek_id, &err), -1);
+    assert_int_equal(err.kind, ERROR_CORRUPT);
+    assert_non_null(strstr(err.text, id));
+    char *end = strrchr(wrapped, '"');
+    memcpy(end - 4, "\"}", sizeof("\"}")); /* three bytes less are wrapped */
+    assert_int_equal(check_object(wrapped, id, kek_id, &err), -1);
+    assert_int_equal(err.kind, ERROR_CORRUPT);
+    assert_non_null(strstr(err.text, "base64"));
+}
+
+static void a_gap_in_a_keyring_says_why(void **state)
+{
+    (void)state;
+    struct error why;
+    struct key key = helper_key(32, KEY_PURPOSE_DATA), other = helper_key(33, KEY_PURPOSE_DATA);
+    CLEANUP(keyring_done) struct keyring keyring = {0};
+    error_set(&why, ERROR_CORRUPT, "damaged");
+    assert_null(keyring_gap(&keyring, key.id));
+    keyring_add_gap(&keyring, key.id, &why);
+    assert_string_equal(keyring_gap(&keyring, key.id)->text, "damaged");
+    assert_null(keyring_gap(&keyring, other.id));
+    assert_null(keyring_find(&keyring, key.id));
+}
+
 /* The unwrapped form has no integrity of its own: what it holds must have the id that it names. */
 static void a_key_under_another_keys_id_is_corrupt(void **state)
 {
@@ -288,6 +334,8 @@ int main(void)
         cmocka_unit_test(a_wrapped_key_comes_back),
         cmocka_unit_test(an_unwrapped_key_comes_back_only_without_a_user_key),
         cmocka_unit_test(a_wrong_user_key_is_told_from_damage),
+        cmocka_unit_test(a_key_object_is_held_against_its_name_without_its_user_key),
+        cmocka_unit_test(a_gap_in_a_keyring_says_why),
         cmocka_unit_test(a_key_under_another_keys_id_is_corrupt),
         cmocka_unit_test(every_flipped_byte_of_a_key_object_is_refused),
         cmocka_unit_test(a_malformed_key_object_is_corrupt),
