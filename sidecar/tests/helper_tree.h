@@ -19,8 +19,6 @@ struct helper_tree {
 
 /* With PG_VERSION and a pg_control whose CRC is right, nothing else. */
 void helper_tree_make(struct helper_tree *tree);
-/* The same elsewhere than below TMPDIR or /tmp. */
-void helper_tree_make_below(struct helper_tree *tree, const char *base);
 void helper_tree_remove(struct helper_tree *tree);
 
 void helper_tree_directory(const struct helper_tree *tree, const char *path);

@@ -18,7 +18,6 @@
 #include "common/log.h"
 #include "common/own.h"
 #include "common/throttle.h"
-#include "common/tests/helper_directory.h"
 #include "common/tests/helper_page_cache.h"
 #include "sidecar/capture.h"
 #include "sidecar/frame.h"
@@ -34,7 +33,6 @@ enum { WORKERS = 3, SEGMENT_BLOCKS = 131072, PART = 32 << 20, PAGE = PG_PAGE_BYT
 enum { CONTENT_MAX = 128 << 20 };
 
 static struct helper_tree tree;
-static char *disk; /* where the tree lies if it must not be in memory */
 static struct helper_repo repo;
 static struct helper_packs packs;
 static struct source source;
@@ -69,8 +67,6 @@ static int tear_down(void **state)
     helper_repo_close(&repo);
     source_done(&source);
     helper_tree_remove(&tree);
-    if (disk)
-        helper_directory_remove(TAKE(disk));
     return 0;
 }
 
@@ -597,10 +593,8 @@ static void the_page_cache_is_left_as_it_was(void **state)
 {
     enum { PAGES = 2 * PART / PAGE + 77, OS_PAGES = 2 }; /* so many of the kernel's in one */
     (void)state;
-    if (sysconf(_SC_PAGESIZE) != PAGE / OS_PAGES || !(disk = helper_page_cache_directory()))
+    if (!helper_page_cache_is_on_disk(tree.data) || sysconf(_SC_PAGESIZE) != PAGE / OS_PAGES)
         skip();
-    helper_tree_remove(&tree);
-    helper_tree_make_below(&tree, disk);
     CLEANUP(own_freep) char *cold = in_tree("base/5/16384"), *warm = in_tree("base/5/16385");
     CLEANUP(own_freep) char *mixed = in_tree("base/5/16386"), *small = in_tree("base/5/16387");
     helper_tree_pages(&tree, "base/5/16384", 0, 0, PAGES);
