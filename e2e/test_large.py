@@ -8,7 +8,7 @@ import lifeboat as command_line
 from lifeboat import PASSWORD, Lifeboat, at
 from postgres import Postgres, assert_verified
 
-PROMISED_BYTES = 128 << 20  # for 2 workers
+PROMISED_BYTES = ((2 + 2) * 16 + 32) << 20  # for 2 workers and 2 uploads
 ROWS, ROW_BYTES, PAGE = 1_280_000, 1950, 8192  # four rows to a page
 SEGMENT_ROWS = 4 * (1 << 30) // PAGE
 KEPT, GROWN = 1_000_000, 1_100_000
