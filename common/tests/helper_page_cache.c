@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,7 +33,7 @@ static int open_file(const char *path, int flags)
     return fd;
 }
 
-bool helper_page_cache_is_on_disk(const char *path)
+static bool is_on_disk(const char *path)
 {
     struct statfs fs;
     return statfs(path, &fs) == 0 && fs.f_type != TMPFS_MAGIC && fs.f_type != RAMFS_MAGIC;
@@ -44,7 +45,7 @@ char *helper_page_cache_directory(void)
     CLEANUP(own_freep) char *before = own_strdup(temporary);
     const char *const places[] = {temporary ? temporary : "/tmp", "/var/tmp", "."};
     for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
-        if (!helper_page_cache_is_on_disk(places[i]) || access(places[i], W_OK) < 0)
+        if (!is_on_disk(places[i]) || access(places[i], W_OK) < 0)
             continue;
         setenv("TMPDIR", places[i], 1);
         char *directory = helper_directory_new();
@@ -57,10 +58,16 @@ char *helper_page_cache_directory(void)
     return NULL;
 }
 
-void helper_page_cache_drop(const char *path)
+void helper_page_cache_sync(const char *path)
 {
     CLEANUP(own_closep) int fd = open_file(path, O_RDWR);
     assert_int_equal(fsync(fd), 0);
+}
+
+void helper_page_cache_drop(const char *path)
+{
+    helper_page_cache_sync(path);
+    CLEANUP(own_closep) int fd = open_file(path, O_RDWR);
     for (int i = 0; i < 100 && helper_page_cache_count(path) > 0; i++)
         assert_int_equal(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
     assert_int_equal(helper_page_cache_count(path), 0);

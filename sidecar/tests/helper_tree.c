@@ -115,12 +115,11 @@ static void make_control(const struct helper_tree *tree)
     helper_tree_file(tree, "global/pg_control", control, sizeof(control));
 }
 
-void helper_tree_make(struct helper_tree *tree)
+void helper_tree_make_below(struct helper_tree *tree, const char *base)
 {
-    const char *base = getenv("TMPDIR");
-    snprintf(tree->directory, sizeof(tree->directory), "%s/lifeboat-tree-XXXXXX",
-             base && strlen(base) < 32 ? base : "/tmp");
-    if (!mkdtemp(tree->directory))
+    const int length =
+        snprintf(tree->directory, sizeof(tree->directory), "%s/lifeboat-tree-XXXXXX", base);
+    if (length >= (int)sizeof(tree->directory) || !mkdtemp(tree->directory))
         check(-1, tree->directory);
     snprintf(tree->data, sizeof(tree->data), "%s/data", tree->directory);
     check(mkdir(tree->data, 0700), tree->data);
@@ -128,6 +127,12 @@ void helper_tree_make(struct helper_tree *tree)
     check(tree->fd, tree->data);
     helper_tree_text(tree, "PG_VERSION", "17\n");
     make_control(tree);
+}
+
+void helper_tree_make(struct helper_tree *tree)
+{
+    const char *base = getenv("TMPDIR");
+    helper_tree_make_below(tree, base && strlen(base) < 32 ? base : "/tmp");
 }
 
 static int remove_path(const char *path, const struct stat *st, int type, struct FTW *ftw)

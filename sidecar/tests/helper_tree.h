@@ -12,13 +12,15 @@ enum { HELPER_TREE_LSN = 0x1000 }; /* of pages made here */
 #define HELPER_TREE_VERSION "PG_17_202406281"
 
 struct helper_tree {
-    char directory[64]; /* holds "data" and what lies outside it */
-    char data[80];
+    char directory[128]; /* holds "data" and what lies outside it */
+    char data[144];
     int fd; /* of data */
 };
 
 /* With PG_VERSION and a pg_control whose CRC is right, nothing else. */
 void helper_tree_make(struct helper_tree *tree);
+/* The same elsewhere than below TMPDIR or /tmp. */
+void helper_tree_make_below(struct helper_tree *tree, const char *base);
 void helper_tree_remove(struct helper_tree *tree);
 
 void helper_tree_directory(const struct helper_tree *tree, const char *path);

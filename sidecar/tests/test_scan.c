@@ -18,6 +18,7 @@
 #include "common/log.h"
 #include "common/own.h"
 #include "common/throttle.h"
+#include "common/tests/helper_directory.h"
 #include "common/tests/helper_page_cache.h"
 #include "sidecar/capture.h"
 #include "sidecar/frame.h"
@@ -33,6 +34,7 @@ enum { WORKERS = 3, SEGMENT_BLOCKS = 131072, PART = 32 << 20, PAGE = PG_PAGE_BYT
 enum { CONTENT_MAX = 128 << 20 };
 
 static struct helper_tree tree;
+static char *disk; /* where the tree lies that must not be in memory; NULL: in no place */
 static struct helper_repo repo;
 static struct helper_packs packs;
 static struct source source;
@@ -589,34 +591,86 @@ static char *in_tree(const char *path)
     return own_format("%s/%s", tree.data, path);
 }
 
-static void the_page_cache_is_left_as_it_was(void **state)
+enum {
+    OS_PAGES = 2, /* so many of the kernel's in one */
+    CACHED_PAGES = 2 * PART / PAGE + 77,
+    CACHE_TRIES = 5,
+};
+
+static int set_up_on_disk(void **state)
 {
-    enum { PAGES = 2 * PART / PAGE + 77, OS_PAGES = 2 }; /* so many of the kernel's in one */
-    (void)state;
-    if (!helper_page_cache_is_on_disk(tree.data) || sysconf(_SC_PAGESIZE) != PAGE / OS_PAGES)
-        skip();
+    set_up(state);
+    disk = helper_page_cache_directory();
+    if (disk) {
+        helper_tree_remove(&tree);
+        helper_tree_make_below(&tree, disk);
+    }
+    return 0;
+}
+
+static int tear_down_on_disk(void **state)
+{
+    tear_down(state);
+    if (disk)
+        helper_directory_remove(TAKE(disk));
+    return 0;
+}
+
+static bool is_left(const char *path, const char *before)
+{
+    CLEANUP(own_freep) char *after = helper_page_cache_read(path);
+    assert_int_equal(strlen(after), strlen(before));
+    for (size_t i = 0; before[i]; i++)
+        if (after[i] != before[i]) {
+            print_message("page %zu of '%s' was%s in the cache, and is%s\n", i, path,
+                          before[i] == 'x' ? "" : " not", after[i] == 'x' ? "" : " not");
+            return false;
+        }
+    return true;
+}
+
+/* Scans files of which nothing, all and some is in the cache; gives whether that still is. */
+static bool scan_leaves_the_cache(void)
+{
     CLEANUP(own_freep) char *cold = in_tree("base/5/16384"), *warm = in_tree("base/5/16385");
     CLEANUP(own_freep) char *mixed = in_tree("base/5/16386"), *small = in_tree("base/5/16387");
-    helper_tree_pages(&tree, "base/5/16384", 0, 0, PAGES);
-    helper_tree_pages(&tree, "base/5/16385", 0, 0, PAGES);
-    helper_tree_pages(&tree, "base/5/16386", 0, 0, PAGES);
+    helper_tree_pages(&tree, "base/5/16384", 0, 0, CACHED_PAGES);
+    helper_tree_pages(&tree, "base/5/16385", 0, 0, CACHED_PAGES);
+    helper_tree_pages(&tree, "base/5/16386", 0, 0, CACHED_PAGES);
     helper_tree_pages(&tree, "base/5/16387", 0, 0, 3);
     helper_page_cache_drop(cold);
+    helper_page_cache_sync(warm);
     helper_page_cache_drop(mixed);
     helper_page_cache_drop(small);
     helper_page_cache_touch(mixed, 0);
     helper_page_cache_touch(mixed, 1000);
     helper_page_cache_touch(mixed, OS_PAGES * PART / PAGE - 1);
     helper_page_cache_touch(mixed, OS_PAGES * PART / PAGE + 5);
-    CLEANUP(own_freep) char *before = helper_page_cache_read(mixed);
+    CLEANUP(own_freep) char *of_cold = helper_page_cache_read(cold);
+    CLEANUP(own_freep) char *of_warm = helper_page_cache_read(warm);
+    CLEANUP(own_freep) char *of_mixed = helper_page_cache_read(mixed);
+    CLEANUP(own_freep) char *of_small = helper_page_cache_read(small);
     walk();
     run();
-    CLEANUP(own_freep) char *after = helper_page_cache_read(mixed);
-    assert_string_equal(after, before);
-    assert_int_equal(helper_page_cache_count(cold), 0);
-    assert_int_equal(helper_page_cache_count(small), 0);
-    assert_int_equal(helper_page_cache_count(warm), OS_PAGES * PAGES);
-    assert_stored("base/5/16384", PAGES * PAGE);
+    const bool left = is_left(cold, of_cold) && is_left(warm, of_warm) &&
+                      is_left(mixed, of_mixed) && is_left(small, of_small);
+    assert_stored("base/5/16384", CACHED_PAGES * PAGE);
+    return left;
+}
+
+/* A kernel may take what nobody uses at any moment, some ahead of need (DAMON), and what it is
+ * about to take cannot be dropped: only trying again tells that from a fault of ours. */
+static void the_page_cache_is_left_as_it_was(void **state)
+{
+    if (!disk || sysconf(_SC_PAGESIZE) != PAGE / OS_PAGES)
+        skip();
+    for (int i = 0; i < CACHE_TRIES; i++) {
+        if (scan_leaves_the_cache())
+            return;
+        tear_down_on_disk(state);
+        set_up_on_disk(state);
+    }
+    fail_msg("after none of %d scans the cache was as before", CACHE_TRIES);
 }
 
 static void a_pack_that_cannot_be_put_fails_the_scan(void **state)
@@ -733,7 +787,8 @@ int main(void)
         TEST(a_limit_holds_for_one_worker),
         TEST(a_limit_holds_for_all_workers_together),
         TEST(cancel_ends_a_scan_that_waits_for_its_limit),
-        TEST(the_page_cache_is_left_as_it_was),
+        cmocka_unit_test_setup_teardown(the_page_cache_is_left_as_it_was, set_up_on_disk,
+                                        tear_down_on_disk),
         TEST(a_pack_that_cannot_be_put_fails_the_scan),
         TEST(an_unreadable_file_names_the_remedy),
         TEST(an_io_error_names_the_file),
