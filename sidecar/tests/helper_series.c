@@ -14,8 +14,12 @@
 #include "common/crew.h"
 #include "common/own.h"
 #include "sidecar/backup_index.h"
+#include "sidecar/captured_rows.h"
+#include "sidecar/frame.h"
 #include "sidecar/manifest.h"
+#include "sidecar/parent_search.h"
 #include "sidecar/pg_control.h"
+#include "sidecar/prior.h"
 #include "sidecar/repo.h"
 #include "sidecar/scan.h"
 #include "sidecar/tests/helper_packs.h"
@@ -25,7 +29,12 @@
 #include "sidecar/wal_archive.h"
 #include "sidecar/witness.h"
 
-enum { SEGMENT_BYTES = 16 << 20, SEGMENT_BLOCKS = 131072, LABEL_AND_CONTROL = 2 };
+enum {
+    SEGMENT_BYTES = 16 << 20,
+    SEGMENT_BLOCKS = 131072,
+    LABEL_AND_CONTROL = 2,
+    SCATTERED_PIECES = 240, /* a run and a gap for each: more than ENTRY_MAP_INLINE_MAX */
+};
 
 /* A backup in the making. */
 struct making {
@@ -34,6 +43,7 @@ struct making {
     struct helper_tree tree;
     struct source source;
     struct helper_packs packs;
+    struct prior *prior; /* NULL: it is full */
     struct scan *scan;
     struct packer *packer;
     struct entry content[LABEL_AND_CONTROL];
@@ -46,28 +56,59 @@ static void check(int result, const struct error *err)
         fail_msg("%s", err->text);
 }
 
+/* Every other piece is zero. They compress to next to nothing. */
+static void scatter(const struct making *making, const char *path, const char *marked)
+{
+    const size_t size = 2 * SCATTERED_PIECES * PIECE_BYTES;
+    CLEANUP(own_freep) uint8_t *pieces = own_alloc(size);
+    for (size_t i = 0; i < SCATTERED_PIECES; i++)
+        pieces[2 * i * PIECE_BYTES] = 'x';
+    memcpy(pieces + SCATTERED_PIECES * PIECE_BYTES, marked, strlen(marked));
+    helper_tree_file(&making->tree, path, pieces, size);
+}
+
 static void make_tree(struct making *making)
 {
+    const uint32_t pages = HELPER_SERIES_PAGES + (making->wanted->parent ? 1 : 0);
     helper_tree_make(&making->tree);
     helper_tree_directory(&making->tree, "pg_wal/archive_status");
-    helper_tree_pages(&making->tree, HELPER_SERIES_RELATION, 0, 0, HELPER_SERIES_PAGES);
+    helper_tree_pages(&making->tree, HELPER_SERIES_RELATION, 0, 0, pages);
     helper_tree_pages(&making->tree, "base/5/16384_vm", 0, 0, 1);
     helper_tree_pages(&making->tree, "global/1262", 0, 0, 2);
     helper_tree_text(&making->tree, "postgresql.conf", making->wanted->id); /* each another */
     helper_tree_text(&making->tree, "pg_hba.conf", "");
+    if (making->wanted->scattered) {
+        scatter(making, "pg_stat/scattered", making->wanted->id);
+        scatter(making, "pg_stat/unchanged", "");
+    }
     if (making->wanted->bad_page)
         helper_tree_write(&making->tree, HELPER_SERIES_RELATION,
                           HELPER_SERIES_BAD_BLOCK * 8192 + 5000, "damaged", 7);
 }
 
+/* Takes what the parent has of each file. */
+static void join_parent(struct making *making, struct captured_rows **ret_known)
+{
+    struct error err;
+    const char *parent = making->wanted->parent;
+    struct repo *repo = making->repo->repo;
+    check(prior_open(&making->prior, repo, parent, making->wanted->id, parent_search_regions(repo),
+                     &err),
+          &err);
+    check(prior_join(making->prior, &making->source, ret_known, &err), &err);
+}
+
 static void scan_tree(struct making *making)
 {
     struct error err;
+    struct captured_rows *known = NULL;
     struct helper_packs *packs = &making->packs;
     helper_packs_open(packs, making->repo, 2);
     packs->options.backup_id = making->wanted->id;
     check(source_open(&making->source, making->tree.data, &err), &err);
     check(source_walk(&making->source, &making->repo->cancel, &err), &err);
+    if (making->wanted->parent)
+        join_parent(making, &known);
     struct scan_options options = {
         .source = &making->source,
         .checksums = !making->wanted->unseen,
@@ -75,6 +116,8 @@ static void scan_tree(struct making *making)
         .start_lsn = making->wanted->start_lsn,
         .workers = 1,
         .packer = packs->options,
+        .prior = making->prior,
+        .known = known,
         .cancel = &making->repo->cancel,
         .crew = packs->crew,
     };
@@ -160,11 +203,15 @@ static void describe(struct making *making)
     for (size_t i = 0; i < manifest->page_error_shown; i++)
         manifest->page_errors[i] =
             (struct manifest_page_error){own_strdup(errors[i].path), errors[i].block};
-    manifest->change_source = own_strdup("all");
+    manifest->change_source = own_strdup(making->prior ? "pageHash" : "all");
     manifest->packs = own_alloc(sizeof(manifest->packs[0]));
     manifest->packs[manifest->pack_count] =
         (struct manifest_packs){.first = 1, .last = atomic_load(&making->packs.next_pack) - 1};
     memcpy(manifest->packs[manifest->pack_count++].backup, manifest->id, BACKUP_ID_BYTES);
+    if (making->prior) {
+        memcpy(manifest->parent, making->prior->manifest.id, BACKUP_ID_BYTES);
+        prior_list_packs(making->prior, manifest);
+    }
 }
 
 static void commit(struct making *making)
@@ -191,6 +238,7 @@ static void making_done(struct making *making)
     packer_freep(&making->packer);
     scan_freep(&making->scan);
     helper_packs_close(&making->packs);
+    prior_closep(&making->prior);
     source_done(&making->source);
     helper_tree_remove(&making->tree);
     for (size_t i = 0; i < LABEL_AND_CONTROL; i++)

@@ -21,6 +21,11 @@ enum { HELPER_SERIES_PAGES = 40, HELPER_SERIES_BAD_BLOCK = 7 };
 
 struct helper_series {
     const char *id;
+    /* The id of an earlier one that it is incremental to, NULL: it is full. Since then the relation
+     * grew by a page. */
+    const char *parent;
+    bool scattered; /* it has two files whose maps are too long for their entries, of which one is
+                       the same in each backup and the other nearly so */
     uint64_t start_lsn; /* WAL is stored from its segment's start to stop_lsn */
     uint64_t stop_lsn;
     bool bad_page; /* HELPER_SERIES_BAD_BLOCK has a wrong checksum … */

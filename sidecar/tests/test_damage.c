@@ -22,6 +22,8 @@
 #include "common/tests/helper_directory.h"
 #include "common/text.h"
 #include "sidecar/findings.h"
+#include "sidecar/frame.h"
+#include "sidecar/manifest.h"
 #include "sidecar/policy.h"
 #include "sidecar/repo.h"
 #include "sidecar/repo_keys.h"
@@ -34,14 +36,22 @@
 #define FIRST "20261119T000000Z-full-0001"
 #define SECOND "20261120T000000Z-full-0002"
 #define THIRD "20261121T000000Z-full-0003"
+#define CHILD "20261122T000000Z-incr-0004"    /* of the second */
+#define SHARED_PACK "packs/" SECOND "/000001" /* its files, but not its index */
 #define FIRST_SEGMENT "000000020000000000000001"
+#define CHILD_SEGMENT "000000020000000000000005"
 
 enum { REGIONS = 2, OBJECT_MAX = 1 << 20, FLIPS = 16, RESTORES = 4 };
 
 static const struct helper_series first = {
     .id = FIRST, .start_lsn = 0x1000028, .stop_lsn = 0x1003000};
 static const struct helper_series second = {
-    .id = SECOND, .start_lsn = 0x3000028, .stop_lsn = 0x3002000};
+    .id = SECOND, .start_lsn = 0x3000028, .stop_lsn = 0x3002000, .scattered = true};
+static const struct helper_series child = {.id = CHILD,
+                                           .parent = SECOND,
+                                           .start_lsn = 0x5000028,
+                                           .stop_lsn = 0x5002000,
+                                           .scattered = true};
 
 static struct helper_repo helper;
 static struct repo_names names; /* of all objects */
@@ -56,6 +66,7 @@ static int set_up(void **state)
     helper_repo_open(&helper, REGIONS, HELPER_SERIES_SYSTEM);
     helper_series_add(&helper, &first);
     helper_series_add(&helper, &second);
+    helper_series_add(&helper, &child);
     if (repo_list(helper.repo, "", &names, &err) < 0)
         fail_msg("%s", err.text);
     directory = helper_directory_new();
@@ -178,10 +189,14 @@ static int restore(const char *backup, struct error *err)
     return restore_from("r0", backup, err);
 }
 
-/* A backup that cannot be restored without this object. */
+/* A backup that cannot be restored without this object: of what two need, the child. */
 static const char *who_needs(const char *name)
 {
-    return strstr(name, FIRST) || strstr(name, FIRST_SEGMENT) ? FIRST : SECOND;
+    if (strstr(name, FIRST) || strstr(name, FIRST_SEGMENT))
+        return FIRST;
+    return strstr(name, CHILD) || strstr(name, CHILD_SEGMENT) || strcmp(name, SHARED_PACK) == 0
+               ? CHILD
+               : SECOND;
 }
 
 static void demand_refused(const char *name, const char *what, uint64_t at)
@@ -214,13 +229,13 @@ static void flip(const char *name, uint64_t at)
 static void what_is_sound_passes(void **state)
 {
     (void)state;
-    static const char *const backups[] = {FIRST, SECOND};
+    static const char *const backups[] = {FIRST, SECOND, CHILD};
     const struct finding *kept;
     struct error err;
     size_t count;
     assert_int_equal(verify(NULL, &err), 0);
     assert_int_equal(findings_get(findings, false, &kept, &count), 0);
-    for (size_t i = 0; i < 2; i++)
+    for (size_t i = 0; i < ARRAY_SIZE(backups); i++)
         if (restore(backups[i], &err) < 0)
             fail_msg("%s", err.text);
 }
@@ -313,6 +328,32 @@ static void open_container(const char *name, struct container *ret_container)
         return;
     }
     assert_true(text_starts_with(name, "keys/") || strcmp(name, "repository.json") == 0);
+}
+
+static uint32_t count_map_frames(const char *pack)
+{
+    CLEANUP(container_done) struct container container = {0};
+    uint32_t count = 0;
+    open_container(pack, &container);
+    for (uint32_t i = 0; i < container.frame_count; i++)
+        count += container.frames[i].type == FRAME_MAP;
+    return count;
+}
+
+/* Else the sweep would not reach what only incrementals have. */
+static void the_child_needs_a_pack_of_its_parent_and_maps_in_frames(void **state)
+{
+    (void)state;
+    CLEANUP(manifest_done) struct manifest manifest = {0};
+    struct error err;
+    if (repo_load_manifest(helper.repo, CHILD, &manifest, &err) < 0)
+        fail_msg("%s", err.text);
+    assert_int_equal(manifest.pack_count, 2);
+    assert_string_equal(manifest.packs[1].backup, SECOND);
+    assert_int_equal(manifest.packs[1].first, 1);
+    assert_int_equal(manifest.packs[1].last, 1);
+    assert_int_equal(count_map_frames(SHARED_PACK), 2);
+    assert_int_equal(count_map_frames("packs/" CHILD "/000001"), 1);
 }
 
 static void any_truncated_object_is_found(void **state)
@@ -526,6 +567,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_sound_passes),
+        cmocka_unit_test(the_child_needs_a_pack_of_its_parent_and_maps_in_frames),
         cmocka_unit_test(any_flipped_bit_is_found),
         cmocka_unit_test(any_flipped_bit_of_one_regions_document_does_no_harm),
         cmocka_unit_test(any_truncated_object_is_found),
