@@ -449,7 +449,7 @@ const char *http_header(const struct http_response *response, const char *name, 
                         size_t value_size)
 {
     const char *line = (const char *)response->headers.data;
-    const char *end = line + response->headers.size;
+    const char *end = line ? line + response->headers.size : NULL;
     size_t name_size = strlen(name);
     while (line < end) {
         const char *next = (const char *)memchr(line, '\n', (size_t)(end - line)) + 1;
