@@ -15,7 +15,7 @@
 #include "common/text.h"
 #include "sidecar/store.h"
 
-enum { WISH_SECONDS_MAX = 24 * 60 * 60 };
+enum { WISH_MAX_MS = 24 * 60 * 60 * 1000 };
 
 static void swap_memory(struct buf *a, struct buf *b)
 {
@@ -27,21 +27,30 @@ static void swap_memory(struct buf *a, struct buf *b)
     b->limit = b_limit;
 }
 
-/* "bytes 0-9/443" (RFC 9110, 14.4); the length may be unknown: '*', then ret_length is 0 */
-static bool parse_content_range(const char *text, uint64_t *ret_first, uint64_t *ret_last,
-                                uint64_t *ret_length)
+/* Reads digits and what follows them; NULL: another follows, or they say too much. */
+static const char *read_number(const char *text, char follows, uint64_t *ret_number)
 {
     char *end;
-    if (!text_starts_with(text, "bytes ") || !isdigit((unsigned char)text[6]))
+    if (!isdigit((unsigned char)*text))
+        return NULL;
+    *ret_number = strtoull(text, &end, 10);
+    return *end == follows && *ret_number < INT64_MAX ? end + 1 : NULL;
+}
+
+bool store_http_parse_range(const char *text, struct store_http_range *ret_range)
+{
+    struct store_http_range range = {0};
+    if (!text_starts_with(text, "bytes "))
         return false;
-    *ret_first = strtoull(text + 6, &end, 10);
-    if (*end != '-' || !isdigit((unsigned char)end[1]))
+    text = read_number(text + strlen("bytes "), '-', &range.first);
+    text = text ? read_number(text, '/', &range.last) : NULL;
+    if (!text || range.first > range.last)
         return false;
-    *ret_last = strtoull(end + 1, &end, 10);
-    if (*end != '/')
+    if (strcmp(text, "*") != 0 &&
+        (!read_number(text, '\0', &range.length) || range.last >= range.length))
         return false;
-    *ret_length = isdigit((unsigned char)end[1]) ? strtoull(end + 1, NULL, 10) : 0;
-    return *ret_first <= *ret_last && *ret_last < INT64_MAX;
+    *ret_range = range;
+    return true;
 }
 
 /* As Azurite says, in place of 416, that the object ends right before the part: "bytes 10-9/10". */
@@ -58,7 +67,7 @@ static int cut_body(const struct http_response *response, const struct store_htt
                     struct buf *body, struct error *err)
 {
     char text[96];
-    uint64_t first, last, length;
+    struct store_http_range range;
     if (response->status == 200) { /* the range was not heeded: this is the whole object */
         size_t skipped = part->offset < body->size ? (size_t)part->offset : body->size;
         memmove(body->data, body->data + skipped, body->size - skipped);
@@ -70,9 +79,9 @@ static int cut_body(const struct http_response *response, const struct store_htt
         text[0] = '\0';
     if (body->size == 0 && is_end(text, part))
         return 0;
-    bool good = parse_content_range(text, &first, &last, &length) && first == part->offset &&
-                last - first + 1 == body->size && body->size <= part->size &&
-                (body->size == part->size || length == 0 || last + 1 == length);
+    bool good = store_http_parse_range(text, &range) && range.first == part->offset &&
+                range.last - range.first + 1 == body->size && body->size <= part->size &&
+                (body->size == part->size || range.length == 0 || range.last + 1 == range.length);
     return good ? 0
                 : error_set(err, ERROR_PERMANENT,
                             "the store answered with another range than asked");
@@ -98,18 +107,30 @@ void store_http_note_clock(struct store *store, const struct http_response *resp
         store->clock_skew_ms = theirs - clock_now_ms();
 }
 
+bool store_http_parse_wish(const char *text, int64_t now_ms, int64_t *ret_delay_ms)
+{
+    int64_t date_ms;
+    char *end;
+    if (isdigit((unsigned char)text[0])) {
+        const unsigned long seconds = strtoul(text, &end, 10);
+        *ret_delay_ms =
+            seconds < WISH_MAX_MS / 1000 ? INT64_C(1000) * (int64_t)seconds : WISH_MAX_MS;
+        return *end == '\0';
+    }
+    if (!clock_parse_http(text, &date_ms))
+        return false;
+    const int64_t delay_ms = date_ms - now_ms;
+    *ret_delay_ms = delay_ms < 0 ? 0 : delay_ms < WISH_MAX_MS ? delay_ms : WISH_MAX_MS;
+    return true;
+}
+
 void store_http_note_wish(struct store *store, const struct http_response *response)
 {
     char text[64];
-    int64_t date;
-    if (!http_header(response, "retry-after", text, sizeof(text)))
-        return;
-    unsigned long seconds = isdigit((unsigned char)text[0]) ? strtoul(text, NULL, 10) : 0;
-    int64_t delay_ms =
-        INT64_C(1000) * (int64_t)(seconds < WISH_SECONDS_MAX ? seconds : WISH_SECONDS_MAX);
-    if (clock_parse_http(text, &date))
-        delay_ms = date - clock_now_ms() - store->clock_skew_ms;
-    store->retry_at_ms = clock_monotonic_ms() + delay_ms;
+    int64_t delay_ms;
+    if (http_header(response, "retry-after", text, sizeof(text)) &&
+        store_http_parse_wish(text, clock_now_ms() + store->clock_skew_ms, &delay_ms))
+        store->retry_at_ms = clock_monotonic_ms() + delay_ms;
 }
 
 int store_http_get(struct store *store, store_http_ask ask, struct store_http_part *part,

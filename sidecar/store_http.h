@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/error.h"
@@ -17,6 +18,18 @@ struct store;
 void store_http_note_clock(struct store *store, const struct http_response *response);
 /* Sets retry_at_ms by Retry-After (RFC 9110, 10.2.3): seconds, or a date of the store's clock. */
 void store_http_note_wish(struct store *store, const struct http_response *response);
+
+/* Pure: the value of a Retry-After at now_ms of the store's clock, from 0 to a day; false: it is
+ * none. */
+bool store_http_parse_wish(const char *text, int64_t now_ms, int64_t *ret_delay_ms);
+
+/* "bytes 0-9/443" (RFC 9110, 14.4) */
+struct store_http_range {
+    uint64_t first, last;
+    uint64_t length; /* of the object; 0: unknown ('*') */
+};
+/* Pure: the value of a Content-Range; false: it is none of a part, or contradicts itself. */
+bool store_http_parse_range(const char *text, struct store_http_range *ret_range);
 
 /* Whether objects of a bucket may be under retention of their own. */
 enum store_http_locks {

@@ -244,6 +244,8 @@ static void a_range_that_was_not_asked_for_is_refused(void **state)
         "Content-Range: bytes 2-6\r\n",
         "Content-Range: pages 2-6/7\r\n",
         "Content-Range: bytes 6-2/7\r\n",
+        "Content-Range: bytes 2-6/7 or so\r\n",
+        "Content-Range: bytes 2-6/unknown\r\n",
     };
     for (size_t i = 0; i < ARRAY_SIZE(ranges); i++) {
         struct play play = PLAY({"GET", "Range: bytes=2-9\r\n", 206, ranges[i], "23456"});
@@ -347,6 +349,11 @@ static void retry_after_is_noted_in_seconds_or_as_a_date_of_the_store(void **sta
     assert_true(date > 50000 && date <= 60000);
     assert_true(wish_ms("") <= 0);
     assert_true(wish_ms("Retry-After: soon\r\n") <= 0);
+    assert_true(wish_ms("Retry-After: 60 or so\r\n") <= 0);
+    const int64_t day_ms = 24 * 60 * 60 * 1000;
+    assert_in_range(wish_ms("Retry-After: 99999999999\r\n"), day_ms - 10000, day_ms);
+    assert_in_range(wish_ms("Retry-After: Fri, 31 Dec 9999 23:59:59 GMT\r\n"), day_ms - 10000,
+                    day_ms);
 }
 
 static void the_clock_of_the_store_is_noted(void **state)
