@@ -8,6 +8,7 @@
 #include "common/log.h"
 #include "common/own.h"
 #include "common/text.h"
+#include "sidecar/key_names.h"
 #include "sidecar/repo.h"
 #include "sidecar/repo_keys.h"
 #include "sidecar/secrets.h"
@@ -276,7 +277,7 @@ static int remove_object(struct store *store, const char *name, struct error *er
 static int drop_object(struct rotation *rotation, const struct key_object *object,
                        struct key_rotation_user *user, struct error *err)
 {
-    CLEANUP(own_freep) char *name = key_object_name(object);
+    CLEANUP(own_freep) char *name = key_names_object(object);
     CLEANUP(own_freep) char *full = repo_full_name(rotation->repo, name);
     user->left |= object->regions & ~rotation->writable;
     for (size_t i = 0; i < rotation->result.region_count; i++) {

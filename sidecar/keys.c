@@ -382,6 +382,24 @@ int key_check_object(const void *text, size_t size, const char *id, const char *
     return 0;
 }
 
+char *key_format_choice(const char *id)
+{
+    return own_format("{\"format\": %d, \"key\": \"%s\"}\n", DOCUMENT_FORMAT, id);
+}
+
+int key_check_choice(const void *text, size_t size, const char *id, struct error *err)
+{
+    json_auto_t *root = NULL;
+    struct fields fields;
+    if (document_parse(text, size, &root, err) < 0)
+        return -1;
+    fields_init(&fields, root, NULL, ERROR_CORRUPT, err);
+    fields_skip(&fields, "format");
+    if (strcmp(fields_string(&fields, "key", ""), id) != 0)
+        fields_fail(&fields, "key", "expected what the name says, %s", id);
+    return fields_end(&fields);
+}
+
 void seal_freep(struct seal **seal)
 {
     struct seal *s = TAKE(*seal);

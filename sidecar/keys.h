@@ -52,6 +52,12 @@ MUST_CHECK int key_parse_object(const void *text, size_t size, const struct key 
 MUST_CHECK int key_check_object(const void *text, size_t size, const char *id, const char *kek_id,
                                 struct error *err);
 
+/* What lies under the name of a choice of a data key: the name says it all, the content repeats it
+ * for whoever looks. The caller's JSON text (own_freep). */
+char *key_format_choice(const char *id);
+/* CORRUPT: malformed, or the choice of another key; PERMANENT: a newer format. */
+MUST_CHECK int key_check_choice(const void *text, size_t size, const char *id, struct error *err);
+
 /* A key that is missing because its object is damaged. */
 struct keyring_gap {
     uint8_t id[KEY_ID_BYTES];

@@ -18,6 +18,8 @@
 #include "sidecar/roll_call.h"
 #include "sidecar/user_keys.h"
 
+#define PACK_NUMBER "%06" PRIu32
+
 static const char document_name[] = "repository.json";
 
 /* Names */
@@ -37,15 +39,18 @@ struct container_identity repo_identity(const struct repo *repo, enum container_
 
 void repo_pack_name(const char *backup_id, uint32_t number, char ret_name[REPO_NAME_MAX])
 {
-    snprintf(ret_name, REPO_NAME_MAX, "packs/%s/%06" PRIu32, backup_id, number);
+    snprintf(ret_name, REPO_NAME_MAX, "packs/%s/" PACK_NUMBER, backup_id, number);
 }
 
 bool repo_parse_pack_name(const char *name, uint32_t *ret_number)
 {
     const char *slash = strrchr(name, '/');
-    char *end = NULL;
-    unsigned long number = slash ? strtoul(slash + 1, &end, 10) : 0;
-    if (number == 0 || number >= UINT32_MAX || slash[1] < '0' || slash[1] > '9' || *end != '\0')
+    const unsigned long number = slash ? strtoul(slash + 1, NULL, 10) : 0;
+    char again[REPO_NAME_MAX];
+    if (number == 0 || number >= UINT32_MAX)
+        return false;
+    snprintf(again, sizeof(again), PACK_NUMBER, (uint32_t)number);
+    if (strcmp(slash + 1, again) != 0)
         return false;
     *ret_number = (uint32_t)number;
     return true;

@@ -139,7 +139,7 @@ bool repo_still_answers(struct repo *repo, size_t region);
 enum { REPO_NAME_MAX = 128 };
 void repo_pack_name(const char *backup_id, uint32_t number, char ret_name[REPO_NAME_MAX]);
 void repo_manifest_name(const char *backup_id, char ret_name[REPO_NAME_MAX]);
-/* The number of a pack from its name; false: it is none. */
+/* The number of a pack from its name, whichever backup it is of; false: it is none. Pure. */
 bool repo_parse_pack_name(const char *name, uint32_t *ret_number);
 /* Also notes the SHA-256 of its object. */
 MUST_CHECK int repo_load_manifest(struct repo *repo, const char *backup_id,

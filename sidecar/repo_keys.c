@@ -8,19 +8,15 @@
 #include <string.h>
 
 #include "common/buf.h"
-#include "common/fields.h"
 #include "common/log.h"
 #include "common/own.h"
 #include "common/text.h"
-#include "sidecar/document.h"
+#include "sidecar/key_names.h"
 #include "sidecar/repo.h"
 #include "sidecar/roll_call.h"
 #include "sidecar/user_keys.h"
 
-enum { KEY_OBJECT_MAX = 4096, CHOICE_DIGITS = 8, CHOICES_MAX = 99999999 };
-
-static const char not_wrapped[] = "none";
-static const char choices[] = "keys/chosen/"; /* then <number>-<key-id> */
+enum { KEY_OBJECT_MAX = 4096 };
 
 /* The user key that a key object's name ("keys/<key-id>.<kek-id>") says it is wrapped by; false if
  * it is none of ours. A repository is encrypted or it is not, for its whole life: with encryption
@@ -34,7 +30,7 @@ static bool find_user_key(const struct user_keys *users, const char *name,
     if (!wrapped_by)
         return false;
     if (!users->active)
-        return strcmp(wrapped_by + 1, not_wrapped) == 0;
+        return strcmp(wrapped_by + 1, key_names_not_wrapped) == 0;
     for (size_t i = 0; i < users->count; i++) {
         char id[KEY_ID_TEXT_BYTES];
         key_id_text(&users->keys[i], id);
@@ -123,7 +119,7 @@ static int explain_no_id_key(const struct repo *repo, const struct user_keys *us
                          "%s: set mode: AES256GCM and that key, or use another prefix for backups "
                          "that are not encrypted",
                          wrappers);
-    if (strcmp(wrappers, not_wrapped) == 0)
+    if (strcmp(wrappers, key_names_not_wrapped) == 0)
         return error_set(err, ERROR_PERMANENT,
                          "spec.encryption.mode 'AES256GCM': the repository is not encrypted: set "
                          "mode: None to read it, and use another prefix for encrypted backups");
@@ -323,27 +319,13 @@ static int pass_over_documents(struct repo *repo, bool writes, struct error *err
 
 /* Choices of a data key */
 
-/* "keys/chosen/00000001-836612db9c038210"; its number, or 0 if the name is none of a choice. */
-static uint32_t parse_choice(const char *name, char ret_key[KEY_ID_TEXT_BYTES])
-{
-    uint8_t id[KEY_ID_BYTES];
-    if (!text_starts_with(name, choices))
-        return 0;
-    const char *number = name + strlen(choices);
-    if (strspn(number, "0123456789") != CHOICE_DIGITS || number[CHOICE_DIGITS] != '-' ||
-        !text_parse_hex(number + CHOICE_DIGITS + 1, id, sizeof(id)))
-        return 0;
-    text_hex(id, sizeof(id), ret_key);
-    return (uint32_t)strtoul(number, NULL, 10);
-}
-
 /* The last one stands: names come sorted. What the stores' clocks say matters only without any. */
 static void adopt_choice(struct repo *repo, const struct repo_names *objects)
 {
     uint8_t id[KEY_ID_BYTES];
     for (size_t i = 0; i < objects->count; i++) {
         char key[KEY_ID_TEXT_BYTES];
-        const uint32_t number = parse_choice(objects->names[i].name, key);
+        const uint32_t number = key_names_parse_choice(objects->names[i].name, key);
         if (number < repo->chosen_number || number == 0)
             continue;
         repo->chosen_number = number;
@@ -427,12 +409,13 @@ static int check_copies(struct repo *repo, const char *name, const struct key *u
 int repo_keys_put(struct repo *repo, const struct key *key, const struct key *user,
                   struct error *err)
 {
-    char id[KEY_ID_TEXT_BYTES], user_id[KEY_ID_TEXT_BYTES];
-    key_id_text(key, id);
+    struct key_object object = {0};
+    key_id_text(key, object.key);
     if (user)
-        key_id_text(user, user_id);
-    CLEANUP(own_freep)
-    char *name = own_format("keys/%s.%s", id, user ? user_id : not_wrapped);
+        key_id_text(user, object.user);
+    else
+        snprintf(object.user, sizeof(object.user), "%s", key_names_not_wrapped);
+    CLEANUP(own_freep) char *name = key_names_object(&object);
     CLEANUP(own_freep) char *text = NULL;
     if (key_format_object(key, user, &text, err) < 0)
         return -1;
@@ -443,18 +426,10 @@ int repo_keys_put(struct repo *repo, const struct key *key, const struct key *us
     return check_copies(repo, name, user, err);
 }
 
-static void format_choice(uint32_t number, const char *key, char **ret_name, char **ret_text)
-{
-    *ret_name = own_format("%s%0*" PRIu32 "-%s", choices, CHOICE_DIGITS, number, key);
-    *ret_text = own_format("{\"format\": 1, \"key\": \"%s\"}\n", key);
-}
-
-/* The name says it all; the content repeats it for whoever looks. */
 static int put_choice(struct repo *repo, struct error *err)
 {
-    CLEANUP(own_freep) char *name = NULL;
-    CLEANUP(own_freep) char *text = NULL;
-    format_choice(repo->chosen_number, repo->chosen_key, &name, &text);
+    CLEANUP(own_freep) char *name = key_names_choice(repo->chosen_number, repo->chosen_key);
+    CLEANUP(own_freep) char *text = key_format_choice(repo->chosen_key);
     struct store_bytes bytes = {.data = text, .size = strlen(text)};
     digest_sha256(bytes.data, bytes.size, bytes.sha256);
     return repo_put(repo, name, &bytes, PUT_SAME, err);
@@ -462,9 +437,9 @@ static int put_choice(struct repo *repo, struct error *err)
 
 int repo_keys_choose(struct repo *repo, const struct key *key, struct error *err)
 {
-    if (repo->chosen_number == CHOICES_MAX)
+    if (repo->chosen_number == KEY_NAMES_CHOICES_MAX)
         return error_set(err, ERROR_PERMANENT, "a repository has at most %d data keys",
-                         CHOICES_MAX);
+                         KEY_NAMES_CHOICES_MAX);
     repo->chosen_number++;
     key_id_text(key, repo->chosen_key);
     repo->keyring.active = keyring_find(&repo->keyring, key->id);
@@ -546,15 +521,13 @@ static int copy_object(struct key_copy *copy, const struct user_keys *users,
 {
     char key[KEY_ID_TEXT_BYTES];
     const struct key *user;
-    const uint32_t number = parse_choice(object->name, key);
+    const uint32_t number = key_names_parse_choice(object->name, key);
     if (number == 0)
         return find_user_key(users, object->name, &user) ? copy_key(copy, object, user, err) : 0;
     if (object->regions & copy->region)
         return 0;
-    CLEANUP(own_freep) char *name = NULL;
-    CLEANUP(own_freep) char *text = NULL;
-    format_choice(number, key, &name, &text);
-    return copy_text(copy, name, text, err);
+    CLEANUP(own_freep) char *text = key_format_choice(key);
+    return copy_text(copy, object->name, text, err);
 }
 
 int repo_keys_copy(struct repo *repo, const struct user_keys *users, size_t region, bool dry_run,
@@ -584,35 +557,6 @@ void key_objects_done(struct key_objects *objects)
     *objects = (struct key_objects){0};
 }
 
-char *key_object_name(const struct key_object *object)
-{
-    return own_format("keys/%s.%s", object->key, object->user);
-}
-
-static bool parse_name(const char *name, struct key_object *ret_object)
-{
-    enum { KEY_AT = sizeof("keys/") - 1, USER_AT = KEY_AT + KEY_ID_TEXT_BYTES };
-    uint8_t key[KEY_ID_BYTES], user[KEY_ID_BYTES];
-    struct key_object object = {0};
-    if (strlen(name) != USER_AT + KEY_ID_TEXT_BYTES - 1 || name[USER_AT - 1] != '.')
-        return false;
-    memcpy(object.key, name + KEY_AT, KEY_ID_TEXT_BYTES - 1);
-    memcpy(object.user, name + USER_AT, KEY_ID_TEXT_BYTES - 1);
-    *ret_object = object;
-    return text_parse_hex(object.key, key, sizeof(key)) &&
-           text_parse_hex(object.user, user, sizeof(user));
-}
-
-static bool is_key_name(const char *name)
-{
-    struct key_object unused;
-    const char *wrapped_by = strrchr(name, '.');
-    uint8_t id[KEY_ID_BYTES];
-    return parse_name(name, &unused) ||
-           (parse_held(name, id) && wrapped_by == name + strlen("keys/") + KEY_ID_TEXT_BYTES - 1 &&
-            strcmp(wrapped_by + 1, not_wrapped) == 0);
-}
-
 int key_objects_list(struct repo *repo, struct key_objects *ret_objects, struct error *err)
 {
     CLEANUP(repo_names_done) struct repo_names names = {0};
@@ -624,7 +568,8 @@ int key_objects_list(struct repo *repo, struct key_objects *ret_objects, struct 
     };
     for (size_t i = 0; i < names.count; i++) {
         struct key_object *object = &ret_objects->objects[ret_objects->count];
-        if (!parse_name(names.names[i].name, object))
+        if (!key_names_parse_object(names.names[i].name, object) ||
+            strcmp(object->user, key_names_not_wrapped) == 0)
             continue;
         object->regions = names.names[i].regions;
         ret_objects->count++;
@@ -633,19 +578,6 @@ int key_objects_list(struct repo *repo, struct key_objects *ret_objects, struct 
 }
 
 /* Checking one object */
-
-static int check_choice(const char *key, const struct buf *text, struct error *err)
-{
-    json_auto_t *root = NULL;
-    struct fields fields;
-    if (document_parse(text->data, text->size, &root, err) < 0)
-        return -1;
-    fields_init(&fields, root, NULL, ERROR_CORRUPT, err);
-    fields_skip(&fields, "format");
-    if (strcmp(fields_string(&fields, "key", ""), key) != 0)
-        fields_fail(&fields, "key", "expected what the name says, %s", key);
-    return fields_end(&fields);
-}
 
 static int check_key(const struct user_keys *users, const char *name, const struct buf *text,
                      enum key_state *ret_state, struct error *err)
@@ -665,11 +597,12 @@ int repo_keys_check(struct repo *repo, const struct user_keys *users, size_t reg
                     const char *name, enum key_state *ret_state, struct error *err)
 {
     char chosen[KEY_ID_TEXT_BYTES];
-    const bool choice = parse_choice(name, chosen) != 0;
+    struct key_object unused;
+    const bool choice = key_names_parse_choice(name, chosen) != 0;
     CLEANUP(own_freep) char *full = repo_full_name(repo, name);
     CLEANUP(buf_done) struct buf text = BUF_SECRET(KEY_OBJECT_MAX);
     *ret_state = choice ? KEY_STATE_SOUND : KEY_STATE_STRANGE;
-    if (!choice && !is_key_name(name))
+    if (!choice && !key_names_parse_object(name, &unused))
         return 0;
     if (!regions_usable(repo->regions, region)) {
         regions_first_loss(repo->regions, err);
@@ -677,6 +610,6 @@ int repo_keys_check(struct repo *repo, const struct user_keys *users, size_t reg
     }
     if (get_key_object(repo, region, full, &text, err) < 0)
         return -1;
-    return choice ? check_choice(chosen, &text, err)
+    return choice ? key_check_choice(text.data, text.size, chosen, err)
                   : check_key(users, name, &text, ret_state, err);
 }

@@ -12,6 +12,7 @@
 #include "common/error.h"
 #include "sidecar/keys.h"
 
+struct key_object;
 struct repo;
 struct user_keys;
 
@@ -57,11 +58,6 @@ enum key_state {
 MUST_CHECK int repo_keys_check(struct repo *repo, const struct user_keys *users, size_t region,
                                const char *name, enum key_state *ret_state, struct error *err);
 
-/* A key object as its name says: "keys/<key-id>.<kek-id>". */
-struct key_object {
-    char key[KEY_ID_TEXT_BYTES], user[KEY_ID_TEXT_BYTES];
-    uint32_t regions; /* bit mask of those that have it */
-};
 struct key_objects { /* sorted by name */
     struct key_object *objects;
     size_t count;
@@ -71,4 +67,3 @@ void key_objects_done(struct key_objects *objects);
 /* Those of user keys, of all regions that can be reached; what is not wrapped is left out. */
 MUST_CHECK int key_objects_list(struct repo *repo, struct key_objects *ret_objects,
                                 struct error *err);
-char *key_object_name(const struct key_object *object); /* below the repository; own_freep */

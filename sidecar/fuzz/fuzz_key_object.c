@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Key objects from a hostile bucket, with a user key and without. */
+/* Key objects from a hostile bucket, with a user key and without, and choices of a data key. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,6 +35,19 @@ static void fuzz_with(const struct key *kek, const uint8_t *data, size_t size)
     expect(key_check_object(data, size, id, kek_id, &err) == 0);
 }
 
+static void fuzz_choice(const uint8_t *data, size_t size)
+{
+    static const char id[] = "836612db9c038210";
+    CLEANUP(own_freep) char *text = key_format_choice(id);
+    struct error err;
+    expect(key_check_choice(text, strlen(text), id, &err) == 0);
+    if (key_check_choice(data, size, id, &err) == 0)
+        expect(key_check_choice(data, size, "0f4eef1b1b8a4b5c", &err) < 0 &&
+               err.kind == ERROR_CORRUPT);
+    else
+        expect(err.kind == ERROR_CORRUPT || err.kind == ERROR_PERMANENT);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     /* the user key of the test vectors */
@@ -44,5 +57,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     expect(key_parse_kek(text, strlen(text), &kek, &err) == 0);
     fuzz_with(&kek, data, size);
     fuzz_with(NULL, data, size);
+    fuzz_choice(data, size);
     return 0;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What stands in names and in documents: LSNs, names of WAL segments, backup ids. What is accepted
- * is what would be written. */
+/* What stands in names and in documents: LSNs, names of WAL segments, backup ids, and the names of
+ * packs, of key objects and of choices. What is accepted is what would be written. */
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -8,7 +8,9 @@
 
 #include "common/own.h"
 #include "sidecar/backup_id.h"
+#include "sidecar/key_names.h"
 #include "sidecar/lsn.h"
+#include "sidecar/repo.h"
 
 enum { SIZES = 11 }; /* of segments: 1 MiB to 1 GiB */
 
@@ -51,6 +53,37 @@ static void check_backup_id(const char *text)
     expect(strstr(text, backup_type_words[type]));
 }
 
+static void check_pack(const char *text)
+{
+    char written[REPO_NAME_MAX];
+    uint32_t number;
+    if (!repo_parse_pack_name(text, &number))
+        return;
+    repo_pack_name("any", number, written);
+    expect(strcmp(strrchr(text, '/'), strrchr(written, '/')) == 0);
+}
+
+static void check_key_object(const char *text)
+{
+    struct key_object object;
+    if (!key_names_parse_object(text, &object))
+        return;
+    CLEANUP(own_freep) char *written = key_names_object(&object);
+    expect(strcmp(text, written) == 0);
+}
+
+static void check_choice(const char *text)
+{
+    char key[KEY_ID_TEXT_BYTES];
+    const uint32_t number = key_names_parse_choice(text, key);
+    if (number == 0)
+        return;
+    struct key_object object;
+    CLEANUP(own_freep) char *written = key_names_choice(number, key);
+    expect(strcmp(text, written) == 0 && number <= KEY_NAMES_CHOICES_MAX);
+    expect(!key_names_parse_object(text, &object));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     CLEANUP(own_freep) char *text = own_alloc(size + 1);
@@ -58,6 +91,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         memcpy(text, data, size);
     check_lsn(text);
     check_backup_id(text);
+    check_pack(text);
+    check_key_object(text);
+    check_choice(text);
     for (unsigned i = 0; i < SIZES; i++)
         check_segment(text, UINT32_C(1) << (20 + i));
     return 0;
