@@ -44,25 +44,32 @@ void pack_hashes_done(struct pack_hashes *hashes)
     *hashes = (struct pack_hashes){0};
 }
 
-int pack_hashes_load(struct pack_hashes *ret_hashes, struct pack_reader *reader, struct error *err)
+int pack_hashes_parse(struct pack_hashes *ret_hashes, const struct pack_hashes_source *source,
+                      struct error *err)
 {
-    CLEANUP(pack_hashes_done) struct pack_hashes hashes = {0};
-    uint32_t frame_count;
-    const struct container_frame *frames = pack_reader_frames(reader, &frame_count);
-    const uint8_t *plain;
-    size_t size;
-    hashes.frame_count = frame_count - 1; /* a container has at least one frame */
-    count_pieces(&hashes, frames);
-    uint32_t pieces = hashes.first[hashes.frame_count];
-    if (pack_reader_frame(reader, hashes.frame_count, FRAME_HASH, &plain, &size, err) < 0)
-        return -1;
+    CLEANUP(pack_hashes_done) struct pack_hashes hashes = {.frame_count = source->frame_count};
+    const size_t size = source->size;
+    count_pieces(&hashes, source->frames);
+    const uint32_t pieces = hashes.first[hashes.frame_count];
     if (size != (uint64_t)pieces * HASH_BYTES)
         return error_set(err, ERROR_CORRUPT, "a pack has %u pieces and %zu bytes of hashes", pieces,
                          size);
     hashes.hashes = own_alloc((pieces + 1) * sizeof(hashes.hashes[0]));
     for (uint32_t i = 0; i < pieces; i++)
-        hashes.hashes[i] = bytes_load64(plain + (size_t)i * HASH_BYTES);
+        hashes.hashes[i] = bytes_load64(source->plain + (size_t)i * HASH_BYTES);
     *ret_hashes = hashes;
     hashes = (struct pack_hashes){0};
     return 0;
+}
+
+int pack_hashes_load(struct pack_hashes *ret_hashes, struct pack_reader *reader, struct error *err)
+{
+    struct pack_hashes_source source = {0};
+    uint32_t frame_count;
+    source.frames = pack_reader_frames(reader, &frame_count);
+    source.frame_count = frame_count - 1; /* a container has at least one frame */
+    if (pack_reader_frame(reader, source.frame_count, FRAME_HASH, &source.plain, &source.size,
+                          err) < 0)
+        return -1;
+    return pack_hashes_parse(ret_hashes, &source, err);
 }

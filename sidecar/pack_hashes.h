@@ -11,6 +11,7 @@
 
 #include "common/error.h"
 
+struct container_frame;
 struct pack_reader;
 
 struct pack_hashes {
@@ -19,6 +20,16 @@ struct pack_hashes {
     uint64_t *hashes;
 };
 
+/* What they are read from; all lent. */
+struct pack_hashes_source {
+    const struct container_frame *frames;
+    uint32_t frame_count; /* without the hash frame */
+    const uint8_t *plain; /* that of the hash frame */
+    size_t size;
+};
+/* CORRUPT: they do not fit the frames. Pure. */
+MUST_CHECK int pack_hashes_parse(struct pack_hashes *ret_hashes,
+                                 const struct pack_hashes_source *source, struct error *err);
 /* Of the reader's open pack. CORRUPT also when they do not fit its frames. */
 MUST_CHECK int pack_hashes_load(struct pack_hashes *ret_hashes, struct pack_reader *reader,
                                 struct error *err);
