@@ -17,7 +17,7 @@
 #include "sidecar/wal_course.h"
 #include "sidecar/wal_gap.h"
 
-enum { HISTORY_BYTES_MAX = 1 << 20 };
+enum { HISTORY_BYTES_MAX = 1 << 20, SEGMENT_BYTES_MIN = 1 << 20 };
 
 /* An object of the archive. */
 struct item {
@@ -29,7 +29,8 @@ struct item {
 
 struct work {
     struct verify_region *region;
-    uint32_t segment_bytes;
+    uint32_t segment_bytes; /* which names are read by, until the object itself says it */
+    bool sizes_differ;      /* of segments, between backups: then only objects say it */
     struct item *items;
     size_t count;
     atomic_size_t next;
@@ -83,29 +84,64 @@ static bool is_needed(const struct verify_region *region, const struct item *ite
 
 /* Reading */
 
+/* A name does not say the size of segments, which pg_resetwal --wal-segsize changes. */
+static bool parse_segment(const struct work *work, const char *name, struct wal_piece *ret_piece)
+{
+    if (wal_archive_parse_name(name, work->segment_bytes, ret_piece) == 0)
+        return true;
+    for (uint32_t size = SEGMENT_BYTES_MIN; wal_segment_bytes_valid(size); size *= 2)
+        if (wal_archive_parse_name(name, size, ret_piece) == 0)
+            return true;
+    return false;
+}
+
+/* Also when it is in no sample: what is not what its name says can only be told from inside. */
+static bool is_wanted(const struct work *work, const struct item *item)
+{
+    const struct verify_region *region = work->region;
+    if (is_needed(region, item))
+        return true;
+    return !region->only && (item->is_history || work->sizes_differ ||
+                             item->piece.segment_bytes != work->segment_bytes ||
+                             verify_sample_takes(&region->sample, item->name->name));
+}
+
 static void add_item(struct work *work, const struct repo_name *name)
 {
     struct verify_region *region = work->region;
     struct item item = {.name = name, .usable = true};
     item.is_history = wal_archive_parse_history_name(name->name, &item.piece.timeline);
-    if (!item.is_history &&
-        wal_archive_parse_name(name->name, work->segment_bytes, &item.piece) < 0) {
+    if (!item.is_history && !parse_segment(work, name->name, &item.piece)) {
         findings_add(region->findings,
                      FINDING(.kind = FINDING_DAMAGED, .region = region->name, .object = name->name),
-                     "no name of WAL in segments of %" PRIu32 " bytes", work->segment_bytes);
+                     "no name of WAL");
         return;
     }
-    item.wanted =
-        is_needed(region, &item) ||
-        (!region->only && (item.is_history || verify_sample_takes(&region->sample, name->name)));
+    item.wanted = is_wanted(work, &item);
     work->items[work->count++] = item;
+}
+
+static bool same_bytes(const struct item *a, const struct item *b)
+{
+    const struct wal_span x = span_of(a), y = span_of(b);
+    return a->is_history == b->is_history && x.timeline == y.timeline && x.from == y.from &&
+           x.to == y.to;
+}
+
+/* Names come sorted, so objects for the same bytes stand side by side. Whether they are that, only
+ * they themselves say. */
+static void want_rivals(struct work *work)
+{
+    for (size_t i = 1; i < work->count; i++)
+        if (same_bytes(&work->items[i - 1], &work->items[i]))
+            work->items[i - 1].wanted = work->items[i].wanted = true;
 }
 
 static int read_item(struct work *work, struct item *item, struct error *err)
 {
     struct verify_region *region = work->region;
     const char *name = item->name->name;
-    if (wal_archive_check(region->repo, name, work->segment_bytes, err) == 0) {
+    if (wal_archive_check(region->repo, name, &item->piece, err) == 0) {
         verify_region_count(region, item->name->size);
         return 0;
     }
@@ -138,14 +174,11 @@ static int read_items(struct work *work, struct error *err)
     return crew_join(crew, err);
 }
 
-/* Contradictions: names come sorted, so objects for the same bytes stand side by side. */
 static void compare_items(const struct work *work)
 {
     for (size_t i = 1; i < work->count; i++) {
         const struct item *a = &work->items[i - 1], *b = &work->items[i];
-        const struct wal_span x = span_of(a), y = span_of(b);
-        if (!a->usable || !b->usable || a->is_history != b->is_history ||
-            x.timeline != y.timeline || x.from != y.from || x.to != y.to)
+        if (!a->usable || !b->usable || !same_bytes(a, b))
             continue;
         findings_add(work->region->findings,
                      FINDING(.kind = FINDING_INCONSISTENT, .region = work->region->name,
@@ -342,16 +375,31 @@ static int check_continuity(struct work *work, struct error *err)
     return region->only ? 0 : check_timelines(work, err);
 }
 
+/* Names are read as the newest of the backups at stake has it. */
+static void choose_segment_bytes(struct work *work)
+{
+    const struct verify_region *region = work->region;
+    const uint32_t oldest = region->manifests[0].wal_segment_bytes;
+    work->segment_bytes = oldest;
+    for (size_t i = 0; i < region->manifest_count; i++) {
+        const struct manifest *manifest = &region->manifests[i];
+        work->sizes_differ |= manifest->wal_segment_bytes != oldest;
+        if (is_selected(region, manifest))
+            work->segment_bytes = manifest->wal_segment_bytes;
+    }
+}
+
 int verify_wal_run(struct verify_region *region, struct error *err)
 {
     const struct verify_names names = verify_region_names(region, "wal/");
     struct work work = {.region = region};
     if (region->manifest_count == 0)
         return 0; /* nobody needs it, and nothing says how large its segments are */
-    work.segment_bytes = region->manifests[region->manifest_count - 1].wal_segment_bytes;
+    choose_segment_bytes(&work);
     work.items = own_alloc((names.count + 1) * sizeof(work.items[0]));
     for (size_t i = 0; i < names.count; i++)
         add_item(&work, &names.names[i]);
+    want_rivals(&work);
     int result = read_items(&work, err);
     if (result == 0) {
         compare_items(&work);

@@ -118,16 +118,16 @@ bool wal_archive_parse_history_name(const char *name, uint32_t *ret_timeline)
         return false;
     format_history_prefix(timeline, prefix);
     const char *id = name + strlen(prefix);
-    if (!text_starts_with(name, prefix) || strlen(id) != CONTENT_ID_LENGTH ||
+    if (timeline == 0 || !text_starts_with(name, prefix) || strlen(id) != CONTENT_ID_LENGTH ||
         strspn(id, "0123456789abcdef") != CONTENT_ID_LENGTH)
         return false;
     *ret_timeline = timeline;
     return true;
 }
 
-/* Putting */
+/* Footers */
 
-static void format_footer(const struct wal_piece *piece, struct buf *footer)
+void wal_archive_format_footer(const struct wal_piece *piece, struct buf *footer)
 {
     bytes_put_varint(footer, piece->timeline);
     bytes_put_varint(footer, piece->segment_lsn);
@@ -135,6 +135,43 @@ static void format_footer(const struct wal_piece *piece, struct buf *footer)
     bytes_put_varint(footer, piece->from);
     bytes_put_varint(footer, piece->to);
 }
+
+static bool is_possible(const struct wal_piece *piece)
+{
+    return piece->timeline > 0 && wal_segment_bytes_valid(piece->segment_bytes) &&
+           piece->segment_lsn % piece->segment_bytes == 0 && piece->from < piece->to &&
+           piece->to <= piece->segment_bytes;
+}
+
+int wal_archive_parse_footer(const void *footer, size_t size, struct wal_piece *ret_piece,
+                             struct error *err)
+{
+    struct reader reader = READER(footer, size);
+    struct wal_piece piece = {.timeline = (uint32_t)reader_varint_max(&reader, UINT32_MAX)};
+    piece.segment_lsn = reader_varint(&reader);
+    piece.segment_bytes = (uint32_t)reader_varint_max(&reader, UINT32_MAX);
+    piece.from = (uint32_t)reader_varint_max(&reader, UINT32_MAX);
+    piece.to = (uint32_t)reader_varint_max(&reader, UINT32_MAX);
+    if (reader_end(&reader, "footer", err) < 0)
+        return -1;
+    if (!is_possible(&piece))
+        return error_set(err, ERROR_CORRUPT, "footer: there is no such part of a segment");
+    *ret_piece = piece;
+    return 0;
+}
+
+int wal_archive_parse_history_footer(const void *footer, size_t size, uint32_t *ret_timeline,
+                                     struct error *err)
+{
+    struct reader reader = READER(footer, size);
+    const uint32_t timeline = (uint32_t)reader_varint_max(&reader, UINT32_MAX);
+    if (reader_end(&reader, "footer", err) < 0)
+        return -1;
+    *ret_timeline = timeline;
+    return 0;
+}
+
+/* Putting */
 
 static int put(struct repo *repo, const struct repo_blob *blob, uint64_t *stored_bytes,
                struct error *err)
@@ -160,7 +197,7 @@ int wal_archive_seal(struct repo *repo, const struct wal_piece *piece, const voi
     assert(piece->from < piece->to && piece->to <= piece->segment_bytes);
     key_content_id(&repo->keyring.id_key, data, piece->to - piece->from, id);
     wal_archive_format_name(piece, id, sealed.name);
-    format_footer(piece, &footer);
+    wal_archive_format_footer(piece, &footer);
     struct repo_blob blob = {
         .kind = CONTAINER_WAL,
         .name = sealed.name,
@@ -218,60 +255,91 @@ int wal_archive_put_history(struct repo *repo, uint32_t timeline, const void *co
 
 /* Reading one object */
 
-/* The footer must say what the name says. */
-static int check_footer(const struct search *search, const struct wal_candidate *candidate,
-                        const struct buf *footer, struct error *err)
+/* The plaintext of an object, replacing what is in plain, and what its footer says of it. */
+static int fetch(const struct search *search, const char *name, struct buf *plain,
+                 struct wal_piece *ret_says, struct error *err)
+{
+    struct wal_piece says = {0};
+    CLEANUP(buf_done) struct buf footer = BUF(CONTAINER_TAIL_MAX);
+    buf_clear(plain);
+    if (repo_fetch_plain(search->repo, search->kind, name, plain, &footer, err) < 0)
+        return -1;
+    const int result =
+        search->kind == CONTAINER_WAL
+            ? wal_archive_parse_footer(footer.data, footer.size, &says, err)
+            : wal_archive_parse_history_footer(footer.data, footer.size, &says.timeline, err);
+    if (result < 0)
+        return error_wrap(err, "object '%s'", name);
+    *ret_says = says;
+    return 0;
+}
+
+static int belie(const char *name, struct error *err)
+{
+    return error_set(err, ERROR_CORRUPT,
+                     "object '%s': its footer describes other WAL than its name", name);
+}
+
+/* The footer must say what the name says; of a history that is its timeline. */
+static int check_says(const struct wal_candidate *candidate, const struct wal_piece *says,
+                      struct error *err)
 {
     const struct wal_piece *piece = &candidate->piece;
-    struct reader reader = READER(footer->data, footer->size);
-    bool same = reader_varint(&reader) == piece->timeline;
-    if (search->kind == CONTAINER_WAL) {
-        same = reader_varint(&reader) == piece->segment_lsn && same;
-        same = reader_varint(&reader) == piece->segment_bytes && same;
-        same = reader_varint(&reader) == piece->from && same;
-        same = reader_varint(&reader) == piece->to && same;
-    }
-    if (reader_end(&reader, "footer", err) < 0)
-        return error_wrap(err, "object '%s'", candidate->name);
-    if (!same)
-        return error_set(err, ERROR_CORRUPT,
-                         "object '%s': its footer describes other WAL than its name",
-                         candidate->name);
-    return 0;
+    if (says->timeline == piece->timeline && says->segment_lsn == piece->segment_lsn &&
+        says->segment_bytes == piece->segment_bytes && says->from == piece->from &&
+        says->to == piece->to)
+        return 0;
+    return belie(candidate->name, err);
+}
+
+static int check_size(const struct wal_candidate *candidate, size_t size, struct error *err)
+{
+    const struct wal_piece *piece = &candidate->piece;
+    if (size == piece->to - piece->from)
+        return 0;
+    return error_set(err, ERROR_CORRUPT, "object '%s' holds %zu bytes instead of %" PRIu32,
+                     candidate->name, size, piece->to - piece->from);
 }
 
 /* The plaintext of a candidate, replacing what is in plain. */
 static int read_candidate(const struct search *search, const struct wal_candidate *candidate,
                           struct buf *plain, struct error *err)
 {
-    const struct wal_piece *piece = &candidate->piece;
-    CLEANUP(buf_done) struct buf footer = BUF(CONTAINER_TAIL_MAX);
-    buf_clear(plain);
-    if (repo_fetch_plain(search->repo, search->kind, candidate->name, plain, &footer, err) < 0 ||
-        check_footer(search, candidate, &footer, err) < 0)
+    struct wal_piece says;
+    if (fetch(search, candidate->name, plain, &says, err) < 0 ||
+        check_says(candidate, &says, err) < 0)
         return -1;
-    if (search->kind == CONTAINER_WAL && plain->size != piece->to - piece->from)
-        return error_set(err, ERROR_CORRUPT, "object '%s' holds %zu bytes instead of %" PRIu32,
-                         candidate->name, plain->size, piece->to - piece->from);
-    return 0;
+    return search->kind == CONTAINER_WAL ? check_size(candidate, plain->size, err) : 0;
 }
 
-int wal_archive_check(struct repo *repo, const char *name, uint32_t segment_bytes,
-                      struct error *err)
+/* Holds an object of WAL against its name, which says all but the size of segments. */
+static int check_segment(const char *name, const struct wal_piece *says, size_t size,
+                         struct error *err)
 {
     struct wal_candidate candidate = {.name = name};
-    struct search search = {.repo = repo, .kind = CONTAINER_WAL};
+    if (wal_archive_parse_name(name, says->segment_bytes, &candidate.piece) < 0)
+        return belie(name, err);
+    return check_says(&candidate, says, err) < 0 ? -1 : check_size(&candidate, size, err);
+}
+
+int wal_archive_check(struct repo *repo, const char *name, struct wal_piece *ret_piece,
+                      struct error *err)
+{
+    struct wal_candidate history = {.name = name};
+    const bool is_history = wal_archive_parse_history_name(name, &history.piece.timeline);
+    const struct search search = {.repo = repo,
+                                  .kind = is_history ? CONTAINER_HISTORY : CONTAINER_WAL};
+    struct wal_piece says;
     char id[KEY_ID_TEXT_BYTES];
     CLEANUP(buf_done) struct buf plain = BUF(CONTAINER_BYTES_MAX);
-    if (wal_archive_parse_history_name(name, &candidate.piece.timeline))
-        search.kind = CONTAINER_HISTORY;
-    else if (wal_archive_parse_name(name, segment_bytes, &candidate.piece) < 0)
-        return error_set(err, ERROR_CORRUPT, "'%s' is no name of an object of WAL", name);
-    if (read_candidate(&search, &candidate, &plain, err) < 0)
+    if (fetch(&search, name, &plain, &says, err) < 0 ||
+        (is_history ? check_says(&history, &says, err)
+                    : check_segment(name, &says, plain.size, err)) < 0)
         return -1;
     key_content_id(&repo->keyring.id_key, plain.data, plain.size, id);
     if (strcmp(id, name + strlen(name) - CONTENT_ID_LENGTH) != 0)
         return error_set(err, ERROR_CORRUPT, "'%s' holds other content than its name says", name);
+    *ret_piece = says;
     return 0;
 }
 

@@ -34,6 +34,14 @@ MUST_CHECK int wal_archive_parse_name(const char *name, uint32_t segment_bytes,
 /* The timeline whose history has this name; false: it is no history's. Pure. */
 bool wal_archive_parse_history_name(const char *name, uint32_t *ret_timeline);
 
+/* What the footer of an object says of it: all of a piece, of a history its timeline. Pure.
+ * CORRUPT: that is no footer, or of a piece that cannot be. */
+void wal_archive_format_footer(const struct wal_piece *piece, struct buf *footer);
+MUST_CHECK int wal_archive_parse_footer(const void *footer, size_t size,
+                                        struct wal_piece *ret_piece, struct error *err);
+MUST_CHECK int wal_archive_parse_history_footer(const void *footer, size_t size,
+                                                uint32_t *ret_timeline, struct error *err);
+
 /* A piece that is sealed but not put yet. */
 struct wal_sealed {
     char name[WAL_ARCHIVE_NAME_MAX];
@@ -68,9 +76,11 @@ MUST_CHECK int wal_archive_get_whole(struct repo *repo, const struct wal_piece *
                                      struct buf *segment, struct error *err);
 /* Puts zeros behind what there is of a segment. PERMANENT: it does not fit into its limit. */
 MUST_CHECK int wal_archive_pad(struct buf *segment, uint32_t segment_bytes, struct error *err);
-/* Reads one object, WAL or history, and holds it against its name: footer, size, content id.
- * CORRUPT also if the name is none of the archive's. */
-MUST_CHECK int wal_archive_check(struct repo *repo, const char *name, uint32_t segment_bytes,
+/* Reads one object, WAL or history, and holds it against its name: footer, size, content id. Gives
+ * what it is, of a history only the timeline: the size of its segments no name says, and it may
+ * have changed since other WAL of the repository (pg_resetwal --wal-segsize). CORRUPT also if the
+ * name is none of the archive's. */
+MUST_CHECK int wal_archive_check(struct repo *repo, const char *name, struct wal_piece *ret_piece,
                                  struct error *err);
 /* Cleared first. NOT_FOUND if there is none; CONFLICT if there are several that differ. */
 MUST_CHECK int wal_archive_get_history(struct repo *repo, uint32_t timeline, struct buf *content,

@@ -20,8 +20,11 @@ static bool is_rival(const char *name, const char *other)
 
 static int check_rival(const struct wal_rivals *rivals, const char *rival, struct error *err)
 {
-    if (wal_archive_check(rivals->repo, rival, rivals->segment_bytes, err) < 0)
+    struct wal_piece piece;
+    if (wal_archive_check(rivals->repo, rival, &piece, err) < 0)
         return err->kind == ERROR_CORRUPT || err->kind == ERROR_NOT_FOUND ? 0 : -1;
+    if (piece.segment_bytes != rivals->segment_bytes)
+        return 0; /* other WAL, from before the size of segments was changed */
     return error_set(err, ERROR_CONFLICT,
                      "'%s' says something else of the same WAL: another server wrote on this "
                      "timeline, or this one went back in time; give the policy another prefix, or "

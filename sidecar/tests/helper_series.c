@@ -30,7 +30,6 @@
 #include "sidecar/witness.h"
 
 enum {
-    SEGMENT_BYTES = 16 << 20,
     SEGMENT_BLOCKS = 131072,
     LABEL_AND_CONTROL = 2,
     SCATTERED_PIECES = 240, /* a run and a gap for each: more than ENTRY_MAP_INLINE_MAX */
@@ -67,10 +66,16 @@ static void scatter(const struct making *making, const char *path, const char *m
     helper_tree_file(&making->tree, path, pieces, size);
 }
 
+static uint32_t segment_bytes(const struct making *making)
+{
+    return making->wanted->segment_bytes > 0 ? making->wanted->segment_bytes : 16 << 20;
+}
+
 static void make_tree(struct making *making)
 {
     const uint32_t pages = HELPER_SERIES_PAGES + (making->wanted->parent ? 1 : 0);
     helper_tree_make(&making->tree);
+    helper_tree_control(&making->tree, segment_bytes(making));
     helper_tree_directory(&making->tree, "pg_wal/archive_status");
     helper_tree_pages(&making->tree, HELPER_SERIES_RELATION, 0, 0, pages);
     helper_tree_pages(&making->tree, "base/5/16384_vm", 0, 0, 1);
@@ -162,11 +167,12 @@ static void write_wal(const struct making *making)
 {
     struct error err;
     uint64_t stored = 0;
-    const uint64_t first = making->wanted->start_lsn / SEGMENT_BYTES * SEGMENT_BYTES;
+    const uint64_t first =
+        making->wanted->start_lsn / segment_bytes(making) * segment_bytes(making);
     const uint32_t size = (uint32_t)(making->wanted->stop_lsn - first);
     const struct wal_piece piece = {.timeline = HELPER_SERIES_TIMELINE,
                                     .segment_lsn = first,
-                                    .segment_bytes = SEGMENT_BYTES,
+                                    .segment_bytes = segment_bytes(making),
                                     .to = size};
     CLEANUP(own_freep) uint8_t *wal = own_alloc(size);
     memcpy(wal, making->wanted->id, strlen(making->wanted->id));
@@ -187,7 +193,7 @@ static void describe(struct making *making)
     manifest->policy_name = own_strdup("shop");
     manifest->system_identifier = HELPER_SERIES_SYSTEM;
     manifest->version_num = 170002;
-    manifest->wal_segment_bytes = SEGMENT_BYTES;
+    manifest->wal_segment_bytes = segment_bytes(making);
     manifest->checksums = true;
     manifest->bootstrap_superuser = own_strdup("postgres");
     manifest->start_lsn = making->wanted->start_lsn;

@@ -28,9 +28,10 @@ struct helper_series {
                        the same in each backup and the other nearly so */
     uint64_t start_lsn; /* WAL is stored from its segment's start to stop_lsn */
     uint64_t stop_lsn;
-    bool bad_page; /* HELPER_SERIES_BAD_BLOCK has a wrong checksum … */
-    bool unseen;   /* … which the backup did not see */
-    uint64_t lie;  /* files that the manifest says too many */
+    uint32_t segment_bytes; /* of WAL; 0: 16 MiB */
+    bool bad_page;          /* HELPER_SERIES_BAD_BLOCK has a wrong checksum … */
+    bool unseen;            /* … which the backup did not see */
+    uint64_t lie;           /* files that the manifest says too many */
     bool without_wal;
 };
 

@@ -97,7 +97,7 @@ void helper_tree_pages(const struct helper_tree *tree, const char *path, uint32_
     helper_tree_write(tree, path, (uint64_t)from * PG_PAGE_BYTES, pages, size);
 }
 
-static void make_control(const struct helper_tree *tree)
+void helper_tree_control(const struct helper_tree *tree, uint32_t wal_segment_bytes)
 {
     enum { CRC = 288 }; /* in version 1700 */
     uint8_t control[PG_CONTROL_BYTES] = {0};
@@ -110,7 +110,7 @@ static void make_control(const struct helper_tree *tree)
     memcpy(control + 208, &format, sizeof(format));
     bytes_store32(control + 216, 8192);
     bytes_store32(control + 220, 131072);
-    bytes_store32(control + 228, 16 << 20);
+    bytes_store32(control + 228, wal_segment_bytes);
     bytes_store32(control + CRC, crc32c_extend(0, control, CRC));
     helper_tree_file(tree, "global/pg_control", control, sizeof(control));
 }
@@ -126,7 +126,7 @@ void helper_tree_make_below(struct helper_tree *tree, const char *base)
     tree->fd = open(tree->data, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     check(tree->fd, tree->data);
     helper_tree_text(tree, "PG_VERSION", "17\n");
-    make_control(tree);
+    helper_tree_control(tree, 16 << 20);
 }
 
 void helper_tree_make(struct helper_tree *tree)

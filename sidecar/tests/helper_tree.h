@@ -17,10 +17,12 @@ struct helper_tree {
     int fd; /* of data */
 };
 
-/* With PG_VERSION and a pg_control whose CRC is right, nothing else. */
+/* With PG_VERSION and a pg_control whose CRC is right, nothing else; WAL in segments of 16 MiB. */
 void helper_tree_make(struct helper_tree *tree);
 /* The same elsewhere than below TMPDIR or /tmp. */
 void helper_tree_make_below(struct helper_tree *tree, const char *base);
+/* Another pg_control in its place. */
+void helper_tree_control(const struct helper_tree *tree, uint32_t wal_segment_bytes);
 void helper_tree_remove(struct helper_tree *tree);
 
 void helper_tree_directory(const struct helper_tree *tree, const char *path);

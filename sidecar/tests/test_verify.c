@@ -245,6 +245,56 @@ static void an_object_that_cannot_be_fetched_keeps_no_other_from_being_read(void
     }
 }
 
+/* As after pg_resetwal --wal-segsize: this segment has the name of one of the second backup. */
+static void add_larger_segments(struct fixture *f)
+{
+    helper_series_add(&f->helper, &(struct helper_series){.id = THIRD,
+                                                          .start_lsn = 0xc000028,
+                                                          .stop_lsn = 0xc002000,
+                                                          .segment_bytes = 64 << 20});
+}
+
+static void wal_in_segments_of_two_sizes_has_nothing_wrong(void **state)
+{
+    static const char *const backups[] = {NULL, FIRST, SECOND, THIRD};
+    static const unsigned percents[] = {1, 100};
+    struct fixture *f = *state;
+    add_larger_segments(f);
+    for (size_t i = 0; i < ARRAY_SIZE(backups); i++)
+        for (size_t j = 0; j < ARRAY_SIZE(percents); j++) {
+            f->options.backup = backups[i];
+            f->options.sample.percent = percents[j];
+            run(f);
+            /* two gaps between three backups */
+            expect_counts(f, 0, backups[i] ? 0 : 2 * REGIONS);
+        }
+}
+
+static void wal_of_a_size_that_no_backup_has_yet_is_nothing_wrong(void **state)
+{
+    struct fixture *f = *state;
+    add_larger_segments(f);
+    for (size_t region = 0; region < REGIONS; region++)
+        helper_repo_remove_object(&f->helper, region, "manifests/" THIRD);
+    run(f);
+    expect_counts(f, 0, 4 * REGIONS); /* two gaps, and two packs without a backup */
+}
+
+static void a_segment_of_another_size_fills_no_gap(void **state)
+{
+    struct fixture *f = *state;
+    CLEANUP(own_freep) char *second_wal = wal_name(f, "000000020000000000000003");
+    add_larger_segments(f);
+    helper_repo_remove_object(&f->helper, 1, second_wal);
+    run(f);
+    expect(f, FINDING(.kind = FINDING_GAP, .region = "r1", .backup = SECOND,
+                      .text = "no WAL from 0/3000000 to 0/3002000"));
+    expect_counts(f, 1, 2); /* the gaps of the other region */
+    f->options.backup = SECOND;
+    run(f);
+    expect_counts(f, 1, 0);
+}
+
 static void a_sample_reads_less_and_the_same_again(void **state)
 {
     struct fixture *f = *state;
@@ -445,6 +495,11 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(
             an_object_that_cannot_be_fetched_keeps_no_other_from_being_read, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(wal_in_segments_of_two_sizes_has_nothing_wrong, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(wal_of_a_size_that_no_backup_has_yet_is_nothing_wrong,
+                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_segment_of_another_size_fills_no_gap, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_sample_reads_less_and_the_same_again, set_up, tear_down),
         cmocka_unit_test(samples_take_their_share),
         cmocka_unit_test_setup_teardown(damage_in_one_region_names_frame_file_and_block, set_up,

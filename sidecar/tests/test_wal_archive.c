@@ -378,6 +378,29 @@ static void another_past_is_seen_before_it_is_put(void **state)
     assert_int_equal(check_before_put(f, segment_lsn, &err), 0);
 }
 
+/* pg_resetwal --wal-segsize makes names begin anew. */
+static void a_segment_of_another_size_is_no_rival(void **state)
+{
+    struct fixture *f = *state;
+    struct error err;
+    CLEANUP(own_freep) uint8_t *wal = own_alloc(2 * MIB);
+    const uint64_t log = segment_lsn >> 32 << 32;
+    const struct wal_piece larger = {.timeline = TIMELINE,
+                                     .segment_lsn = log + 2 * (segment_lsn - log),
+                                     .segment_bytes = 2 * MIB,
+                                     .to = 2 * MIB};
+    if (wal_archive_put(f->helper.repo, &larger, wal, &f->stored_bytes, &err) < 0)
+        fail_msg("%s", err.text);
+    CLEANUP(own_freep) char *name = helper_repo_name(&f->helper, SEGMENT "-");
+    struct wal_piece found;
+    assert_int_equal(wal_archive_check(f->helper.repo, name, &found, &err), 0);
+    assert_int_equal(found.segment_lsn, larger.segment_lsn);
+    assert_int_equal(found.segment_bytes, larger.segment_bytes);
+    assert_int_equal(check_before_put(f, segment_lsn, &err), 0);
+    put(f, 0, MIB);
+    expect_segment(f, MIB, MIB);
+}
+
 static void a_damaged_rival_is_no_conflict(void **state)
 {
     struct fixture *f = *state;
@@ -550,6 +573,7 @@ int main(void)
         test(a_damaged_object_that_nothing_replaces_is_named),
         test(intact_segments_that_differ_are_a_conflict),
         test(another_past_is_seen_before_it_is_put),
+        test(a_segment_of_another_size_is_no_rival),
         test(a_damaged_rival_is_no_conflict),
         test(overlapping_parts_that_differ_are_a_conflict),
         test(a_footer_that_belies_the_name_is_corrupt),
