@@ -113,8 +113,7 @@ static void spans_done(struct spans *spans)
 static void add_span(struct spans *spans, const struct wal_piece *piece)
 {
     spans->spans = own_resize(spans->spans, spans->count + 1, sizeof(spans->spans[0]));
-    spans->spans[spans->count++] = (struct wal_span){
-        piece->timeline, piece->segment_lsn + piece->from, piece->segment_lsn + piece->to};
+    spans->spans[spans->count++] = wal_piece_span(piece);
 }
 
 /* Whole segments from the first on, as a restore takes it. */

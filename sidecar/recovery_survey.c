@@ -59,8 +59,7 @@ static void read_names(struct recovery_survey *survey, const struct repo_names *
         }
         if (wal_archive_parse_name(name, survey->segment_bytes, &piece) < 0)
             continue;
-        survey->spans[survey->span_count++] = (struct wal_span){
-            piece.timeline, piece.segment_lsn + piece.from, piece.segment_lsn + piece.to};
+        survey->spans[survey->span_count++] = wal_piece_span(&piece);
         if (survey->span_count < 2 ||
             survey->spans[survey->span_count - 2].timeline != piece.timeline)
             add_line(survey, piece.timeline);

@@ -47,13 +47,6 @@ static bool is_selected(const struct verify_region *region, const struct manifes
     return !region->only || strcmp(region->only, manifest->id) == 0;
 }
 
-static struct wal_span span_of(const struct item *item)
-{
-    const struct wal_piece *piece = &item->piece;
-    return (struct wal_span){piece->timeline, piece->segment_lsn + piece->from,
-                             piece->segment_lsn + piece->to};
-}
-
 /* The WAL of a range of a backup: whole segments from the first on, as a restore takes it. */
 static struct wal_span needed(const struct manifest *manifest, size_t index)
 {
@@ -70,7 +63,7 @@ static bool overlap(const struct wal_span *a, const struct wal_span *b)
 /* Whether any selected backup needs WAL of this span, or this timeline's history. */
 static bool is_needed(const struct verify_region *region, const struct item *item)
 {
-    const struct wal_span span = span_of(item);
+    const struct wal_span span = wal_piece_span(&item->piece);
     for (size_t i = 0; i < region->manifest_count; i++) {
         const struct manifest *manifest = &region->manifests[i];
         for (size_t j = 0; is_selected(region, manifest) && j < manifest->wal_count; j++) {
@@ -123,7 +116,7 @@ static void add_item(struct work *work, const struct repo_name *name)
 
 static bool same_bytes(const struct item *a, const struct item *b)
 {
-    const struct wal_span x = span_of(a), y = span_of(b);
+    const struct wal_span x = wal_piece_span(&a->piece), y = wal_piece_span(&b->piece);
     return a->is_history == b->is_history && x.timeline == y.timeline && x.from == y.from &&
            x.to == y.to;
 }
@@ -194,7 +187,7 @@ static void collect_spans(struct work *work)
     work->spans = own_alloc((work->count + 1) * sizeof(work->spans[0]));
     for (size_t i = 0; i < work->count; i++)
         if (work->items[i].usable && !work->items[i].is_history)
-            work->spans[work->span_count++] = span_of(&work->items[i]);
+            work->spans[work->span_count++] = wal_piece_span(&work->items[i].piece);
     wal_gap_sort(work->spans, work->span_count);
 }
 

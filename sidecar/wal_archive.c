@@ -37,6 +37,12 @@ struct search {
     size_t count;
 };
 
+struct wal_span wal_piece_span(const struct wal_piece *piece)
+{
+    return (struct wal_span){piece->timeline, piece->segment_lsn + piece->from,
+                             piece->segment_lsn + piece->to};
+}
+
 /* Names */
 
 static bool is_whole(const struct wal_piece *piece)

@@ -14,6 +14,7 @@
 #include "common/buf.h"
 #include "common/error.h"
 #include "sidecar/store.h"
+#include "sidecar/wal_gap.h"
 
 struct repo;
 
@@ -23,6 +24,8 @@ struct wal_piece {
     uint32_t segment_bytes;
     uint32_t from, to; /* [from, to) within the segment; all of it: 0 and segment_bytes */
 };
+
+struct wal_span wal_piece_span(const struct wal_piece *piece);
 
 /* Name below the repository; pure. */
 enum { WAL_ARCHIVE_NAME_MAX = 128 };

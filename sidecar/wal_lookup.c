@@ -109,8 +109,7 @@ static bool add_spans(struct view *view, const struct repo_names *names)
             piece.segment_lsn + piece.to <= view->end)
             continue;
         view->spans = own_resize(view->spans, view->span_count + 1, sizeof(view->spans[0]));
-        view->spans[view->span_count++] = (struct wal_span){
-            piece.timeline, piece.segment_lsn + piece.from, piece.segment_lsn + piece.to};
+        view->spans[view->span_count++] = wal_piece_span(&piece);
         later = true;
     }
     return later;

@@ -44,8 +44,7 @@ static void add_name(struct presence *presence, const struct repo_name *name)
             continue;
         presence->spans[i] =
             own_resize(presence->spans[i], presence->counts[i] + 1, sizeof(presence->spans[i][0]));
-        presence->spans[i][presence->counts[i]++] = (struct wal_span){
-            piece.timeline, piece.segment_lsn + piece.from, piece.segment_lsn + piece.to};
+        presence->spans[i][presence->counts[i]++] = wal_piece_span(&piece);
     }
 }
 

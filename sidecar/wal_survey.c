@@ -41,8 +41,7 @@ static void note_names(struct survey *survey, const struct repo_names *names)
             !a_quorum_has(survey, name))
             continue;
         survey->spans = own_resize(survey->spans, survey->count + 1, sizeof(survey->spans[0]));
-        survey->spans[survey->count++] = (struct wal_span){
-            piece.timeline, piece.segment_lsn + piece.from, piece.segment_lsn + piece.to};
+        survey->spans[survey->count++] = wal_piece_span(&piece);
     }
 }
 
