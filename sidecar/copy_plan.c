@@ -149,10 +149,9 @@ struct wal_walk {
 
 static void walk_wal(const struct wal_walk *walk, const struct wal_span *span)
 {
-    char directory[REPO_NAME_MAX], first[REPO_NAME_MAX];
-    const uint32_t log = (uint32_t)(span->from >> 32);
-    snprintf(directory, sizeof(directory), "wal/%08" PRIX32 "/", span->timeline);
-    snprintf(first, sizeof(first), "wal/%08" PRIX32 "/%08" PRIX32 "/", span->timeline, log);
+    char directory[WAL_ARCHIVE_NAME_MAX], first[WAL_ARCHIVE_NAME_MAX];
+    wal_archive_timeline_prefix(span->timeline, directory);
+    wal_archive_log_prefix(span->timeline, span->from >> WAL_LOG_SHIFT, first);
     for (size_t i = repo_names_lower_bound(walk->names, first);
          i < walk->names->count && text_starts_with(walk->names->names[i].name, directory); i++) {
         struct repo_name *name = &walk->names->names[i];
@@ -203,7 +202,7 @@ static bool tell_gap(const struct copy_scene *scene, const struct manifest *mani
 bool copy_plan_has_history(const struct repo_names *names, uint32_t timeline,
                            char ret_lack[REPO_NAME_MAX])
 {
-    snprintf(ret_lack, REPO_NAME_MAX, "wal/%08" PRIX32 ".history-", timeline);
+    wal_archive_history_prefix(timeline, ret_lack);
     const size_t at = repo_names_lower_bound(names, ret_lack);
     return timeline <= 1 ||
            (at < names->count && text_starts_with(names->names[at].name, ret_lack));
@@ -318,10 +317,9 @@ void copy_plan_wal_prefix(const struct manifest *manifest, size_t range,
                           char ret_prefix[REPO_NAME_MAX])
 {
     const struct wal_span wanted = needed(manifest, range);
-    const uint32_t first = (uint32_t)(wanted.from >> 32), last = (uint32_t)((wanted.to - 1) >> 32);
-    if (first == last)
-        snprintf(ret_prefix, REPO_NAME_MAX, "wal/%08" PRIX32 "/%08" PRIX32 "/", wanted.timeline,
-                 first);
+    const uint64_t log = wanted.from >> WAL_LOG_SHIFT;
+    if (log == (wanted.to - 1) >> WAL_LOG_SHIFT)
+        wal_archive_log_prefix(wanted.timeline, log, ret_prefix);
     else
-        snprintf(ret_prefix, REPO_NAME_MAX, "wal/%08" PRIX32 "/", wanted.timeline);
+        wal_archive_timeline_prefix(wanted.timeline, ret_prefix);
 }

@@ -6,7 +6,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { LSN_TEXT_BYTES = 18, WAL_SEGMENT_NAME_BYTES = 25 };
+enum {
+    LSN_TEXT_BYTES = 18,
+    WAL_SEGMENT_NAME_BYTES = 25,
+    WAL_LOG_SHIFT = 32, /* a log, of which the names of segments tell the number, has 4 GiB */
+};
 
 /* "0/1A2B3C4" */
 void lsn_format(uint64_t lsn, char ret_text[LSN_TEXT_BYTES]);

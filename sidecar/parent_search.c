@@ -1,18 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sidecar/parent_search.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/log.h"
 #include "common/own.h"
+#include "sidecar/lsn.h"
 #include "sidecar/manifest.h"
 #include "sidecar/repo.h"
 #include "sidecar/timeline.h"
 #include "sidecar/wal_archive.h"
-
-enum { LOG_SHIFT = 32 }; /* a log holds 4 GiB of WAL */
 
 static void describe(struct parent_candidate *candidate, struct manifest *manifest)
 {
@@ -135,9 +133,9 @@ int parent_search_check_wal(struct repo *repo, const struct parent_candidate *pa
         uint64_t to = span->end_lsn < child->start_lsn ? span->end_lsn : child->start_lsn;
         if (span->timeline < parent->wal[0].timeline || from > to)
             continue;
-        for (uint64_t log = from >> LOG_SHIFT; log <= to >> LOG_SHIFT; log++) {
-            CLEANUP(own_freep)
-            char *prefix = own_format("wal/%08" PRIX32 "/%08" PRIX64 "/", span->timeline, log);
+        for (uint64_t log = from >> WAL_LOG_SHIFT; log <= to >> WAL_LOG_SHIFT; log++) {
+            char prefix[WAL_ARCHIVE_NAME_MAX];
+            wal_archive_log_prefix(span->timeline, log, prefix);
             if (check_log(repo, prefix, from, segment_bytes, err) < 0)
                 return -1;
         }

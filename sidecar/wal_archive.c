@@ -70,7 +70,17 @@ static bool parse_offset(const char *digits, uint32_t *ret_offset)
     return true;
 }
 
-static void format_history_prefix(uint32_t timeline, char ret_prefix[WAL_ARCHIVE_NAME_MAX])
+void wal_archive_timeline_prefix(uint32_t timeline, char ret_prefix[WAL_ARCHIVE_NAME_MAX])
+{
+    snprintf(ret_prefix, WAL_ARCHIVE_NAME_MAX, "wal/%08" PRIX32 "/", timeline);
+}
+
+void wal_archive_log_prefix(uint32_t timeline, uint64_t log, char ret_prefix[WAL_ARCHIVE_NAME_MAX])
+{
+    snprintf(ret_prefix, WAL_ARCHIVE_NAME_MAX, "wal/%08" PRIX32 "/%08" PRIX64 "/", timeline, log);
+}
+
+void wal_archive_history_prefix(uint32_t timeline, char ret_prefix[WAL_ARCHIVE_NAME_MAX])
 {
     snprintf(ret_prefix, WAL_ARCHIVE_NAME_MAX, "wal/%08" PRIX32 ".history-", timeline);
 }
@@ -122,7 +132,7 @@ bool wal_archive_parse_history_name(const char *name, uint32_t *ret_timeline)
     if (strlen(name) <= CONTENT_ID_LENGTH || !text_starts_with(name, "wal/") ||
         strlen(name) < strlen("wal/00000000") || !parse_offset(name + strlen("wal/"), &timeline))
         return false;
-    format_history_prefix(timeline, prefix);
+    wal_archive_history_prefix(timeline, prefix);
     const char *id = name + strlen(prefix);
     if (timeline == 0 || !text_starts_with(name, prefix) || strlen(id) != CONTENT_ID_LENGTH ||
         strspn(id, "0123456789abcdef") != CONTENT_ID_LENGTH)
@@ -244,7 +254,7 @@ int wal_archive_put_history(struct repo *repo, uint32_t timeline, const void *co
         return error_set(err, ERROR_PERMANENT, "the history of timeline %" PRIu32 " has %zu bytes",
                          timeline, size);
     key_content_id(&repo->keyring.id_key, content, size, id);
-    format_history_prefix(timeline, prefix);
+    wal_archive_history_prefix(timeline, prefix);
     CLEANUP(own_freep) char *name = own_format("%s%s", prefix, id);
     bytes_put_varint(&footer, timeline);
     struct repo_blob blob = {
@@ -440,7 +450,7 @@ static int find_pieces(struct search *search, const struct wal_piece *segment, s
 static int find_histories(struct search *search, uint32_t timeline, struct error *err)
 {
     char prefix[WAL_ARCHIVE_NAME_MAX];
-    format_history_prefix(timeline, prefix);
+    wal_archive_history_prefix(timeline, prefix);
     if (list_names(search, prefix, err) < 0)
         return -1;
     for (size_t i = 0; i < search->names.count; i++)

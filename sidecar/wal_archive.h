@@ -37,6 +37,12 @@ MUST_CHECK int wal_archive_parse_name(const char *name, uint32_t segment_bytes,
 /* The timeline whose history has this name; false: it is no history's. Pure. */
 bool wal_archive_parse_history_name(const char *name, uint32_t *ret_timeline);
 
+/* What the names of all WAL of a timeline, of one of its logs (lsn >> WAL_LOG_SHIFT), and of its
+ * history begin with; the first two end with a slash. Pure. */
+void wal_archive_timeline_prefix(uint32_t timeline, char ret_prefix[WAL_ARCHIVE_NAME_MAX]);
+void wal_archive_log_prefix(uint32_t timeline, uint64_t log, char ret_prefix[WAL_ARCHIVE_NAME_MAX]);
+void wal_archive_history_prefix(uint32_t timeline, char ret_prefix[WAL_ARCHIVE_NAME_MAX]);
+
 /* What the footer of an object says of it: all of a piece, of a history its timeline. Pure.
  * CORRUPT: that is no footer, or of a piece that cannot be. */
 void wal_archive_format_footer(const struct wal_piece *piece, struct buf *footer);

@@ -2,12 +2,12 @@
 #include "sidecar/wal_lookup.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/buf.h"
 #include "common/own.h"
+#include "sidecar/lsn.h"
 #include "sidecar/regions.h"
 #include "sidecar/repo.h"
 #include "sidecar/timeline.h"
@@ -15,7 +15,7 @@
 #include "sidecar/wal_answer.h"
 #include "sidecar/wal_archive.h"
 
-enum { LOG_SHIFT = 32, HISTORY_MAX = 1 << 20 };
+enum { HISTORY_MAX = 1 << 20 };
 
 /* All that the regions have behind a place on a timeline. */
 struct view {
@@ -132,13 +132,14 @@ static void find_later(struct view *view)
 {
     bool later = false;
     CLEANUP(repo_names_done) struct repo_names logs = {0};
-    CLEANUP(own_freep) char *prefix = own_format("wal/%08" PRIX32 "/", view->place->timeline);
+    char prefix[WAL_ARCHIVE_NAME_MAX];
+    wal_archive_timeline_prefix(view->place->timeline, prefix);
     if (!list(view, true, prefix, &logs))
         return;
     for (size_t i = 0; i < logs.count && !later && !view->unasked; i++) {
         CLEANUP(repo_names_done) struct repo_names names = {0};
         uint64_t log;
-        if (parse_log(logs.names[i].name, prefix, &log) && log >= view->end >> LOG_SHIFT &&
+        if (parse_log(logs.names[i].name, prefix, &log) && log >= view->end >> WAL_LOG_SHIFT &&
             list(view, false, logs.names[i].name, &names))
             later = add_spans(view, &names);
     }
@@ -203,7 +204,8 @@ static enum wal_answer_kind miss_history(const struct wal_lookup *lookup, uint32
 {
     struct error err;
     CLEANUP(repo_names_done) struct repo_names names = {0};
-    CLEANUP(own_freep) char *prefix = own_format("wal/%08" PRIX32 ".history-", timeline);
+    char prefix[WAL_ARCHIVE_NAME_MAX];
+    wal_archive_history_prefix(timeline, prefix);
     *ret_why = *got;
     if (got->kind != ERROR_NOT_FOUND)
         return WAL_AGAIN;

@@ -13,8 +13,6 @@
 #include "sidecar/wal_archive.h"
 #include "sidecar/wal_gap.h"
 
-enum { LOG_SHIFT = 32 }; /* a log holds 4 GiB of WAL */
-
 struct presence {
     struct repo *repo;
     const struct manifest *manifest;
@@ -52,10 +50,11 @@ static int list_range(struct presence *presence, const struct manifest_wal_range
                       struct error *err)
 {
     struct regions *regions = presence->repo->regions;
-    for (uint64_t log = range->start_lsn >> LOG_SHIFT; log <= range->stop_lsn >> LOG_SHIFT; log++) {
+    for (uint64_t log = range->start_lsn >> WAL_LOG_SHIFT; log <= range->stop_lsn >> WAL_LOG_SHIFT;
+         log++) {
         CLEANUP(repo_names_done) struct repo_names names = {0};
-        CLEANUP(own_freep)
-        char *prefix = own_format("wal/%08" PRIX32 "/%08" PRIX64 "/", range->timeline, log);
+        char prefix[WAL_ARCHIVE_NAME_MAX];
+        wal_archive_log_prefix(range->timeline, log, prefix);
         if (repo_list(presence->repo, prefix, &names, err) < 0)
             return -1;
         for (size_t i = 0; i < regions_count(regions); i++) {

@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sidecar/wal_rivals.h"
 
-#include <inttypes.h>
 #include <stdbool.h>
 #include <string.h>
 
 #include "common/own.h"
+#include "sidecar/lsn.h"
 #include "sidecar/wal_archive.h"
-
-enum { LOG_SHIFT = 32 };
 
 /* The same bytes, but for the hash of their content. */
 static bool is_rival(const char *name, const char *other)
@@ -55,9 +53,8 @@ int wal_rivals_load(struct wal_rivals *ret_rivals, struct repo *repo,
     CLEANUP(wal_rivals_done)
     struct wal_rivals rivals = {.repo = repo, .segment_bytes = place->segment_bytes};
     for (size_t i = 0; i < WAL_RIVALS_LOGS; i++) {
-        CLEANUP(own_freep)
-        char *prefix = own_format("wal/%08" PRIX32 "/%08" PRIX64 "/", place->timeline,
-                                  (place->lsn >> LOG_SHIFT) + i);
+        char prefix[WAL_ARCHIVE_NAME_MAX];
+        wal_archive_log_prefix(place->timeline, (place->lsn >> WAL_LOG_SHIFT) + i, prefix);
         if (repo_list(repo, prefix, &rivals.names[i], err) < 0)
             return -1;
     }

@@ -38,7 +38,6 @@
 enum {
     MESSAGE_BYTES_MAX = 2 << 20, /* servers send up to 16 WAL blocks at once */
     HISTORY_BYTES_MAX = 1 << 20,
-    LOG_SHIFT = 32,
     TICK_MS = 200,       /* how soon is noticed what does not come from the server */
     ANSWER_TICK_MS = 20, /* … while it waits for an answer */
     MS_IN_S = 1000,
@@ -248,8 +247,8 @@ static int load_known(struct spell *spell, struct error *err)
 /* The first rivals' logs are looked through, and no more: behind them another spell looks anew. */
 static bool is_beyond_rivals(const struct spell *spell)
 {
-    return spell->stream.block_lsn >> LOG_SHIFT >=
-           (spell->begin_lsn >> LOG_SHIFT) + WAL_RIVALS_LOGS;
+    return spell->stream.block_lsn >> WAL_LOG_SHIFT >=
+           (spell->begin_lsn >> WAL_LOG_SHIFT) + WAL_RIVALS_LOGS;
 }
 
 /* Sealing and putting */

@@ -1,18 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sidecar/wal_survey.h"
 
-#include <inttypes.h>
 #include <stdbool.h>
 #include <stdlib.h>
 
 #include "common/own.h"
+#include "sidecar/lsn.h"
 #include "sidecar/repo.h"
 #include "sidecar/timeline.h"
 #include "sidecar/wal_archive.h"
 #include "sidecar/wal_place.h"
 #include "sidecar/wal_tails.h"
-
-enum { LOG_SHIFT = 32 }; /* a log holds 4 GiB of WAL */
 
 struct survey {
     const struct wal_survey_options *options;
@@ -67,8 +65,8 @@ static void note_tails(const struct survey *survey, const struct repo_names *nam
 static int list_log(struct survey *survey, uint32_t timeline, uint64_t log, struct error *err)
 {
     CLEANUP(repo_names_done) struct repo_names names = {0};
-    CLEANUP(own_freep)
-    char *prefix = own_format("wal/%08" PRIX32 "/%08" PRIX64 "/", timeline, log);
+    char prefix[WAL_ARCHIVE_NAME_MAX];
+    wal_archive_log_prefix(timeline, log, prefix);
     if (repo_list(survey->options->repo, prefix, &names, err) < 0)
         return -1;
     note_names(survey, &names);
@@ -88,7 +86,7 @@ static int list_since(struct survey *survey, struct error *err)
         const uint64_t from = line->begin_lsn > kept_lsn ? line->begin_lsn : kept_lsn;
         const uint64_t to =
             line->end_lsn < options->server_lsn ? line->end_lsn : options->server_lsn;
-        for (uint64_t log = from >> LOG_SHIFT; log <= to >> LOG_SHIFT; log++)
+        for (uint64_t log = from >> WAL_LOG_SHIFT; log <= to >> WAL_LOG_SHIFT; log++)
             if (list_log(survey, line->timeline, log, err) < 0)
                 return -1;
     }
@@ -100,8 +98,8 @@ static int list_all(struct survey *survey, struct error *err)
     const struct timeline *history = survey->options->history;
     for (size_t i = 0; i < history->count; i++) {
         CLEANUP(repo_names_done) struct repo_names names = {0};
-        CLEANUP(own_freep)
-        char *prefix = own_format("wal/%08" PRIX32 "/", history->spans[i].timeline);
+        char prefix[WAL_ARCHIVE_NAME_MAX];
+        wal_archive_timeline_prefix(history->spans[i].timeline, prefix);
         if (repo_list(survey->options->repo, prefix, &names, err) < 0)
             return -1;
         note_names(survey, &names);
