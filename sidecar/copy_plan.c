@@ -116,14 +116,6 @@ static void add_span(struct spans *spans, const struct wal_piece *piece)
     spans->spans[spans->count++] = wal_piece_span(piece);
 }
 
-/* Whole segments from the first on, as a restore takes it. */
-static struct wal_span needed(const struct manifest *manifest, size_t index)
-{
-    const struct manifest_wal_range *range = &manifest->wal[index];
-    const uint64_t mask = manifest->wal_segment_bytes - 1;
-    return (struct wal_span){range->timeline, range->start_lsn & ~mask, range->stop_lsn};
-}
-
 /* Whether the whole segment of a part is in one of the regions. */
 static bool is_superseded(const struct repo_names *names, const char *part, uint32_t regions)
 {
@@ -226,7 +218,7 @@ static bool plan_wal_of(const struct copy_scene *scene, const struct manifest *m
 {
     bool complete = true;
     for (size_t i = 0; i < manifest->wal_count; i++) {
-        const struct wal_span wanted = needed(manifest, i);
+        const struct wal_span wanted = manifest_wal_span(manifest, i);
         CLEANUP(spans_done) struct spans spans = {0};
         struct wal_plan plan = {.scene = scene, .items = items};
         const struct wal_walk walk = {scene->names, manifest->wal_segment_bytes, plan_piece, &plan};
@@ -299,7 +291,7 @@ bool copy_plan_has_packs(const struct repo_names *names, const struct manifest_p
 bool copy_plan_has_wal(const struct repo_names *names, const struct manifest *manifest,
                        size_t range, char ret_lack[REPO_NAME_MAX])
 {
-    const struct wal_span wanted = needed(manifest, range);
+    const struct wal_span wanted = manifest_wal_span(manifest, range);
     CLEANUP(spans_done) struct spans spans = {0};
     const struct wal_walk walk = {names, manifest->wal_segment_bytes, note_piece, &spans};
     struct wal_span gap;
@@ -316,7 +308,7 @@ bool copy_plan_has_wal(const struct repo_names *names, const struct manifest *ma
 void copy_plan_wal_prefix(const struct manifest *manifest, size_t range,
                           char ret_prefix[REPO_NAME_MAX])
 {
-    const struct wal_span wanted = needed(manifest, range);
+    const struct wal_span wanted = manifest_wal_span(manifest, range);
     const uint64_t log = wanted.from >> WAL_LOG_SHIFT;
     if (log == (wanted.to - 1) >> WAL_LOG_SHIFT)
         wal_archive_log_prefix(wanted.timeline, log, ret_prefix);

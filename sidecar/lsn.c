@@ -81,3 +81,8 @@ bool wal_segment_parse(const char *name, uint32_t segment_bytes, uint32_t *ret_t
     *ret_lsn = (uint64_t)part[1] << 32 | (uint64_t)part[2] * segment_bytes;
     return true;
 }
+
+uint64_t wal_segment_start(uint64_t lsn, uint32_t segment_bytes)
+{
+    return lsn & ~(uint64_t)(segment_bytes - 1);
+}

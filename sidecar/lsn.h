@@ -24,3 +24,5 @@ void wal_segment_name(uint32_t timeline, uint64_t lsn, uint32_t segment_bytes,
 bool wal_segment_parse(const char *name, uint32_t segment_bytes, uint32_t *ret_timeline,
                        uint64_t *ret_lsn);
 bool wal_segment_bytes_valid(uint64_t segment_bytes);
+/* Of the segment, or of any other block of so many bytes (a power of two), that holds lsn. */
+uint64_t wal_segment_start(uint64_t lsn, uint32_t segment_bytes);

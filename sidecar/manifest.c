@@ -380,6 +380,14 @@ void manifest_done(struct manifest *manifest)
     *manifest = (struct manifest){0};
 }
 
+struct wal_span manifest_wal_span(const struct manifest *manifest, size_t index)
+{
+    const struct manifest_wal_range *range = &manifest->wal[index];
+    return (struct wal_span){range->timeline,
+                             wal_segment_start(range->start_lsn, manifest->wal_segment_bytes),
+                             range->stop_lsn};
+}
+
 json_t *manifest_to_json(const struct manifest *manifest)
 {
     json_auto_t *content = content_to_json(manifest);

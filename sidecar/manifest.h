@@ -14,6 +14,7 @@
 
 #include "common/error.h"
 #include "sidecar/backup_id.h"
+#include "sidecar/wal_gap.h"
 
 enum {
     MANIFEST_BYTES_MAX = 1 << 20,
@@ -80,6 +81,8 @@ struct manifest {
 };
 
 void manifest_done(struct manifest *manifest);
+/* The WAL of a range as a restore takes it: whole segments from the first on. */
+struct wal_span manifest_wal_span(const struct manifest *manifest, size_t index);
 /* The document, the caller's reference (json_auto_t). Also what 'show -o json' prints. NULL if a
  * text is not UTF-8, which what was parsed always is. */
 json_t *manifest_to_json(const struct manifest *manifest);

@@ -15,7 +15,7 @@
 #include "sidecar/timeline.h"
 #include "sidecar/wal_archive.h"
 
-enum { HISTORY_BYTES_MAX = 1 << 20, TIMELINE_DIGITS = 8 };
+enum { TIMELINE_DIGITS = 8 };
 
 /* A region that cannot be listed is asked no more, so that the others need not wait for it again
  * and again. */
@@ -250,15 +250,10 @@ static void add_line(struct prune_facts *facts, uint32_t timeline, int64_t modif
         facts->lines[at].newest_wal_ms = modified_ms;
 }
 
-/* Timeline 1 has no history file, and needs none. */
 static int load_history(struct prune_facts *facts, size_t index, struct error *err)
 {
     struct retention_line *line = &facts->lines[index];
-    CLEANUP(buf_done) struct buf content = BUF(HISTORY_BYTES_MAX);
-    if ((line->timeline == 1 ||
-         wal_archive_get_history(facts->repo, line->timeline, &content, err) == 0) &&
-        timeline_parse(line->timeline, content.data, content.size, &facts->histories[index], err) ==
-            0) {
+    if (wal_archive_load_history(facts->repo, line->timeline, &facts->histories[index], err) == 0) {
         line->history = &facts->histories[index];
         return 0;
     }

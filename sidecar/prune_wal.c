@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "common/own.h"
+#include "sidecar/lsn.h"
 #include "sidecar/timeline.h"
 #include "sidecar/wal_archive.h"
 
@@ -49,11 +50,10 @@ static bool leads_to(const struct prune_wal_root *root, const struct timeline *h
 bool prune_wal_needs(const struct prune_wal *wal, const struct wal_piece *piece)
 {
     const struct timeline *history = history_of(wal, piece->timeline);
-    const uint64_t mask = piece->segment_bytes - 1;
     for (size_t i = 0; i < wal->root_count; i++) {
         const struct prune_wal_root *root = &wal->roots[i];
-        if (piece->segment_lsn >= (root->from & ~mask) && piece->segment_lsn < root->to &&
-            leads_to(root, history, piece->timeline))
+        if (piece->segment_lsn >= wal_segment_start(root->from, piece->segment_bytes) &&
+            piece->segment_lsn < root->to && leads_to(root, history, piece->timeline))
             return true;
     }
     return false;

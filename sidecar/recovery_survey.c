@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/buf.h"
 #include "common/cancel.h"
 #include "common/log.h"
 #include "common/own.h"
@@ -13,8 +12,6 @@
 #include "sidecar/timeline.h"
 #include "sidecar/wal_archive.h"
 #include "sidecar/wal_search.h"
-
-enum { HISTORY_BYTES_MAX = 1 << 20 };
 
 void recovery_survey_done(struct recovery_survey *survey)
 {
@@ -85,15 +82,12 @@ static void be_alone(struct timeline *history, uint32_t timeline)
 static int load_history(const struct recovery_survey *survey, struct wal_line *line,
                         struct timeline *history, struct error *err)
 {
-    CLEANUP(buf_done) struct buf content = BUF(HISTORY_BYTES_MAX);
-    if (line->timeline > 1 &&
-        wal_archive_get_history(survey->repo, line->timeline, &content, err) < 0) {
-        if (err->kind == ERROR_CANCELED || err->kind == ERROR_TRANSIENT)
-            return -1;
-    } else if (timeline_parse(line->timeline, content.data, content.size, history, err) == 0) {
+    if (wal_archive_load_history(survey->repo, line->timeline, history, err) == 0) {
         line->history = history;
         return 0;
     }
+    if (err->kind == ERROR_CANCELED || err->kind == ERROR_TRANSIENT)
+        return -1;
     log_warn("Cannot tell where a timeline comes from", U("timeline", line->timeline),
              S("error", err->text));
     be_alone(history, line->timeline);

@@ -9,7 +9,7 @@
 #include "sidecar/target.h"
 #include "sidecar/wal_archive.h"
 
-enum { FILE_MODE = 0600, HISTORY_BYTES_MAX = 1 << 20 };
+enum { FILE_MODE = 0600 };
 
 /* A limit against a manifest that lies; more WAL than anybody replays to become consistent. */
 static const uint64_t SEGMENTS_MAX = 1 << 24;
@@ -79,7 +79,7 @@ int restore_wal_segment(const struct restore_wal *wal, uint64_t index, struct bu
 
 int restore_wal_histories(const struct restore_wal *wal, struct error *err)
 {
-    CLEANUP(buf_done) struct buf content = BUF(HISTORY_BYTES_MAX);
+    CLEANUP(buf_done) struct buf content = BUF(WAL_ARCHIVE_HISTORY_MAX);
     for (size_t i = 0; i < wal->manifest->wal_count; i++) {
         uint32_t timeline = wal->manifest->wal[i].timeline;
         CLEANUP(own_freep) char *name = own_format("%08X.history", timeline);

@@ -17,7 +17,7 @@
 #include "sidecar/wal_course.h"
 #include "sidecar/wal_gap.h"
 
-enum { HISTORY_BYTES_MAX = 1 << 20, SEGMENT_BYTES_MIN = 1 << 20 };
+enum { SEGMENT_BYTES_MIN = 1 << 20 };
 
 /* An object of the archive. */
 struct item {
@@ -47,14 +47,6 @@ static bool is_selected(const struct verify_region *region, const struct manifes
     return !region->only || strcmp(region->only, manifest->id) == 0;
 }
 
-/* The WAL of a range of a backup: whole segments from the first on, as a restore takes it. */
-static struct wal_span needed(const struct manifest *manifest, size_t index)
-{
-    const struct manifest_wal_range *range = &manifest->wal[index];
-    const uint64_t mask = manifest->wal_segment_bytes - 1;
-    return (struct wal_span){range->timeline, range->start_lsn & ~mask, range->stop_lsn};
-}
-
 static bool overlap(const struct wal_span *a, const struct wal_span *b)
 {
     return a->timeline == b->timeline && a->from < b->to && b->from < a->to;
@@ -67,7 +59,7 @@ static bool is_needed(const struct verify_region *region, const struct item *ite
     for (size_t i = 0; i < region->manifest_count; i++) {
         const struct manifest *manifest = &region->manifests[i];
         for (size_t j = 0; is_selected(region, manifest) && j < manifest->wal_count; j++) {
-            const struct wal_span range = needed(manifest, j);
+            const struct wal_span range = manifest_wal_span(manifest, j);
             if (item->is_history ? range.timeline == span.timeline : overlap(&range, &span))
                 return true;
         }
@@ -194,7 +186,7 @@ static void collect_spans(struct work *work)
 static void check_backup(const struct work *work, const struct manifest *manifest)
 {
     for (size_t i = 0; i < manifest->wal_count; i++) {
-        struct wal_span wanted = needed(manifest, i), gap;
+        struct wal_span wanted = manifest_wal_span(manifest, i), gap;
         while (wal_gap_find(work->spans, work->span_count, &wanted, &gap)) {
             char from[LSN_TEXT_BYTES], to[LSN_TEXT_BYTES], name[WAL_SEGMENT_NAME_BYTES];
             lsn_format(gap.from, from);
@@ -217,7 +209,7 @@ static bool is_told(const struct work *work, const struct wal_span *gap)
     for (size_t i = 0; i < work->region->manifest_count; i++) {
         const struct manifest *manifest = &work->region->manifests[i];
         for (size_t j = 0; j < manifest->wal_count; j++) {
-            const struct wal_span range = needed(manifest, j);
+            const struct wal_span range = manifest_wal_span(manifest, j);
             if (overlap(&range, gap))
                 return true;
         }
@@ -274,7 +266,7 @@ static void collect_lines(struct work *work)
         for (size_t j = 0; j < manifest->wal_count; j++) {
             work->needed =
                 own_resize(work->needed, work->needed_count + 1, sizeof(work->needed[0]));
-            work->needed[work->needed_count++] = needed(manifest, j);
+            work->needed[work->needed_count++] = manifest_wal_span(manifest, j);
             add_line(work, manifest->wal[j].timeline);
         }
     }
@@ -311,7 +303,7 @@ static int load_history(struct work *work, struct wal_line *line, struct timelin
 {
     struct verify_region *region = work->region;
     struct item *item = find_history(work, line->timeline);
-    CLEANUP(buf_done) struct buf content = BUF(HISTORY_BYTES_MAX);
+    CLEANUP(buf_done) struct buf content = BUF(WAL_ARCHIVE_HISTORY_MAX);
     if (line->timeline > 1 && !item)
         return 0;
     if (item && wal_archive_get_history(region->repo, line->timeline, &content, err) < 0)

@@ -15,6 +15,7 @@
 #include "common/text.h"
 #include "sidecar/lsn.h"
 #include "sidecar/repo.h"
+#include "sidecar/timeline.h"
 #include "sidecar/wal_cover.h"
 
 enum {
@@ -25,7 +26,6 @@ enum {
     WHOLE_LENGTH = DIRECTORY_LENGTH + SEGMENT_LENGTH + 1 + CONTENT_ID_LENGTH,
     PART_LENGTH = WHOLE_LENGTH + RANGE_LENGTH,
     FOOTER_MAX = 64,
-    HISTORY_MAX = 1 << 20,
 };
 
 /* The objects that a segment or a history can be read from. */
@@ -250,7 +250,7 @@ int wal_archive_put_history(struct repo *repo, uint32_t timeline, const void *co
 {
     char id[KEY_ID_TEXT_BYTES], prefix[WAL_ARCHIVE_NAME_MAX];
     CLEANUP(buf_done) struct buf footer = BUF(FOOTER_MAX);
-    if (size > HISTORY_MAX)
+    if (size > WAL_ARCHIVE_HISTORY_MAX)
         return error_set(err, ERROR_PERMANENT, "the history of timeline %" PRIu32 " has %zu bytes",
                          timeline, size);
     key_content_id(&repo->keyring.id_key, content, size, id);
@@ -362,7 +362,7 @@ int wal_archive_check(struct repo *repo, const char *name, struct wal_piece *ret
 int wal_archive_check_history(struct repo *repo, uint32_t timeline, const void *content,
                               size_t size, struct error *err)
 {
-    CLEANUP(buf_done) struct buf there = BUF(HISTORY_MAX);
+    CLEANUP(buf_done) struct buf there = BUF(WAL_ARCHIVE_HISTORY_MAX);
     if (wal_archive_get_history(repo, timeline, &there, err) < 0)
         return err->kind == ERROR_NOT_FOUND || err->kind == ERROR_CORRUPT ? 0 : -1;
     if (there.size == size && memcmp(there.data, content, size) == 0)
@@ -554,6 +554,15 @@ int wal_archive_get_history(struct repo *repo, uint32_t timeline, struct buf *co
     return 0;
 }
 
+int wal_archive_load_history(struct repo *repo, uint32_t timeline, struct timeline *ret_history,
+                             struct error *err)
+{
+    CLEANUP(buf_done) struct buf content = BUF(WAL_ARCHIVE_HISTORY_MAX);
+    if (timeline > 1 && wal_archive_get_history(repo, timeline, &content, err) < 0)
+        return -1;
+    return timeline_parse(timeline, content.data, content.size, ret_history, err);
+}
+
 /* A part that was listed is gone: because one that reaches further, or all of the segment, came to
  * stand for it. */
 static bool has_vanished(const struct search *search)
@@ -592,7 +601,7 @@ int wal_archive_get(struct repo *repo, uint32_t timeline, uint64_t lsn, uint64_t
 {
     struct wal_piece wanted = {
         .timeline = timeline,
-        .segment_lsn = lsn & ~(uint64_t)(segment_bytes - 1),
+        .segment_lsn = wal_segment_start(lsn, segment_bytes),
         .segment_bytes = segment_bytes,
         .to = segment_bytes,
     };

@@ -17,6 +17,7 @@
 #include "sidecar/wal_gap.h"
 
 struct repo;
+struct timeline;
 
 struct wal_piece {
     uint32_t timeline;
@@ -91,6 +92,11 @@ MUST_CHECK int wal_archive_pad(struct buf *segment, uint32_t segment_bytes, stru
  * name is none of the archive's. */
 MUST_CHECK int wal_archive_check(struct repo *repo, const char *name, struct wal_piece *ret_piece,
                                  struct error *err);
+enum { WAL_ARCHIVE_HISTORY_MAX = 1 << 20 }; /* bytes */
 /* Cleared first. NOT_FOUND if there is none; CONFLICT if there are several that differ. */
 MUST_CHECK int wal_archive_get_history(struct repo *repo, uint32_t timeline, struct buf *content,
                                        struct error *err);
+/* The same, read: the caller's (timeline_done). Of timeline 1, which has none, that it comes from
+ * nowhere. */
+MUST_CHECK int wal_archive_load_history(struct repo *repo, uint32_t timeline,
+                                        struct timeline *ret_history, struct error *err);

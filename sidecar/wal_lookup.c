@@ -15,8 +15,6 @@
 #include "sidecar/wal_answer.h"
 #include "sidecar/wal_archive.h"
 
-enum { HISTORY_MAX = 1 << 20 };
-
 /* All that the regions have behind a place on a timeline. */
 struct view {
     const struct wal_lookup *lookup;
@@ -70,9 +68,7 @@ static void read_history(struct view *view, uint32_t timeline)
 {
     struct error err;
     struct timeline history;
-    CLEANUP(buf_done) struct buf content = BUF(HISTORY_MAX);
-    if (wal_archive_get_history(view->lookup->repo, timeline, &content, &err) < 0 ||
-        timeline_parse(timeline, content.data, content.size, &history, &err) < 0) {
+    if (wal_archive_load_history(view->lookup->repo, timeline, &history, &err) < 0) {
         if (!view->unread)
             view->unread_error = err;
         view->unread = true;

@@ -70,18 +70,15 @@ static int list_range(struct presence *presence, const struct manifest_wal_range
     return 0;
 }
 
-static int check_range(struct presence *presence, const struct manifest_wal_range *range,
-                       struct error *err)
+static int check_span(struct presence *presence, const struct wal_span *wanted, struct error *err)
 {
-    const uint64_t mask = presence->manifest->wal_segment_bytes - 1;
-    const struct wal_span wanted = {range->timeline, range->start_lsn & ~mask, range->stop_lsn};
     for (size_t i = 0; i < regions_count(presence->repo->regions); i++) {
         char from[LSN_TEXT_BYTES], to[LSN_TEXT_BYTES];
         struct wal_span gap;
         if (!is_asked(presence, i))
             continue;
         wal_gap_sort(presence->spans[i], presence->counts[i]);
-        if (!wal_gap_find(presence->spans[i], presence->counts[i], &wanted, &gap))
+        if (!wal_gap_find(presence->spans[i], presence->counts[i], wanted, &gap))
             continue;
         lsn_format(gap.from, from);
         lsn_format(gap.to, to);
@@ -100,8 +97,10 @@ int wal_presence_check(struct repo *repo, const struct manifest *manifest, struc
     for (size_t i = 0; i < manifest->wal_count; i++)
         if (list_range(&presence, &manifest->wal[i], err) < 0)
             return -1;
-    for (size_t i = 0; i < manifest->wal_count; i++)
-        if (check_range(&presence, &manifest->wal[i], err) < 0)
+    for (size_t i = 0; i < manifest->wal_count; i++) {
+        const struct wal_span wanted = manifest_wal_span(manifest, i);
+        if (check_span(&presence, &wanted, err) < 0)
             return -1;
+    }
     return 0;
 }

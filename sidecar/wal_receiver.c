@@ -38,12 +38,11 @@ enum {
     BUFFERS = 1,
     PIECE_BYTES_MAX = 16 << 20,  /* what is put at once: segments up to this size are put whole */
     MESSAGE_BYTES_MAX = 2 << 20, /* servers send up to 16 WAL blocks at once */
-    HISTORY_BYTES_MAX = 1 << 20,
-    TICK_MS = 200,      /* how soon a stop or an answer that is due is noticed */
-    STATUS_MS = 1000,   /* between reports that nobody asked for */
-    QUIET_MS = 1000,    /* after which nobody sends the rest of the last segment */
-    LINGER_MS = 10000,  /* for that rest, which a primary fills at the stop */
-    SILENCE_MS = 60000, /* of a server that ought to send what the backup needs */
+    TICK_MS = 200,               /* how soon a stop or an answer that is due is noticed */
+    STATUS_MS = 1000,            /* between reports that nobody asked for */
+    QUIET_MS = 1000,             /* after which nobody sends the rest of the last segment */
+    LINGER_MS = 10000,           /* for that rest, which a primary fills at the stop */
+    SILENCE_MS = 60000,          /* of a server that ought to send what the backup needs */
     SLOT_RANDOM_BYTES = 8,
 };
 
@@ -81,7 +80,7 @@ struct wal_receiver {
 
 static uint64_t segment_start(const struct wal_receiver *receiver, uint64_t lsn)
 {
-    return lsn & ~(uint64_t)(receiver->options.segment_bytes - 1);
+    return wal_segment_start(lsn, receiver->options.segment_bytes);
 }
 
 /* Putting */
@@ -317,7 +316,7 @@ static int receive_main(void *arg, struct error *err)
 
 static int put_history(struct wal_receiver *receiver, struct error *err)
 {
-    CLEANUP(buf_done) struct buf history = BUF(HISTORY_BYTES_MAX);
+    CLEANUP(buf_done) struct buf history = BUF(WAL_ARCHIVE_HISTORY_MAX);
     struct repo *repo = receiver->options.repo;
     const uint32_t timeline = receiver->timeline;
     uint64_t bytes = 0;
@@ -374,7 +373,7 @@ uint32_t wal_receiver_timeline(const struct wal_receiver *receiver)
 int wal_receiver_history(struct wal_receiver *receiver, struct timeline *ret_timeline,
                          struct error *err)
 {
-    CLEANUP(buf_done) struct buf history = BUF(HISTORY_BYTES_MAX);
+    CLEANUP(buf_done) struct buf history = BUF(WAL_ARCHIVE_HISTORY_MAX);
     assert(!receiver->memory);
     if (receiver->timeline > 1 &&
         pg_replication_history(receiver->replication, receiver->timeline, &history, err) < 0)

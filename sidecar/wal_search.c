@@ -30,7 +30,7 @@ struct walk {
 
 static uint64_t segment_of(const struct wal_search *search, uint64_t lsn)
 {
-    return lsn - lsn % search->segment_bytes;
+    return wal_segment_start(lsn, search->segment_bytes);
 }
 
 /* Where the second half of [low, high) begins: with a segment, if there are several. */

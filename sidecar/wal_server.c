@@ -37,7 +37,6 @@ enum {
     BACKLOG = 64,
     PATIENCE_MS = 60 * 1000, /* with who asks, between bytes */
     WATCH_MS = 1000,
-    HISTORY_MAX = 1 << 20,
 };
 
 struct server {

@@ -37,9 +37,8 @@
 
 enum {
     MESSAGE_BYTES_MAX = 2 << 20, /* servers send up to 16 WAL blocks at once */
-    HISTORY_BYTES_MAX = 1 << 20,
-    TICK_MS = 200,       /* how soon is noticed what does not come from the server */
-    ANSWER_TICK_MS = 20, /* … while it waits for an answer */
+    TICK_MS = 200,               /* how soon is noticed what does not come from the server */
+    ANSWER_TICK_MS = 20,         /* … while it waits for an answer */
     MS_IN_S = 1000,
 };
 
@@ -139,7 +138,7 @@ static int make_slot(struct spell *spell, struct error *err)
 static int open_replication(struct spell *spell, struct error *err)
 {
     struct pg_system system;
-    CLEANUP(buf_done) struct buf history = BUF(HISTORY_BYTES_MAX);
+    CLEANUP(buf_done) struct buf history = BUF(WAL_ARCHIVE_HISTORY_MAX);
     if (pg_replication_open(&spell->replication, &spell->pg, &system, err) < 0)
         return -1;
     if (system.system_identifier != spell->server.system_identifier)
@@ -177,7 +176,7 @@ static int behind(const struct spell *spell, struct error *err)
 
 static uint64_t block_start(const struct spell *spell, uint64_t lsn)
 {
-    return lsn & ~(uint64_t)(spell->block_bytes - 1);
+    return wal_segment_start(lsn, spell->block_bytes);
 }
 
 /* Where to begin: with the last block of which something is there, so that it can be compared and
@@ -264,7 +263,7 @@ static struct flight *free_flight(struct spell *spell)
 static int seal(struct spell *spell, const struct wal_stream_piece *range, struct error *err)
 {
     const uint32_t segment_bytes = spell->server.wal_segment_bytes;
-    const uint64_t segment_lsn = range->from_lsn & ~(uint64_t)(segment_bytes - 1);
+    const uint64_t segment_lsn = wal_segment_start(range->from_lsn, segment_bytes);
     struct flight *flight = free_flight(spell);
     flight->range = *range;
     flight->piece = (struct wal_piece){
