@@ -275,6 +275,36 @@ static void read_lookup(struct fields *fields, struct message_state *state)
     state->lookup_count = count;
 }
 
+static uint32_t required_timeline(struct fields *fields)
+{
+    fields_require(fields, "timeline");
+    return (uint32_t)fields_integer(fields, "timeline", 1, UINT32_MAX, 1);
+}
+
+static const char *required_lsn(struct fields *fields, const char *name)
+{
+    fields_require(fields, name);
+    return lsn_text(fields, name);
+}
+
+static void read_windows(struct fields *fields, struct message_region *region)
+{
+    size_t count = fields_array(fields, "windows", MESSAGE_WINDOWS_MAX);
+    for (size_t i = 0; i < count; i++) {
+        struct message_window *window = &region->windows[i];
+        struct fields child;
+        fields_array_object(fields, "windows", i, &child);
+        window->timeline = required_timeline(&child);
+        window->from_lsn = required_lsn(&child, "fromLSN");
+        window->to_lsn = required_lsn(&child, "toLSN");
+        window->from = time_text(&child, "from");
+        window->to = time_text(&child, "to");
+        if (fields_end_open(&child) < 0)
+            return;
+    }
+    region->window_count = count;
+}
+
 static void read_regions(struct fields *fields, struct message_state *state)
 {
     size_t count = fields_array(fields, "regions", MESSAGE_REGIONS_MAX);
@@ -289,14 +319,57 @@ static void read_regions(struct fields *fields, struct message_state *state)
         region->backups = counter(&child, "backups");
         region->bytes = counter(&child, "bytes");
         region->last_backup = word(&child, "lastBackup", WORD_MAX);
+        region->recoverable_from = time_text(&child, "recoverableFrom");
+        region->recoverable_to = time_text(&child, "recoverableTo");
+        read_windows(&child, region);
         if (fields_end_open(&child) < 0)
             return;
     }
     state->region_count = count;
 }
 
+static void read_gap(struct fields *fields, struct message_archiving *archiving)
+{
+    struct fields gap;
+    fields_object(fields, "gap", &gap);
+    if (!gap.object)
+        return;
+    archiving->gap.timeline = required_timeline(&gap);
+    archiving->gap.from = required_lsn(&gap, "from");
+    archiving->gap.to = required_lsn(&gap, "to");
+    fields_end_open(&gap);
+}
+
+static void read_archiving(struct fields *fields, struct message_archiving *archiving)
+{
+    static const char *const modes[] = {"stream", "hold", NULL};
+    static const enum message_wal values[] = {MESSAGE_WAL_STREAM, MESSAGE_WAL_HOLD};
+    fields_require(fields, "mode");
+    archiving->mode = values[fields_choice(fields, "mode", modes, 0)];
+    fields_require(fields, "streaming");
+    archiving->streaming = fields_bool(fields, "streaming", false);
+    archiving->slot = word(fields, "slot", WORD_MAX);
+    archiving->since = time_text(fields, "since");
+    archiving->error = bounded(fields, "error", TEXT_MAX);
+    archiving->error_kind = word(fields, "errorKind", WORD_MAX);
+    archiving->timeline = (uint32_t)fields_integer(fields, "timeline", 0, UINT32_MAX, 0);
+    archiving->server_lsn = lsn_text(fields, "serverLSN");
+    archiving->received_lsn = lsn_text(fields, "receivedLSN");
+    archiving->durable_lsn = lsn_text(fields, "durableLSN");
+    archiving->lag_seconds = fields_integer(fields, "lagSeconds", 0, INT64_MAX, -1);
+    archiving->kept_bytes = counter(fields, "keptBytes");
+    archiving->left_bytes = fields_integer(fields, "leftBytes", 0, INT64_MAX, -1);
+    archiving->left_seconds = fields_integer(fields, "leftSeconds", 0, INT64_MAX, -1);
+    read_gap(fields, archiving);
+    size_t count = fields_array(fields, "lostRegions", MESSAGE_REGIONS_MAX);
+    for (size_t i = 0; i < count; i++)
+        archiving->lost_regions[i] = element_word(fields, "lostRegions", i);
+    archiving->lost_count = count;
+}
+
 static void read_state(struct fields *fields, struct message_state *state)
 {
+    struct fields archiving;
     fields_require(fields, "generation");
     state->generation = fields_integer(fields, "generation", 0, INT64_MAX, 0);
     state->policy_uid = word(fields, "policyUID", WORD_MAX);
@@ -307,9 +380,22 @@ static void read_state(struct fields *fields, struct message_state *state)
     read_finished(fields, state);
     read_lookup(fields, state);
     read_regions(fields, state);
+    fields_object(fields, "archiving", &archiving);
+    if (archiving.object)
+        read_archiving(&archiving, &state->archiving);
+    fields_end_open(&archiving);
 }
 
 /* Messages of the operator. */
+
+static enum message_wal read_wal(struct fields *fields)
+{
+    static const char *const words[] = {"stream", "hold", "none", NULL};
+    static const enum message_wal values[] = {MESSAGE_WAL_STREAM, MESSAGE_WAL_HOLD,
+                                              MESSAGE_WAL_NONE};
+    const int word = fields_choice(fields, "wal", words, -1);
+    return word < 0 ? MESSAGE_WAL_UNSAID : values[word];
+}
 
 static void read_assign(struct fields *fields, struct message_assign *assign)
 {
@@ -325,6 +411,7 @@ static void read_assign(struct fields *fields, struct message_assign *assign)
     fields_require(fields, "heartbeatSeconds");
     assign->heartbeat_seconds =
         (unsigned)fields_integer(fields, "heartbeatSeconds", 1, HEARTBEAT_SECONDS_MAX, 1);
+    assign->wal = read_wal(fields);
 }
 
 static void read_run_backup(struct fields *fields, struct message_run *run)
@@ -439,6 +526,19 @@ int64_t message_state_generation(const struct message_state *state, const char *
 {
     bool other = state->policy_uid && strcmp(state->policy_uid, policy_uid) != 0;
     return other ? 0 : state->generation;
+}
+
+int message_read_archiving(struct message_archiving *ret_archiving, json_t *object,
+                           struct error *err)
+{
+    struct message_archiving archiving = {0};
+    struct fields fields;
+    fields_init(&fields, object, NULL, ERROR_CORRUPT, err);
+    read_archiving(&fields, &archiving);
+    if (fields_end_open(&fields) < 0)
+        return -1;
+    *ret_archiving = archiving;
+    return 0;
 }
 
 void message_clear(struct message *message)

@@ -22,6 +22,7 @@ enum {
     MESSAGE_FINISHED_MAX = 8,
     MESSAGE_LOOKUP_MAX = 4,
     MESSAGE_REGIONS_MAX = 8,
+    MESSAGE_WINDOWS_MAX = 4,
 };
 
 /* Codes with which a connection is closed: those of RFC 6455, 7.4.1, and ours. */
@@ -52,6 +53,14 @@ enum message_type {
 
 enum message_kind { MESSAGE_KIND_BACKUP, MESSAGE_KIND_RESTORE };
 
+/* What a sidecar is to do about the WAL of its server. */
+enum message_wal {
+    MESSAGE_WAL_UNSAID, /* the operator says nothing: the sidecar decides by itself */
+    MESSAGE_WAL_STREAM,
+    MESSAGE_WAL_HOLD, /* keep a slot on the server, advanced to what the regions have */
+    MESSAGE_WAL_NONE, /* drop it */
+};
+
 struct message_hello {
     const char *namespace, *pod, *uid, *sidecar_version;
     int64_t epoch; /* the highest that this sidecar ever saw */
@@ -62,6 +71,7 @@ struct message_assign {
     const char *region; /* of the pod; may be NULL */
     int64_t generation; /* of the policy */
     unsigned heartbeat_seconds;
+    enum message_wal wal;
 };
 
 struct message_run {
@@ -113,12 +123,44 @@ struct message_lookup {
     json_t *backup;    /* as message_done.backup; NULL: no region has it */
 };
 
+/* WAL that a backup can be recovered with, without a gap. */
+struct message_window {
+    uint32_t timeline;
+    const char *from_lsn, *to_lsn;
+    const char *from, *to; /* times; may be NULL */
+};
+
 struct message_region {
     const char *name;
     bool reachable;
     const char *error; /* may be NULL */
     uint64_t backups, bytes;
-    const char *last_backup; /* may be NULL */
+    const char *last_backup;                            /* may be NULL */
+    const char *recoverable_from, *recoverable_to;      /* may be NULL */
+    struct message_window windows[MESSAGE_WINDOWS_MAX]; /* the newest, oldest first */
+    size_t window_count;
+};
+
+/* How it goes with the WAL. LSNs may be NULL: not known. */
+struct message_archiving {
+    enum message_wal
+        mode; /* UNSAID: nothing is done about WAL, and no more is said; STREAM; HOLD */
+    bool streaming;
+    const char *slot, *since;       /* it streams, or does not, since then; may be NULL */
+    const char *error, *error_kind; /* what is wrong now; may be NULL */
+    uint32_t timeline;              /* 0: not known */
+    const char *server_lsn, *received_lsn, *durable_lsn;
+    int64_t lag_seconds;  /* age of the oldest WAL that no quorum has; -1: not known */
+    uint64_t kept_bytes;  /* of WAL on the server, for the slot */
+    int64_t left_bytes;   /* … that may be written until the slot or the volume can take
+                             no more; -1: not known, or without a limit */
+    int64_t left_seconds; /* the same at the present rate; -1: not known */
+    struct {
+        uint32_t timeline;
+        const char *from, *to;                     /* LSNs; NULL: there is no gap */
+    } gap;                                         /* in the WAL, the last that was found */
+    const char *lost_regions[MESSAGE_REGIONS_MAX]; /* left out at present */
+    size_t lost_count;
 };
 
 struct message_database {
@@ -152,6 +194,7 @@ struct message_state {
     size_t lookup_count;
     struct message_region regions[MESSAGE_REGIONS_MAX];
     size_t region_count;
+    struct message_archiving archiving;
 };
 
 struct message {
@@ -181,6 +224,11 @@ MUST_CHECK int message_parse(struct message *ret_message, const char *text, size
 /* The same from JSON of which the caller gives its reference, whatever the outcome; whoever has
  * another one leaves it unchanged. */
 MUST_CHECK int message_read(struct message *ret_message, json_t *root, struct error *err);
+/* The object of a state's archiving alone, for whoever knows it and tells a sidecar's server; texts
+ * are lent from object. */
+MUST_CHECK int message_read_archiving(struct message_archiving *ret_archiving, json_t *object,
+                                      struct error *err);
+json_t *message_format_archiving(const struct message_archiving *archiving); /* the caller's */
 void message_clear(struct message *message); /* for CLEANUP; zeroed is empty */
 /* The text of a message, the caller's (own_freep); texts that are not UTF-8 are escaped. PERMANENT:
  * larger than allowed. */

@@ -20,6 +20,12 @@ static json_t *number_json(uint64_t number)
     return json_integer(number > INT64_MAX ? INT64_MAX : (json_int_t)number);
 }
 
+/* NULL if it is not known. */
+static json_t *known_json(int64_t number)
+{
+    return number < 0 ? NULL : json_integer(number);
+}
+
 /* Sets a member unless value, which it takes, is NULL. */
 static void set(json_t *object, const char *name, json_t *value)
 {
@@ -56,6 +62,16 @@ static void put_hello(json_t *root, const struct message_hello *hello)
     set(root, "epoch", json_integer(hello->epoch));
 }
 
+/* NULL: nothing is said. */
+static const char *wal_name(enum message_wal wal)
+{
+    static const char *const names[] = {[MESSAGE_WAL_UNSAID] = NULL,
+                                        [MESSAGE_WAL_STREAM] = "stream",
+                                        [MESSAGE_WAL_HOLD] = "hold",
+                                        [MESSAGE_WAL_NONE] = "none"};
+    return names[wal];
+}
+
 static void put_assign(json_t *root, const struct message_assign *assign)
 {
     json_t *policy = json_object();
@@ -65,6 +81,7 @@ static void put_assign(json_t *root, const struct message_assign *assign)
     set(root, "generation", json_integer(assign->generation));
     set_text(root, "region", assign->region);
     set(root, "heartbeatSeconds", json_integer(assign->heartbeat_seconds));
+    set_text(root, "wal", wal_name(assign->wal));
 }
 
 static json_t *run_backup_json(const struct message_run *run)
@@ -136,8 +153,7 @@ static json_t *database_json(const struct message_database *database)
     set_text(json, "systemIdentifier", database->system_identifier);
     set(json, "timeline", json_integer(database->timeline));
     set_text(json, "lsn", database->lsn);
-    if (database->lag_seconds >= 0)
-        set(json, "lagSeconds", json_integer(database->lag_seconds));
+    set(json, "lagSeconds", known_json(database->lag_seconds));
     return json;
 }
 
@@ -179,6 +195,22 @@ static json_t *lookup_json(const struct message_state *state)
     return array;
 }
 
+static json_t *windows_json(const struct message_region *region)
+{
+    json_t *array = region->window_count > 0 ? json_array() : NULL;
+    for (size_t i = 0; i < region->window_count; i++) {
+        const struct message_window *window = &region->windows[i];
+        json_t *json = json_object();
+        set(json, "timeline", json_integer(window->timeline));
+        set_text(json, "fromLSN", window->from_lsn);
+        set_text(json, "toLSN", window->to_lsn);
+        set_text(json, "from", window->from);
+        set_text(json, "to", window->to);
+        json_array_append_new(array, json);
+    }
+    return array;
+}
+
 static json_t *regions_json(const struct message_state *state)
 {
     json_t *array = json_array();
@@ -191,9 +223,45 @@ static json_t *regions_json(const struct message_state *state)
         set(json, "backups", number_json(region->backups));
         set(json, "bytes", number_json(region->bytes));
         set_text(json, "lastBackup", region->last_backup);
+        set_text(json, "recoverableFrom", region->recoverable_from);
+        set_text(json, "recoverableTo", region->recoverable_to);
+        set(json, "windows", windows_json(region));
         json_array_append_new(array, json);
     }
     return array;
+}
+
+static json_t *gap_json(const struct message_archiving *archiving)
+{
+    if (!archiving->gap.from)
+        return NULL;
+    json_t *gap = json_object();
+    set(gap, "timeline", json_integer(archiving->gap.timeline));
+    set_text(gap, "from", archiving->gap.from);
+    set_text(gap, "to", archiving->gap.to);
+    return gap;
+}
+
+json_t *message_format_archiving(const struct message_archiving *archiving)
+{
+    json_t *json = json_object();
+    set_text(json, "mode", wal_name(archiving->mode));
+    set(json, "streaming", json_boolean(archiving->streaming));
+    set_text(json, "slot", archiving->slot);
+    set_text(json, "since", archiving->since);
+    set_text(json, "error", archiving->error);
+    set_text(json, "errorKind", archiving->error_kind);
+    set(json, "timeline", json_integer(archiving->timeline));
+    set_text(json, "serverLSN", archiving->server_lsn);
+    set_text(json, "receivedLSN", archiving->received_lsn);
+    set_text(json, "durableLSN", archiving->durable_lsn);
+    set(json, "lagSeconds", known_json(archiving->lag_seconds));
+    set(json, "keptBytes", number_json(archiving->kept_bytes));
+    set(json, "leftBytes", known_json(archiving->left_bytes));
+    set(json, "leftSeconds", known_json(archiving->left_seconds));
+    set(json, "gap", gap_json(archiving));
+    set(json, "lostRegions", texts_json(archiving->lost_regions, archiving->lost_count));
+    return json;
 }
 
 static void put_state(json_t *root, const struct message_state *state)
@@ -207,6 +275,8 @@ static void put_state(json_t *root, const struct message_state *state)
     set(root, "finished", finished_json(state));
     set(root, "lookup", lookup_json(state));
     set(root, "regions", regions_json(state));
+    if (state->archiving.mode != MESSAGE_WAL_UNSAID)
+        set(root, "archiving", message_format_archiving(&state->archiving));
 }
 
 static void put_body(json_t *root, const struct message *message)

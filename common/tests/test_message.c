@@ -69,6 +69,9 @@ static void every_message_comes_back_as_it_was(void **state)
     expect_round_trip("{\"version\":1,\"type\":\"assign\",\"epoch\":7,\"policy\":{\"namespace\":"
                       "\"shop\",\"name\":\"orders\"},\"generation\":3,\"region\":\"eu\","
                       "\"heartbeatSeconds\":10}");
+    expect_round_trip("{\"version\":1,\"type\":\"assign\",\"epoch\":7,\"policy\":{\"namespace\":"
+                      "\"shop\",\"name\":\"orders\"},\"generation\":3,\"heartbeatSeconds\":10,"
+                      "\"wal\":\"none\"}");
     expect_round_trip("{\"version\":1,\"type\":\"run\",\"epoch\":7,\"id\":\"20261121T082118Z-full-"
                       "3fa2\",\"kind\":\"backup\",\"generation\":3,\"deadlineSeconds\":3600,"
                       "\"backup\":{\"name\":\"orders-nightly-202611210820\",\"uid\":\"11ee\","
@@ -135,6 +138,104 @@ static void a_state_is_read_whole_and_comes_back(void **state)
     assert_true(s->lookup[1].running);
     assert_int_equal(s->region_count, 2);
     assert_string_equal(s->regions[1].error, "403");
+}
+
+#define ARCHIVING                                                                                  \
+    "{\"mode\":\"stream\",\"streaming\":false,\"slot\":\"lifeboat_0a\",\"since\":"                 \
+    "\"2026-11-21T08:21:18Z\",\"error\":\"403\",\"errorKind\":\"transient\",\"timeline\":2,"       \
+    "\"serverLSN\":\"0/9000000\",\"receivedLSN\":\"0/8000000\",\"durableLSN\":\"0/7000000\","      \
+    "\"lagSeconds\":0,\"keptBytes\":5,\"leftBytes\":0,\"leftSeconds\":7,"                          \
+    "\"gap\":{\"timeline\":1,\"from\":\"0/1000000\",\"to\":\"0/2000000\"},"                        \
+    "\"lostRegions\":[\"us\"]}"
+#define STATE_OF(archiving)                                                                        \
+    "{\"version\":1,\"type\":\"state\",\"generation\":3,\"database\":{\"reachable\":false,"        \
+    "\"role\":\"primary\",\"versionNum\":0,\"timeline\":0},\"job\":null,\"finished\":[],"          \
+    "\"lookup\":[],\"regions\":[{\"name\":\"eu\",\"reachable\":true,\"backups\":2,\"bytes\":17,"   \
+    "\"recoverableFrom\":\"2026-11-20T08:21:18Z\",\"recoverableTo\":\"2026-11-21T08:21:18Z\","     \
+    "\"windows\":[{\"timeline\":1,\"fromLSN\":\"0/28\",\"toLSN\":\"0/3000028\",\"from\":"          \
+    "\"2026-11-20T08:21:18Z\",\"to\":\"2026-11-21T08:21:18Z\"},{\"timeline\":2,\"fromLSN\":"       \
+    "\"0/4000028\",\"toLSN\":\"0/5000028\"}]}],\"archiving\":" archiving "}"
+
+static void what_is_said_of_wal_comes_back(void **state)
+{
+    (void)state;
+    expect_round_trip(STATE_OF(ARCHIVING));
+    CLEANUP(message_clear) struct message message = parsed(STATE_OF(ARCHIVING));
+    const struct message_archiving *archiving = &message.state.archiving;
+    assert_int_equal(archiving->mode, MESSAGE_WAL_STREAM);
+    assert_false(archiving->streaming);
+    assert_string_equal(archiving->slot, "lifeboat_0a");
+    assert_string_equal(archiving->error_kind, "transient");
+    assert_string_equal(archiving->durable_lsn, "0/7000000");
+    assert_int_equal(archiving->lag_seconds, 0);
+    assert_int_equal(archiving->left_bytes, 0);
+    assert_string_equal(archiving->gap.from, "0/1000000");
+    assert_int_equal(archiving->lost_count, 1);
+    const struct message_region *region = &message.state.regions[0];
+    assert_string_equal(region->recoverable_to, "2026-11-21T08:21:18Z");
+    assert_int_equal(region->window_count, 2);
+    assert_int_equal(region->windows[1].timeline, 2);
+    assert_string_equal(region->windows[1].from_lsn, "0/4000028");
+    assert_null(region->windows[1].to);
+}
+
+static void what_is_said_of_wal_can_be_said_alone(void **state)
+{
+    (void)state;
+    struct message_archiving archiving;
+    struct error err;
+    json_auto_t *said = json_loads(ARCHIVING, 0, NULL);
+    assert_int_equal(message_read_archiving(&archiving, said, &err), 0);
+    json_auto_t *again = message_format_archiving(&archiving);
+    assert_true(json_equal(said, again));
+    json_object_set_new(said, "durableLSN", json_string("7"));
+    assert_int_equal(message_read_archiving(&archiving, said, &err), -1);
+    assert_int_equal(err.kind, ERROR_CORRUPT);
+    assert_int_equal(archiving.timeline, 2); /* what was there stays */
+}
+
+static void what_is_not_known_of_wal_is_left_out(void **state)
+{
+    (void)state;
+    CLEANUP(message_clear)
+    struct message message = parsed(STATE_OF("{\"mode\":\"hold\",\"streaming\":false}"));
+    const struct message_archiving *archiving = &message.state.archiving;
+    assert_int_equal(archiving->mode, MESSAGE_WAL_HOLD);
+    assert_int_equal(archiving->lag_seconds, -1);
+    assert_int_equal(archiving->left_bytes, -1);
+    assert_int_equal(archiving->left_seconds, -1);
+    assert_null(archiving->gap.from);
+    assert_null(archiving->server_lsn);
+    CLEANUP(message_clear) struct message silent = parsed(STATE_OF("null"));
+    assert_int_equal(silent.state.archiving.mode, MESSAGE_WAL_UNSAID);
+}
+
+static void what_is_wrong_about_wal_is_named(void **state)
+{
+    (void)state;
+    expect_corrupt("{\"version\":1,\"type\":\"assign\",\"epoch\":7,\"policy\":{\"namespace\":"
+                   "\"shop\",\"name\":\"orders\"},\"heartbeatSeconds\":10,\"wal\":\"dance\"}",
+                   "wal: expected stream");
+    expect_corrupt(STATE_OF("{\"streaming\":true}"), "archiving.mode: required");
+    expect_corrupt(STATE_OF("{\"mode\":\"none\",\"streaming\":true}"), "archiving.mode: expected");
+    expect_corrupt(STATE_OF("{\"mode\":\"hold\"}"), "archiving.streaming: required");
+    expect_corrupt(STATE_OF("{\"mode\":\"hold\",\"streaming\":true,\"durableLSN\":\"7\"}"),
+                   "archiving.durableLSN: expected an LSN");
+    expect_corrupt(STATE_OF("{\"mode\":\"hold\",\"streaming\":true,\"gap\":{\"timeline\":1}}"),
+                   "archiving.gap.from: required");
+    expect_corrupt(STATE_OF("{\"mode\":\"hold\",\"streaming\":true,\"leftBytes\":-1}"),
+                   "archiving.leftBytes");
+    expect_corrupt(STATE_OF("{\"mode\":\"hold\",\"streaming\":true,\"lostRegions\":[\"a\",\"b\","
+                            "\"c\",\"d\",\"e\",\"f\",\"g\",\"h\",\"i\"]}"),
+                   "archiving.lostRegions: expected at most 8");
+    expect_corrupt("{\"version\":1,\"type\":\"state\",\"generation\":0,\"database\":{"
+                   "\"reachable\":false},\"regions\":[{\"name\":\"eu\",\"reachable\":true,"
+                   "\"windows\":[{},{},{},{},{}]}]}",
+                   "regions[0].windows: expected at most 4");
+    expect_corrupt("{\"version\":1,\"type\":\"state\",\"generation\":0,\"database\":{"
+                   "\"reachable\":false},\"regions\":[{\"name\":\"eu\",\"reachable\":true,"
+                   "\"windows\":[{\"timeline\":0}]}]}",
+                   "regions[0].windows[0].timeline");
 }
 
 static void what_an_idle_sidecar_leaves_out_has_defaults(void **state)
@@ -314,6 +415,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_message_comes_back_as_it_was),
         cmocka_unit_test(a_state_is_read_whole_and_comes_back),
+        cmocka_unit_test(what_is_said_of_wal_comes_back),
+        cmocka_unit_test(what_is_said_of_wal_can_be_said_alone),
+        cmocka_unit_test(what_is_not_known_of_wal_is_left_out),
+        cmocka_unit_test(what_is_wrong_about_wal_is_named),
         cmocka_unit_test(what_an_idle_sidecar_leaves_out_has_defaults),
         cmocka_unit_test(members_of_later_versions_are_ignored),
         cmocka_unit_test(what_is_wrong_is_named),
