@@ -80,15 +80,7 @@ static int put_everywhere(struct regions *regions, const struct region_object *o
 {
     struct everywhere put = {regions, object};
     struct roll_call_answer answers[REGIONS_MAX];
-    const struct roll_call call = {
-        .regions = regions,
-        .among = regions_mask(regions, false),
-        .insist = true,
-        .enough = regions_quorum(regions),
-        .laggards = LAGGARDS_LOST,
-        .ask = ask_put,
-        .arg = &put,
-    };
+    const struct roll_call call = roll_call_to_write(regions, ask_put, &put);
     if (roll_call_run(&call, answers, err) < 0)
         return -1;
     for (size_t i = 0; i < regions_count(regions); i++) {

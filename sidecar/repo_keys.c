@@ -387,15 +387,7 @@ static int check_copies(struct repo *repo, const char *name, const struct key *u
     CLEANUP(own_freep) char *full = repo_full_name(repo, name);
     struct key_check check = {regions, name, full, user};
     struct roll_call_answer answers[REGIONS_MAX];
-    const struct roll_call call = {
-        .regions = regions,
-        .among = regions_mask(regions, false),
-        .insist = true,
-        .enough = regions_quorum(regions),
-        .laggards = LAGGARDS_LOST,
-        .ask = ask_copy,
-        .arg = &check,
-    };
+    const struct roll_call call = roll_call_to_write(regions, ask_copy, &check);
     if (roll_call_run(&call, answers, err) < 0)
         return -1;
     for (size_t i = 0; i < regions_count(regions); i++)

@@ -193,6 +193,19 @@ static int note(const struct roll_call *call, size_t region, struct roll_call_an
     return 0;
 }
 
+struct roll_call roll_call_to_write(struct regions *regions, roll_call_ask *ask_one, void *arg)
+{
+    return (struct roll_call){
+        .regions = regions,
+        .among = regions_mask(regions, false),
+        .insist = true,
+        .enough = regions_quorum(regions),
+        .laggards = LAGGARDS_LOST,
+        .ask = ask_one,
+        .arg = arg,
+    };
+}
+
 int roll_call_run(const struct roll_call *call, struct roll_call_answer answers[],
                   struct error *err)
 {

@@ -21,17 +21,21 @@ enum roll_call_laggards {
     LAGGARDS_DOUBTED,    /* as if all attempts had failed; only while nobody else uses regions */
 };
 
+/* 1: an answer that counts; 0: one that does not; -1. For several regions at once: what it writes,
+ * but err, is the region's own. */
+typedef int roll_call_ask(void *arg, size_t region, struct error *err);
+
 struct roll_call {
     struct regions *regions; /* this and arg are lent */
     uint32_t among;          /* bit mask of the regions that are meant */
     bool insist;             /* also on those that did not answer lately, where others did */
     size_t enough;           /* so many answers that count will do */
     enum roll_call_laggards laggards;
-    /* 1: an answer that counts; 0: one that does not; -1. For several regions at once: what it
-     * writes, but err, is the region's own. */
-    int (*ask)(void *arg, size_t region, struct error *err);
+    roll_call_ask *ask;
     void *arg;
 };
+/* To the regions that are written to: who lags when a quorum has answered is lost. */
+struct roll_call roll_call_to_write(struct regions *regions, roll_call_ask *ask_one, void *arg);
 
 struct roll_call_answer { /* {0} of a region that is not meant */
     bool asked;           /* false: it is lost or was spared, for the reason in error */

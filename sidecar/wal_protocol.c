@@ -117,3 +117,12 @@ int wal_protocol_parse_answer(const char *line, size_t size, struct wal_answer_l
     *ret_answer = answer;
     return 0;
 }
+
+int wal_protocol_address(const char *path, struct sockaddr_un *ret_address, struct error *err)
+{
+    *ret_address = (struct sockaddr_un){.sun_family = AF_UNIX};
+    if (strlen(path) >= sizeof(ret_address->sun_path))
+        return error_set(err, ERROR_PERMANENT, "the socket's path '%s' is too long", path);
+    memcpy(ret_address->sun_path, path, strlen(path) + 1);
+    return 0;
+}

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/un.h>
 
 #include "common/error.h"
 
@@ -47,3 +48,7 @@ MUST_CHECK int wal_protocol_parse_question(const char *line, size_t size,
                                            struct wal_question *ret_question, struct error *err);
 MUST_CHECK int wal_protocol_parse_answer(const char *line, size_t size,
                                          struct wal_answer_line *ret_answer, struct error *err);
+
+/* Of the socket. PERMANENT: its path is longer than that of a Unix socket can be. */
+MUST_CHECK int wal_protocol_address(const char *path, struct sockaddr_un *ret_address,
+                                    struct error *err);

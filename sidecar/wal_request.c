@@ -67,10 +67,9 @@ static int await(const struct asking *asking, short events, struct error *err)
 static int connect_socket(struct asking *asking, struct error *err)
 {
     const char *path = asking->request->socket;
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    if (strlen(path) >= sizeof(address.sun_path))
-        return error_set(err, ERROR_PERMANENT, "the socket's path '%s' is too long", path);
-    memcpy(address.sun_path, path, strlen(path) + 1);
+    struct sockaddr_un address;
+    if (wal_protocol_address(path, &address, err) < 0)
+        return -1;
     asking->socket = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (asking->socket >= 0 &&
         connect(asking->socket, (const struct sockaddr *)&address, sizeof(address)) == 0)

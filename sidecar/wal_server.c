@@ -58,15 +58,6 @@ struct server {
 
 /* The socket */
 
-static int set_path(struct sockaddr_un *address, const char *path, struct error *err)
-{
-    *address = (struct sockaddr_un){.sun_family = AF_UNIX};
-    if (strlen(path) >= sizeof(address->sun_path))
-        return error_set(err, ERROR_PERMANENT, "the socket's path '%s' is too long", path);
-    memcpy(address->sun_path, path, strlen(path) + 1);
-    return 0;
-}
-
 static bool is_same_file(const struct stat *one, const struct stat *other)
 {
     return one->st_dev == other->st_dev && one->st_ino == other->st_ino;
@@ -104,7 +95,7 @@ static int listen_at_socket(struct server *server, struct error *err)
 {
     const char *path = server->options->socket;
     struct sockaddr_un address;
-    if (set_path(&address, path, err) < 0)
+    if (wal_protocol_address(path, &address, err) < 0)
         return -1;
     server->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     unlink(path); /* of one that was killed */
