@@ -5,6 +5,7 @@ import base64
 import json
 import os
 import secrets
+from datetime import datetime
 
 import yaml
 
@@ -14,6 +15,7 @@ from s3 import S3Store
 
 PRIMARY, STANDBY = "shop-eu-0", "shop-us-0"
 EXAMPLE = host.CHECKOUT / "docs" / "examples" / "two-regions.yaml"
+SHUTDOWN_MAX_S = 30  # of a grace period of 120 s
 ROLE = host.CHECKOUT / "sidecar" / "role.sql"
 
 KNOWN_ROW = "Ada Lovelace, 12 St James Square"
@@ -72,3 +74,16 @@ class Shop:
         self.namespace.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "lifeboat-shop"},
                               "data": {key: base64.b64encode(value.encode()).decode()
                                        for key, value in self.lifeboat_secret.items()}})
+
+
+def assert_ended_well(pod: dict) -> None:
+    """PostgreSQL ended by itself, before the kubelet lost patience."""
+    ended = next(found["state"]["terminated"] for found in pod["status"]["containerStatuses"]
+                 if found["name"] == "postgresql")
+    asked = _moment(pod["metadata"]["deletionTimestamp"]) - pod["metadata"]["deletionGracePeriodSeconds"]
+    assert ended["exitCode"] == 0, ended
+    assert _moment(ended["finishedAt"]) - asked < SHUTDOWN_MAX_S, ended
+
+
+def _moment(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()

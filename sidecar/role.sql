@@ -34,6 +34,7 @@ SELECT 'CREATE ROLE lifeboat'
 WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_roles AS r
                   WHERE r.rolname OPERATOR(pg_catalog.=) 'lifeboat') \gexec
 
+-- REPLICATION: streaming, and to make, advance and drop replication slots
 ALTER ROLE lifeboat LOGIN REPLICATION
     NOSUPERUSER NOCREATEDB NOCREATEROLE NOBYPASSRLS INHERIT;
 

@@ -5,7 +5,6 @@ stops as it does without one. Each test is a sentence of that promise, on real k
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
 
 import host
 import processes
@@ -13,7 +12,7 @@ import pytest
 from kube_client import Namespace, condition_of
 from processes import SidecarProcesses
 from protection import Protection
-from shop import PRIMARY, STANDBY, Shop
+from shop import PRIMARY, STANDBY, Shop, assert_ended_well
 
 BROKEN = {
     "nothing of it can be read": {"policy.yaml": "{", "ca.crt": "no certificate", "endpoint": "nowhere"},
@@ -25,7 +24,6 @@ metadata: {name: shop, namespace: shop, uid: 00000000-0000-0000-0000-00000000000
 spec: {regions: [{name: eu, s3: {bucket: none, credentials: no/such/file}}], encryption: {keys: [missing]}}
 """, "endpoint": "lifeboat-channel.nowhere.svc:8443"},
 }
-SHUTDOWN_MAX_S = 30  # of a grace period of 120 s
 LITTLE_MEMORY = "64Mi"  # enough for the sidecar, not for a backup
 GREEDY = {"compression": {"level": 19}, "parallelism": {"workers": 32, "uploads": 8}}
 
@@ -62,19 +60,6 @@ def unmoved(namespace: Namespace, pod: str) -> Iterator[None]:
         assert (namespace.sql(pod, life), state_of(namespace, pod, "postgresql")["containerID"]) == before
         assert client.poll() is None
     namespace.sql(pod, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'client'")
-
-
-def assert_ended_well(pod: dict) -> None:
-    """PostgreSQL ended by itself, before the kubelet lost patience."""
-    ended = next(found["state"]["terminated"] for found in pod["status"]["containerStatuses"]
-                 if found["name"] == "postgresql")
-    asked = moment(pod["metadata"]["deletionTimestamp"]) - pod["metadata"]["deletionGracePeriodSeconds"]
-    assert ended["exitCode"] == 0, ended
-    assert moment(ended["finishedAt"]) - asked < SHUTDOWN_MAX_S, ended
-
-
-def moment(text: str) -> float:
-    return datetime.fromisoformat(text).timestamp()
 
 
 def restart(namespace: Namespace, pod: str) -> None:
@@ -195,7 +180,8 @@ def test_a_backup_that_needs_too_much_memory_takes_nothing_else_along(protection
 
 def set_memory(namespace: Namespace, limit: str) -> None:
     """Of the standby's sidecar."""
-    patch = [{"op": "replace", "path": "/spec/template/spec/initContainers/0/resources/limits/memory", "value": limit}]
+    patch = [{"op": "replace", "path": f"/spec/template/spec/initContainers/0/resources/{kind}/memory", "value": value}
+             for kind, value in (("requests", LITTLE_MEMORY), ("limits", limit))]
     namespace.kubectl("patch", "statefulset", "shop-us", "--type=json", f"--patch={json.dumps(patch)}")
     namespace.kubectl("rollout", "status", "statefulset/shop-us", "--timeout=120s")
 
