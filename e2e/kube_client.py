@@ -2,6 +2,7 @@
 """What scenarios do with a cluster: apply manifests as a user does, look at objects, wait, run commands in pods."""
 
 import functools
+import itertools
 import json
 import re
 import subprocess
@@ -91,10 +92,14 @@ class Namespace:
 
     def delete_and_watch(self, pod: str, timeout_s: int = 180) -> dict:
         """Deletes a pod. Returns it as it was when it went, with how its containers ended."""
+        return self.watch_end(pod, lambda: self.kubectl("delete", "pod", pod, "--wait=false"), timeout_s)
+
+    def watch_end(self, pod: str, end: Callable[[], object], timeout_s: int = 180) -> dict:
+        """The same of a pod that `end` has deleted."""
         pods = self.client.resource("Pod")
         found = pods.get(namespace=self.name, field_selector=f"metadata.name={pod}")
         [last] = [item.to_dict() for item in found.items]
-        self.kubectl("delete", "pod", pod, "--wait=false")
+        end()
         for event in pods.watch(namespace=self.name, name=pod, resource_version=found.metadata.resourceVersion,
                                 timeout=timeout_s):
             if event["object"].metadata.uid == last["metadata"]["uid"]:
@@ -199,6 +204,13 @@ def sql_of_dump(text: str) -> str:
     """A dump without what differs between two dumps of the same."""
     return "\n".join(line for line in text.splitlines()
                      if line and not line.startswith(("--", "\\restrict", "\\unrestrict")))
+
+
+def assert_same_lines(ours: str, theirs: str) -> None:
+    """Of two dumps, which are too long to be shown when they differ."""
+    different = [f"- {their}\n+ {our}" for their, our in itertools.zip_longest(theirs.splitlines(), ours.splitlines())
+                 if their != our]
+    assert not different, "\n".join(different[:5])
 
 
 def condition_of(found: dict, type: str) -> dict:

@@ -77,6 +77,16 @@ class Node:
         finally:
             hidden.rename(objects)
 
+    @contextmanager
+    def without_store(self) -> Iterator[None]:
+        """Nobody answers where the region's bucket was while the block runs. What lies in it stays."""
+        self.stop("store", signal.SIGKILL)
+        try:
+            yield
+        finally:
+            self.start_store()
+            host.wait_until(self.store.answers, f"the S3 server of {self.name} answers")
+
     def first_process(self, container: str) -> int:
         """The pid on this machine of the first process of a container, whose id is as a pod's status has it."""
         name = container.removeprefix("containerd://")
@@ -298,8 +308,13 @@ class Cluster:
         for name in [name for name, phase in map(str.split, lines) if phase in ("Released", "Failed")]:
             self.kubectl("delete", "persistentvolume", name)
             region, number = name.rsplit("-", 1)
-            shutil.rmtree(self.nodes[region].volumes / number)
+            shutil.rmtree(self.volume(name))
             self._make_volumes([(self.nodes[region], number)])
+
+    def volume(self, name: str) -> Path:
+        """Where what a PersistentVolume holds lies on this machine."""
+        region, number = name.rsplit("-", 1)
+        return self.nodes[region].volumes / number
 
     def _make_volumes(self, wanted: list[tuple[Node, str]]) -> None:
         for node, number in wanted:

@@ -151,6 +151,12 @@ def at(server: Postgres) -> list:
     return ["--host", server.home, "--port", str(server.port)]
 
 
+def wait_until_nobody_answers(copy: Postgres) -> None:
+    """What answered the wal-fetch of a server that has ended ends by itself, but later."""
+    socket = copy.data / "pg_wal" / "lifeboat.socket"
+    host.wait_until(lambda: not socket.exists(), "what answers wal-fetch has ended with the server", 90)
+
+
 def new_key() -> str:
     """As `openssl rand -base64 32` prints it."""
     return base64.b64encode(os.urandom(32)).decode()

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import host
 from installation import Installation
-from kube_client import condition_of, sql_of_dump
-from lifeboat import Lifeboat, documents
+from kube_client import assert_same_lines, condition_of, sql_of_dump
+from lifeboat import Lifeboat, documents, wait_until_nobody_answers
 from postgres import Postgres, assert_sound, assert_verified
 from s3 import REGION, S3Store
 from shop import Shop
@@ -166,16 +166,22 @@ class Protection:
     def check_restore(self, program: Path, name: str, pod: str) -> None:
         """What the command line restores of this Backup is sound, and holds what that pod's database holds now."""
         backup = self.namespace.get("Backup", name)["status"]["backupID"]
+        self.check_copy(program, self.namespace.dump(pod), "--backup", backup)
+
+    def check_copy(self, program: Path, dump: str, *arguments: str) -> None:
+        """What the command line restores with these arguments is sound, recovers, and holds what was dumped before
+        (Namespace.dump)."""
         with self.command_line(program) as lifeboat:
             copy = Postgres(IMAGE_MAJOR, lifeboat.home / "copy")
-            lifeboat.restore(copy.data, "--backup", backup)
+            lifeboat.restore(copy.data, *arguments)
             assert_verified(copy.major, copy.data)
             try:
-                copy.start()
-                assert sql_of_dump(copy.tool("pg_dumpall").stdout) == self.namespace.dump(pod)
+                copy.start().wait_until_recovered()
+                assert_same_lines(sql_of_dump(copy.tool("pg_dumpall").stdout), dump)
                 assert_sound(copy)
             finally:
                 copy.end()
+            wait_until_nobody_answers(copy)
 
     def committed(self, lifeboat: Lifeboat, name: str) -> list[dict]:
         """The manifests that some attempt of this Backup has put into a bucket."""

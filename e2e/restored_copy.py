@@ -2,7 +2,7 @@
 """What a RestoreJob left in a claim, started as a user does, in the image of the database itself, and judged by
 PostgreSQL's own programs."""
 
-from kube_client import Namespace
+from kube_client import Namespace, assert_same_lines
 
 IMAGE = "postgres:15"
 PGDATA = "/var/lib/postgresql/data/pgdata"
@@ -43,9 +43,7 @@ class RestoredCopy:
     def assert_same(self, dump: str) -> None:
         """Its content is that of a dump of before (Namespace.dump), and pg_amcheck finds nothing wrong with it."""
         assert self.sql("SELECT pg_is_in_recovery()") == "f"
-        ours, theirs = self.namespace.dump(self.name).splitlines(), dump.splitlines()
-        different = [f"- {their}\n+ {our}" for their, our in zip(theirs, ours) if their != our]
-        assert len(ours) == len(theirs) and not different, "\n".join(different[:5])
+        assert_same_lines(self.namespace.dump(self.name), dump)
         self.namespace.exec(self.name, "pg_amcheck", "--username=postgres", "--all", "--install-missing",
                             "--heapallindexed")
 

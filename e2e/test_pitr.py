@@ -16,7 +16,7 @@ import host
 import ledger as ledgers
 from journal import Target, lsn
 from ledger import Ledger
-from lifeboat import PASSWORD, Lifeboat
+from lifeboat import PASSWORD, Lifeboat, wait_until_nobody_answers
 from postgres import MAJORS, Postgres, assert_verified
 from receiving import Receiver, receiving
 
@@ -136,8 +136,7 @@ def restored(cluster, lifeboat: Lifeboat, home: Path, major: int, words: list) -
     copy.start().wait_until_recovered()
     yield copy
     copy.end()
-    socket = copy.data / "pg_wal" / "lifeboat.socket"
-    host.wait_until(lambda: not socket.exists(), "what answers wal-fetch has ended with the server", 90)
+    wait_until_nobody_answers(copy)
     shutil.rmtree(copy.home)
 
 

@@ -17,6 +17,7 @@ import pytest
 
 import host
 import kube_cluster
+from channel import token_of_account
 from installation import Installation
 from kube_client import KubeClient, Namespace
 from kube_cluster import Cluster
@@ -139,6 +140,17 @@ def explained(request, shared_namespace, installation) -> Iterator[None]:
     if request.node.stash.get(_failed, False):
         print(shared_namespace.report())
         print(installation.report())
+
+
+@pytest.fixture(scope="module")
+def reader(shared_namespace) -> Iterator[str]:
+    """A token that may read /metrics, as the chart lets it."""
+    name, client = shared_namespace.name, shared_namespace.client
+    client.kubectl("create", "clusterrolebinding", name, "--clusterrole=lifeboat-metrics-reader",
+                   f"--serviceaccount={name}:prometheus")
+    shared_namespace.kubectl("create", "serviceaccount", "prometheus")
+    yield token_of_account(shared_namespace, "prometheus", None)
+    client.kubectl("delete", "clusterrolebinding", name)
 
 
 @contextmanager

@@ -59,17 +59,6 @@ def member(other_namespace) -> dict:
     return make_pod(other_namespace, "member", "{lifeboat.dev/policy: other}")
 
 
-@pytest.fixture(scope="module")
-def reader(other_namespace) -> str:
-    """A token that may read /metrics, as the chart lets it."""
-    name = other_namespace.name
-    other_namespace.client.kubectl("create", "clusterrolebinding", name, "--clusterrole=lifeboat-metrics-reader",
-                                   f"--serviceaccount={name}:prometheus")
-    other_namespace.kubectl("create", "serviceaccount", "prometheus")
-    yield token_of_account(other_namespace, "prometheus", None)
-    other_namespace.client.kubectl("delete", "clusterrolebinding", name)
-
-
 def test_only_a_token_of_a_member_for_our_audience_opens_the_channel(machinery, other_namespace, neighbour, member,
                                                                      door, reader):
     name = other_namespace.name

@@ -74,9 +74,8 @@ spec:
 """)
     namespace.wait_for("Pod", "writer", lambda pod: pod["status"]["phase"] == "Succeeded", "has ended well")
     volume = namespace.get("PersistentVolumeClaim", "data")["spec"]["volumeName"]
-    region, _, number = volume.partition("-")
-    directory = machinery.nodes[region].volumes / number
-    assert region == "us" and (directory / "file").exists()
+    directory = machinery.volume(volume)
+    assert volume.startswith("us-") and (directory / "file").exists()
     namespace.kubectl("delete", "pod/writer", "persistentvolumeclaim/data")
     namespace.wait_for("PersistentVolume", volume, lambda found: found["status"]["phase"] == "Released", "is released")
     machinery.renew_volumes()
