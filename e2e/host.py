@@ -120,6 +120,40 @@ def running(argv: Sequence, **options) -> Iterator[subprocess.Popen]:
         end(process)
 
 
+class Server:
+    """A program that serves the tests, and what it says in a log file, which grows over all its starts."""
+
+    def __init__(self, name: str, log: Path):
+        self.name, self.log = name, log
+        self.process: subprocess.Popen | None = None
+
+    def start(self, argv: Sequence, **options) -> None:
+        """Does not wait until it answers."""
+        with open(self.log, "a") as log:
+            self.process = spawn(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **options)
+
+    def check(self) -> None:
+        if self.process.poll() is not None:
+            raise AssertionError(f"{self.name} ended by itself:\n{self.log.read_text()[-4000:]}")
+
+    def wait_until(self, answers: Callable[[], bool], timeout_s: float = 30) -> None:
+        """Until it does. One that does not is ended."""
+        def is_up() -> bool:
+            self.check()
+            return answers()
+
+        try:
+            wait_until(is_up, f"{self.name} answers", timeout_s)
+        except BaseException:
+            self.end()
+            raise
+
+    def end(self) -> None:
+        if self.process is not None:
+            end(self.process)
+            self.process = None
+
+
 def end_cleanly_when_told() -> None:
     """From now on SIGTERM ends this program as an interrupt from the keyboard does: by an exception, so that it leaves
     nothing behind. Once: what cleans up is not interrupted again."""

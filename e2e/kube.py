@@ -7,7 +7,6 @@ is a kubeconfig, with a client certificate, of somebody who may do everything. T
 
 import http.client
 import ssl
-import subprocess
 import sys
 import urllib.error
 import urllib.request
@@ -96,24 +95,23 @@ class ApiServer:
         self._credentials = Credentials(home, f"https://127.0.0.1:{self._port}")
         self.kubeconfig = self._credentials.client("admin", "admin", "system:masters")
         self.kubectl_command = [program("kubectl"), f"--kubeconfig={self.kubeconfig}"]
-        self._processes: list[subprocess.Popen] = []
+        self._servers = [host.Server(name, home / f"{name}.log") for name in ("etcd", "apiserver")]
 
     def start(self) -> "ApiServer":
         """Also starts again, on the same port and objects, after `end`."""
+        etcd, apiserver = self._servers
         try:
-            self._spawn("etcd", etcd_command(self.home / "etcd", self._etcd_port, self._peer_port))
-            self._spawn("apiserver", apiserver_command(self._credentials, "127.0.0.1", self._port, self._etcd_port)
-                        + self.OPTIONS)
-            host.wait_until(self._is_ready, "the API server is ready", 90)
+            etcd.start(etcd_command(self.home / "etcd", self._etcd_port, self._peer_port))
+            apiserver.start(apiserver_command(self._credentials, "127.0.0.1", self._port, self._etcd_port) + self.OPTIONS)
+            apiserver.wait_until(self._is_ready, 90)
         except BaseException:
             self.end()
             raise
         return self
 
     def end(self) -> None:
-        for process in reversed(self._processes):
-            host.end(process)
-        self._processes.clear()
+        for server in reversed(self._servers):
+            server.end()
 
     def kubectl(self, *arguments, **options) -> str:
         """What kubectl prints; options are those of host.run."""
@@ -133,15 +131,8 @@ class ApiServer:
         except AssertionError:
             return False
 
-    def _spawn(self, name: str, command: list) -> None:
-        with open(self.home / f"{name}.log", "a") as log:
-            self._processes.append(host.spawn(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log))
-
     def _is_ready(self) -> bool:
-        for name, process in zip(("etcd", "apiserver"), self._processes):
-            if process.poll() is not None:
-                said = (self.home / f"{name}.log").read_text()[-4000:]
-                raise AssertionError(f"{name} ended by itself:\n{said}")
+        self._servers[0].check()
         return self._credentials.is_ready("admin")
 
 

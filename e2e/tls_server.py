@@ -2,7 +2,6 @@
 """Throw-away servers with TLS from a certificate authority of their own."""
 
 import signal
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +20,7 @@ class TlsServer:
         self.port, self.domain = host.free_port(), domain
         self.endpoint, self.host_endpoint = f"https://127.0.0.1:{self.port}", f"https://{domain}:{self.port}"
         self.data, self.ca, self.log = home / data, home / "ca.crt", home / "log"
-        self._process: subprocess.Popen | None = None
+        self._server = host.Server(type(self).__name__, self.log)
 
     def command(self) -> list:
         raise NotImplementedError
@@ -38,30 +37,18 @@ class TlsServer:
             host.make_directory(self.data)
             names = ("IP:127.0.0.1", "DNS:localhost", f"DNS:{self.domain}", f"DNS:*.{self.domain}")
             Authority(self.home, "Lifeboat test CA").issue("server", f"/CN=Lifeboat test {type(self).__name__}", *names)
-        with open(self.log, "a") as log:
-            self._process = host.spawn(self.command(), env=self.environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        try:
-            host.wait_until(self._is_up, f"{type(self).__name__} answers")
-        except BaseException:
-            self.end()
-            raise
+        self._server.start(self.command(), env=self.environment())
+        self._server.wait_until(self.answers)
         return self
 
     def end(self) -> None:
-        if self._process is not None:
-            host.end(self._process)
-            self._process = None
+        self._server.end()
 
     @contextmanager
     def hanging(self) -> Iterator[None]:
         """It takes connections, as the kernel does, and answers nothing while the block runs."""
-        self._process.send_signal(signal.SIGSTOP)
+        self._server.process.send_signal(signal.SIGSTOP)
         try:
             yield
         finally:
-            self._process.send_signal(signal.SIGCONT)
-
-    def _is_up(self) -> bool:
-        if self._process.poll() is not None:
-            raise AssertionError(f"{type(self).__name__} ended by itself:\n{self.log.read_text()}")
-        return self.answers()
+            self._server.process.send_signal(signal.SIGCONT)

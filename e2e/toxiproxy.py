@@ -8,7 +8,6 @@ import http.client
 import http.server
 import json
 import ssl
-import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,27 +21,20 @@ class Toxiproxy:
     """The server of all proxies; its log is that of their connections."""
 
     def __init__(self, home: Path):
-        self.home = home if home.exists() else host.make_directory(home, 0o755)
+        if not home.exists():
+            host.make_directory(home, 0o755)
         self.port = host.free_port()
-        self.log = home / "log"
+        self._server = host.Server("Toxiproxy", home / "log")
         self._made = 0
-        self._process: subprocess.Popen | None = None
 
     def start(self) -> "Toxiproxy":
         argv = [host.tools() / "toxiproxy" / "bin" / "toxiproxy-server", "-host", "127.0.0.1", "-port", str(self.port)]
-        with open(self.log, "a") as log:
-            self._process = host.spawn(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        try:
-            host.wait_until(self._answers, "Toxiproxy answers")
-        except BaseException:
-            self.end()
-            raise
+        self._server.start(argv)
+        self._server.wait_until(self._answers)
         return self
 
     def end(self) -> None:
-        if self._process is not None:
-            host.end(self._process)
-            self._process = None
+        self._server.end()
 
     def proxy(self, upstream: int) -> "Proxy":
         """A new one, to that port of this machine."""
@@ -61,8 +53,6 @@ class Toxiproxy:
         return json.loads(content) if content else {}
 
     def _answers(self) -> bool:
-        if self._process.poll() is not None:
-            raise AssertionError(f"Toxiproxy ended by itself:\n{self.log.read_text()}")
         try:
             self.call("GET", "/version")
         except ConnectionRefusedError:
