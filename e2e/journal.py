@@ -146,9 +146,9 @@ class Journal:
         return next(found for found in self.ancestors(timeline) if record.lsn in self._timelines.get(found, {}))
 
     def direct(self, target: Target) -> Target:
-        """The same, along the timeline on which it lies. Along a later one PostgreSQL does not find what transactions have
-        prepared that are left over at the end, if it is in the segment in which that timeline begins: it has this segment
-        under the name of the later timeline, and looks for the other one."""
+        """The same, along the timeline on which it lies, as Lifeboat puts it. Along a later one PostgreSQL does not
+        find what transactions have prepared that are left over at the end, if it is in the segment in which that timeline
+        begins: it has this segment under the name of the later timeline, and looks for the other one."""
         stop = _stop(self.course(target.timeline), target)
         return target if stop is None else replace(target, timeline=self.timeline_of(target.timeline, stop))
 

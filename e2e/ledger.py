@@ -80,12 +80,12 @@ class Ledger:
     # Writing
 
     @contextmanager
-    def load(self, server: Postgres, clients: int = 3, dies: bool = False, prepares: bool = True) -> Iterator[None]:
+    def load(self, server: Postgres, clients: int = 3, dies: bool = False) -> Iterator[None]:
         """Clients transfer money while the block runs; behind it none of them does, and the journal is read. `dies`: the
-        server may end in the block, however it likes. `prepares`: some transactions have two phases."""
+        server may end in the block, however it likes."""
         self._settle(server)
         stop, records = threading.Event(), self._transfers.setdefault(_timeline(server), {})
-        running = [_Client(server, self._number_client(), random.Random(self._dice.getrandbits(64)), prepares, stop, records)
+        running = [_Client(server, self._number_client(), random.Random(self._dice.getrandbits(64)), stop, records)
                    for _ in range(clients)]
         began_s = time.time()
         for client in running:
@@ -221,13 +221,12 @@ def _timeline(server: Postgres) -> int:
 class _Client(threading.Thread):
     """One connection. Its transactions end in all the ways that there are."""
 
-    def __init__(self, server: Postgres, number: int, dice: random.Random, prepares: bool, stop: threading.Event,
+    def __init__(self, server: Postgres, number: int, dice: random.Random, stop: threading.Event,
                  records: dict[int, Transfer]):
         super().__init__(name=f"client {number}", daemon=True)
         self.failure: BaseException | None = None
         self.answers_s: list[float] = []
         self._server, self._number, self._dice = server, number, dice
-        self._weights = [6, 2, 2 if prepares else 0]
         self._stop_event, self._records = stop, records
         self._made = 0
 
@@ -245,7 +244,7 @@ class _Client(threading.Thread):
         self._made += 1
         debit, credit = self._dice.sample(range(ACCOUNTS), 2)
         transfer = Transfer(self._number, self._made, debit, credit, self._dice.randint(1, 100), self._dice.randint(0, 60))
-        way = self._dice.choices([_plain, _with_savepoints, _in_two_phases], self._weights)[0]
+        way = self._dice.choices([_plain, _with_savepoints, _in_two_phases], [6, 2, 2])[0]
         body, endings = way(transfer, "commit" if self._dice.random() < 0.85 else "abort")
         connection.execute(f"BEGIN; {body}")
         xid, asked = connection.execute("SELECT pg_current_xact_id()::text, pg_current_wal_insert_lsn()::text").fetchone()

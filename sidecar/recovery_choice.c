@@ -12,6 +12,7 @@
 #include "sidecar/recovery_survey.h"
 #include "sidecar/recovery_target.h"
 #include "sidecar/recovery_time.h"
+#include "sidecar/timeline.h"
 #include "sidecar/wal_search.h"
 
 enum { WINDOWS_SHOWN = 3, US_PER_MS = 1000 };
@@ -22,6 +23,12 @@ struct choice {
     const char *backup;                  /* NULL: any */
     const struct recovery_window *ended; /* the first one behind whose end the target is … */
     const struct wal_span *gap;          /* … because WAL is missing there */
+};
+
+/* How a target is reached within a window. */
+struct way {
+    const struct manifest *backup; /* to begin with */
+    struct wal_record stop;        /* at which recovery ends; NONE: it has not to be looked for */
 };
 
 /* The timeline that recovery shall follow; 0: each backup its own. */
@@ -117,19 +124,19 @@ static void note_end(struct choice *choice, const struct recovery_window *window
     choice->gap = gap_behind(choice, window);
 }
 
-/* Each gives 1 with the backup; 0: not in this window; or -1. */
+/* Each gives 1 with the way; 0: not in this window; or -1. */
 
 /* Time or LSN: known beforehand, so the backup is; it has to be reached. */
 static int try_place(struct choice *choice, const struct recovery_window *window,
-                     const struct manifest **ret_backup, struct error *err)
+                     struct way *ret_way, struct error *err)
 {
-    struct wal_record record;
-    *ret_backup = newest(choice, window, window->backup_count);
-    if (!*ret_backup)
+    const struct manifest *backup = newest(choice, window, window->backup_count);
+    *ret_way = (struct way){.backup = backup};
+    if (!backup)
         return 0;
-    if (find(choice, window, (*ret_backup)->stop_lsn, window->to.lsn, &record, err) < 0)
+    if (find(choice, window, backup->stop_lsn, window->to.lsn, &ret_way->stop, err) < 0)
         return -1;
-    if (record.kind != WAL_RECORD_NONE)
+    if (ret_way->stop.kind != WAL_RECORD_NONE)
         return 1;
     note_end(choice, window);
     return 0;
@@ -137,18 +144,17 @@ static int try_place(struct choice *choice, const struct recovery_window *window
 
 /* Transaction or restore point: looked for from each backup to the next, the newest first. */
 static int try_search(struct choice *choice, const struct recovery_window *window,
-                      const struct manifest **ret_backup, struct error *err)
+                      struct way *ret_way, struct error *err)
 {
     uint64_t to = window->to.lsn;
     for (size_t i = window->backup_count; i > 0; i--) {
         const struct manifest *backup = window->backups[i - 1];
-        struct wal_record record;
         if (!may_serve(choice, window, backup))
             continue;
-        if (find(choice, window, backup->stop_lsn, to, &record, err) < 0)
+        *ret_way = (struct way){.backup = backup};
+        if (find(choice, window, backup->stop_lsn, to, &ret_way->stop, err) < 0)
             return -1;
-        *ret_backup = backup;
-        if (record.kind != WAL_RECORD_NONE)
+        if (ret_way->stop.kind != WAL_RECORD_NONE)
             return 1;
         to = backup->stop_lsn;
     }
@@ -157,10 +163,10 @@ static int try_search(struct choice *choice, const struct recovery_window *windo
 
 /* All WAL there is: nothing of it may be missing behind the window. */
 static int try_latest(struct choice *choice, const struct recovery_window *window,
-                      const struct manifest **ret_backup)
+                      struct way *ret_way)
 {
-    *ret_backup = newest(choice, window, window->backup_count);
-    if (!*ret_backup)
+    *ret_way = (struct way){.backup = newest(choice, window, window->backup_count)};
+    if (!ret_way->backup)
         return 0;
     if (!gap_behind(choice, window))
         return 1;
@@ -169,21 +175,54 @@ static int try_latest(struct choice *choice, const struct recovery_window *windo
 }
 
 static int try_window(struct choice *choice, const struct recovery_window *window,
-                      const struct manifest **ret_backup, struct error *err)
+                      struct way *ret_way, struct error *err)
 {
     switch (choice->target->kind) {
     case RECOVERY_TARGET_TIME:
     case RECOVERY_TARGET_LSN:
-        return try_place(choice, window, ret_backup, err);
+        return try_place(choice, window, ret_way, err);
     case RECOVERY_TARGET_XID:
     case RECOVERY_TARGET_NAME:
-        return try_search(choice, window, ret_backup, err);
+        return try_search(choice, window, ret_way, err);
     case RECOVERY_TARGET_LATEST:
-        return try_latest(choice, window, ret_backup);
+        return try_latest(choice, window, ret_way);
     default:
-        *ret_backup = newest(choice, window, window->backup_count);
-        return *ret_backup ? 1 : 0;
+        *ret_way = (struct way){.backup = newest(choice, window, window->backup_count)};
+        return ret_way->backup ? 1 : 0;
     }
+}
+
+/* Whether the segments of the record can be had of this timeline, up to its end. */
+static bool has_record(const struct recovery_survey *survey, uint32_t timeline,
+                       const struct wal_record *record)
+{
+    const struct wal_span wanted = {
+        .timeline = timeline,
+        .from = wal_segment_start(record->lsn, survey->segment_bytes),
+        .to = record->end_lsn,
+    };
+    struct wal_span missing;
+    return !wal_gap_find(survey->spans, survey->span_count, &wanted, &missing);
+}
+
+/*
+ * The timeline on which recovery ends. A later one leads there as well, but begins with a copy of
+ * the segment with the fork: PostgreSQL would replay the copy and, for what transactions have
+ * prepared that are left over at the end, look for the original (XLogReadDetermineTimeline in
+ * access/transam/xlogutils.c). A later one is taken only while nothing else is in the repository.
+ */
+static uint32_t timeline_of(const struct recovery_survey *survey,
+                            const struct recovery_window *window, const struct wal_record *stop)
+{
+    const struct timeline *history = recovery_survey_history(survey, window->timeline);
+    const struct timeline_span *last = &history->spans[history->count - 1], *span = history->spans;
+    if (stop->kind == WAL_RECORD_NONE)
+        return window->timeline;
+    while (span < last && span->end_lsn <= stop->lsn)
+        span++;
+    while (span < last && !has_record(survey, span->timeline, stop))
+        span++;
+    return span->timeline;
 }
 
 /* "timeline 1 from 2026-11-21T16:14:20Z (0/3000120) to 2026-11-21T16:20:11Z (0/5000000)" */
@@ -267,16 +306,16 @@ int recovery_choice_make(struct recovery_survey *survey, const struct recovery_t
     const uint32_t timeline = survey->windows.count > 0 ? wanted_timeline(&choice) : 0;
     for (size_t i = survey->windows.count; i > 0; i--) {
         const struct recovery_window *window = &survey->windows.windows[i - 1];
-        const struct manifest *chosen = NULL;
+        struct way way;
         if (timeline != 0 && window->timeline != timeline)
             continue;
-        const int tried = try_window(&choice, window, &chosen, err);
+        const int tried = try_window(&choice, window, &way, err);
         if (tried < 0)
             return -1;
         if (tried == 0)
             continue;
-        snprintf(ret_choice->backup, sizeof(ret_choice->backup), "%s", chosen->id);
-        ret_choice->timeline = window->timeline;
+        snprintf(ret_choice->backup, sizeof(ret_choice->backup), "%s", way.backup->id);
+        ret_choice->timeline = timeline_of(survey, window, &way.stop);
         return 0;
     }
     return refuse(&choice, err);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Which backup a recovery to a target begins with, and which timeline it follows: the newest backup
+ * Which backup a recovery to a target begins with, and on which timeline it ends: the newest backup
  * that ends before the target and leads there. What cannot be reached is refused, with the windows
  * that could be: PostgreSQL would find out only after everything was copied and replayed.
  */
@@ -16,7 +16,8 @@ struct recovery_target;
 
 struct recovery_choice {
     char backup[BACKUP_ID_BYTES];
-    uint32_t timeline;
+    uint32_t
+        timeline; /* on which the target lies: with its history all that leads there is found */
 };
 
 /* backup: the one to begin with; NULL: any. Reads WAL, for a transaction and a restore point all of

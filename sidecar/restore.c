@@ -323,7 +323,9 @@ static int write_files(struct job *job, struct error *err)
     restore_plan_sum(&job->plan);
     const struct restore_wal wal = {
         .repo = job->repo, .manifest = &job->manifest, .target = job->target};
-    return restore_wal_histories(&wal, err);
+    if (restore_wal_histories(&wal, err) < 0)
+        return -1;
+    return job->timeline == 0 ? 0 : restore_wal_forks(&wal, job->timeline, err);
 }
 
 /* Looks whether a directory that had content has a configuration of its own. */

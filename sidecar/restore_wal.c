@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sidecar/restore_wal.h"
 
+#include <string.h>
+
 #include "common/buf.h"
 #include "common/clock.h"
 #include "common/own.h"
 #include "sidecar/lsn.h"
 #include "sidecar/manifest.h"
 #include "sidecar/target.h"
+#include "sidecar/timeline.h"
 #include "sidecar/wal_archive.h"
 
 enum { FILE_MODE = 0600 };
@@ -90,5 +93,51 @@ int restore_wal_histories(const struct restore_wal *wal, struct error *err)
             write_file(wal, name, &content, err) < 0)
             return -1;
     }
+    return 0;
+}
+
+/* The segment in which a timeline was left, of itself or of one that begins with a copy of it, up
+ * to where they part. NOT_FOUND. */
+static int get_fork(const struct restore_wal *wal, const struct timeline_span *left,
+                    const struct timeline_span *last, struct buf *segment, struct error *err)
+{
+    const uint32_t bytes = wal->manifest->wal_segment_bytes;
+    const uint64_t first = wal_segment_start(left->end_lsn, bytes);
+    const size_t kept = left->end_lsn - first;
+    for (const struct timeline_span *span = left;; span++) {
+        const bool is_only = span == last || span[1].begin_lsn >= first + bytes;
+        if (wal_archive_get(wal->repo, span->timeline, first, left->end_lsn, bytes, segment, err) ==
+            0)
+            break;
+        if (err->kind != ERROR_NOT_FOUND || is_only)
+            return -1;
+    }
+    memset(segment->data + kept, 0, bytes - kept);
+    return 0;
+}
+
+static int write_fork(const struct restore_wal *wal, const struct timeline_span *left,
+                      const struct timeline_span *last, struct buf *segment, struct error *err)
+{
+    const uint32_t bytes = wal->manifest->wal_segment_bytes;
+    char name[WAL_SEGMENT_NAME_BYTES];
+    if (get_fork(wal, left, last, segment, err) < 0)
+        return err->kind == ERROR_NOT_FOUND ? 0 : -1;
+    wal_segment_name(left->timeline, left->end_lsn, bytes, name);
+    return write_file(wal, name, segment, err);
+}
+
+int restore_wal_forks(const struct restore_wal *wal, uint32_t timeline, struct error *err)
+{
+    const uint32_t bytes = wal->manifest->wal_segment_bytes;
+    CLEANUP(buf_done) struct buf segment = BUF(bytes);
+    CLEANUP(timeline_done) struct timeline history = {0};
+    if (wal_archive_load_history(wal->repo, timeline, &history, err) < 0)
+        return err->kind == ERROR_NOT_FOUND ? 0 : -1;
+    const struct timeline_span *last = &history.spans[history.count - 1];
+    for (const struct timeline_span *span = history.spans; span < last; span++)
+        if (span->end_lsn > wal->manifest->stop_lsn && span->end_lsn % bytes != 0 &&
+            write_fork(wal, span, last, &segment, err) < 0)
+            return -1;
     return 0;
 }

@@ -26,3 +26,12 @@ MUST_CHECK int restore_wal_segment(const struct restore_wal *wal, uint64_t index
                                    struct buf *segment, struct error *err);
 /* Writes the history of every timeline above 1. */
 MUST_CHECK int restore_wal_histories(const struct restore_wal *wal, struct error *err);
+/*
+ * For a recovery from the backup along a timeline: writes the segments in which the timelines
+ * before it were left, up to there. A timeline begins with a copy of such a segment, which
+ * PostgreSQL replays instead; but what transactions prepared there it reads of the original as long
+ * as it has not come to the fork (XLogReadDetermineTimeline in access/transam/xlogutils.c), and
+ * fails without. What the repository has not, in neither of them, is left out.
+ */
+MUST_CHECK int restore_wal_forks(const struct restore_wal *wal, uint32_t timeline,
+                                 struct error *err);

@@ -25,10 +25,12 @@
 #include "common/text.h"
 #include "sidecar/manifest.h"
 #include "sidecar/pg_control.h"
+#include "sidecar/recovery_target.h"
 #include "sidecar/repo.h"
 #include "sidecar/restore.h"
 #include "sidecar/tests/helper_backup.h"
 #include "sidecar/tests/helper_restore.h"
+#include "sidecar/wal_archive.h"
 #include "common/tests/helper_directory.h"
 
 enum { FILE_MAX = 64 << 20, DESCRIPTORS = 16, OBJECTS_MAX = 64, PATIENCE_MS = 20000 };
@@ -273,6 +275,44 @@ static void wal_of_every_timeline_is_there_as_if_archived(void **state)
                             "1\t0/180000\tno recovery target specified\n");
     helper_directory_expect(scratch, "pg/pg_wal/archive_status/00000002.history.done", "");
     helper_directory_expect_missing(scratch, "pg/pg_wal/00000001.history");
+}
+
+static void put_wal(struct helper_backup *to, uint32_t timeline, uint32_t end)
+{
+    const struct wal_piece piece = {
+        .timeline = timeline,
+        .segment_lsn = 0x200000,
+        .segment_bytes = HELPER_BACKUP_SEGMENT,
+        .to = end,
+    };
+    uint64_t unused = 0;
+    struct error err;
+    if (wal_archive_put(to->repo.repo, &piece, to->wal + 0x200000, &unused, &err) < 0)
+        fail_msg("%s", err.text);
+}
+
+/* Timelines 2 and 3 are left behind the backup, 3 where a segment begins. */
+static void a_segment_with_a_fork_on_the_way_to_a_target_is_there_up_to_it(void **state)
+{
+    (void)state;
+    static const char history[] = "1\t0/180000\tx\n2\t0/200180\tx\n3\t0/300000\tx\n";
+    const struct recovery_target latest = {.kind = RECOVERY_TARGET_LATEST};
+    struct helper_backup other;
+    uint64_t unused = 0;
+    struct error err;
+    helper_backup_open(&other, 1);
+    helper_backup_commit(&other);
+    put_wal(&other, 3, HELPER_BACKUP_SEGMENT);
+    put_wal(&other, 4, HELPER_BACKUP_SEGMENT);
+    if (wal_archive_put_history(other.repo.repo, 4, history, strlen(history), &unused, &err) < 0)
+        fail_msg("%s", err.text);
+    const struct restore_options options = {
+        .target = &latest, .fetch = {.program = "/lifeboat-sidecar", .policy = "/policy.yaml"}};
+    assert_int_equal(must_restore(&other, &options).timeline, 4);
+    expect_segment("000000010000000000000001", 0x100000, HELPER_BACKUP_SEGMENT);
+    expect_segment("000000020000000000000002", 0x200000, 0x180);
+    helper_directory_expect_missing(scratch, "pg/pg_wal/000000030000000000000003");
+    helper_backup_close(&other);
 }
 
 static void tablespaces_are_linked_to_where_they_went(void **state)
@@ -629,6 +669,7 @@ int main(void)
         TEST(workers_write_to_one_large_file_at_once),
         TEST(holes_stay_holes),
         TEST(wal_of_every_timeline_is_there_as_if_archived),
+        TEST(a_segment_with_a_fork_on_the_way_to_a_target_is_there_up_to_it),
         TEST(tablespaces_are_linked_to_where_they_went),
         TEST(configuration_that_was_elsewhere_is_written),
         TEST(configuration_in_the_backup_is_kept),
