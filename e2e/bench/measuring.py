@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """One run of a program: how long it took, what of the machine it used, and what it said meanwhile."""
 
+import ctypes
 import json
 import os
 import re
@@ -16,6 +17,8 @@ from pathlib import Path
 import host
 
 SAMPLE_MS = 20
+PR_SET_CHILD_SUBREAPER = 36
+TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass
@@ -93,6 +96,74 @@ def _note_peaks(pid: int, peaks: dict[int, int]) -> None:
         peaks[pid] = int(found[1]) * 1024
     for child in children:
         _note_peaks(int(child), peaks)
+
+
+def adopt_orphans() -> None:
+    """From now on those of all that this process starts become its children, so that it hears of their end."""
+    if ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        raise AssertionError("orphans can not be made children of this process")
+
+
+class Watch:
+    """The processes of a program, whoever starts them, while the block runs: those below `roots`, and those that outlived
+    whoever started them, which `adopt_orphans` has made children of this process."""
+
+    def __init__(self, names: str | tuple[str, ...], *roots: int):
+        self._names = names  # or how they begin: the kernel cuts them after 15 characters
+        self.roots = list(roots)
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+        self.orphans = 0  # that live
+        self.cpu_seconds = 0.0  # of orphans that have ended
+        self.peak_bytes = 0  # of all that lived at the same time, the sum of their peaks
+
+    def __enter__(self) -> "Watch":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._stopped.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._stopped.wait(SAMPLE_MS / 1000):
+            orphans = [pid for pid in _children(os.getpid()) if pid not in self.roots and self._is_meant(pid)]
+            peaks: dict[int, int] = {}
+            for pid in [*self.roots, *orphans]:
+                _note_peaks(pid, peaks)
+            self.peak_bytes = max(self.peak_bytes, sum(peak for pid, peak in peaks.items() if self._is_meant(pid)))
+            self.orphans = len(orphans) - sum(map(self._reap, orphans))
+
+    def _is_meant(self, pid: int) -> bool:
+        try:
+            return Path(f"/proc/{pid}/comm").read_text().startswith(self._names)
+        except (FileNotFoundError, ProcessLookupError):
+            return False
+
+    def _reap(self, pid: int) -> bool:
+        ended, _, usage = os.wait4(pid, os.WNOHANG)
+        self.cpu_seconds += usage.ru_utime + usage.ru_stime if ended else 0
+        return ended != 0
+
+
+def _children(pid: int) -> list[int]:
+    """Of all its threads."""
+    try:
+        return [int(child) for file in Path(f"/proc/{pid}/task").glob("*/children") for child in file.read_text().split()]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def cpu_seconds(pid: int) -> float:
+    """So far, with those of its children that it has waited for."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, fields[11:15])) / TICKS_PER_S
+
+
+def peak_bytes(pid: int) -> int:
+    peaks: dict[int, int] = {}
+    _note_peaks(pid, peaks)
+    return sum(peaks.values())
 
 
 def files_of(directory: Path, without: tuple[str, ...] = ()) -> list[Path]:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The programs that are compared, with the same settings wherever both have them."""
 
+import hashlib
 import shutil
 from pathlib import Path
 
@@ -17,12 +18,12 @@ BUCKET = "bench"
 
 class LifeboatProgram:
     name = "Lifeboat"
+    socket = "pg_wal/lifeboat.socket"  # in a data directory
     archive_command = "true"  # backups bring their WAL themselves
 
     def __init__(self, home: Path, server: Postgres, s3: S3Server | None = None):
-        program = host.make_directory(home) / "lifeboat-sidecar"
-        shutil.copy(host.CHECKOUT / "build/release/bin/lifeboat-sidecar", program)
-        program.chmod(0o755)
+        host.make_directory(home)
+        program, self.fetch_program = (copy_program(name, home) for name in ("lifeboat-sidecar", "lifeboat-wal-fetch"))
         self.server = server
         self.policy = Lifeboat(home / "lifeboat", program)
         self.policy.spec |= {"compression": {"level": LEVEL}, "parallelism": {"workers": WORKERS, "uploads": UPLOADS}}
@@ -43,11 +44,34 @@ class LifeboatProgram:
     def restore(self, to: Path, *options: str) -> list:
         return self.policy.argv("restore", "--to", to, "-o", "json", "--progress", "json", *options)
 
+    # WAL
+
+    def receive(self) -> list:
+        return self.policy.argv("wal-receive", *at(self.server))
+
+    def restore_command(self, data: Path) -> str:
+        """It finds `data` by itself."""
+        words = self.policy.argv("wal-fetch", "--system-identifier", self.server.system_identifier())
+        return " ".join(f'"{word}"' for word in words) + ' "%f" "%p"'
+
+    def socket_command(self, data: Path) -> str:
+        """For those whom somebody else's wal-serve answers."""
+        return f'"{self.fetch_program}" "{data / self.socket}" "%f" "%p"'
+
+    @property
+    def slot(self) -> str:
+        name = f"{self.policy.namespace}/{self.policy.name}"
+        return f"lifeboat_{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+
+    def stored_segments(self) -> set[str]:
+        """The names of the complete ones."""
+        return {path.name[:24] for path in self.repository.glob("**/wal/*/*/*") if path.name[24] == "-"}
+
 
 class PgBackRest:
     name = "pgBackRest"
 
-    def __init__(self, home: Path, server: Postgres, program: str, s3: S3Server | None = None):
+    def __init__(self, home: Path, server: Postgres, program: str, s3: S3Server | None = None, asynchronous: bool = False):
         host.make_directory(home)
         self.server, self.program = server, program
         self.config = home / "pgbackrest.conf"
@@ -64,7 +88,8 @@ compress-level={LEVEL}
 process-max={WORKERS}
 start-fast=y
 expire-auto=n
-archive-async=n
+archive-async={"y" if asynchronous else "n"}
+spool-path={host.make_directory(home / "spool")}
 lock-path={host.make_directory(home / "lock")}
 log-level-file=off
 log-level-console=warn
@@ -91,6 +116,12 @@ pg1-user=postgres
     def restore(self, to: Path) -> list:
         return self._argv("restore", f"--pg1-path={to}")
 
+    def restore_command(self, data: Path) -> str:
+        return " ".join(map(str, self._argv("archive-get", f"--pg1-path={data}"))) + ' %f "%p"'
+
+    def stored_segments(self) -> set[str]:
+        return {path.name[:24] for path in self.repository.glob("**/archive/bench/*/*/*.zst")}
+
     def _argv(self, command: str, *options) -> list:
         return [self.program, f"--config={self.config}", "--stanza=bench", *options, command]
 
@@ -99,6 +130,13 @@ def archive_by(server: Postgres, command: str) -> None:
     """Nobody archives WAL at the cost of another one's run."""
     server.sql(f"ALTER SYSTEM SET archive_command = '{command}'")
     server.reload()
+
+
+def copy_program(name: str, to: Path) -> Path:
+    """To where whoever runs programs can read it."""
+    shutil.copy(host.CHECKOUT / "build/release/bin" / name, to)
+    (to / name).chmod(0o755)
+    return to / name
 
 
 def _s3_settings(server: S3Server, bucket: str) -> str:
