@@ -11,18 +11,9 @@
 #include "common/own.h"
 #include "sidecar/manifest.h"
 #include "sidecar/recovery_windows.h"
-#include "sidecar/timeline.h"
+#include "sidecar/tests/helper_timelines.h"
 
 enum { SPANS = 6, BACKUPS = 4, WINDOWS = 5, GAPS = 3, LINES = 4 };
-
-/* Timeline 1 was left at 300 for 2, and that at 500 for 3; 4 was made of 1 at 200. */
-static struct timeline_span of_one[] = {{1, 0, UINT64_MAX}},
-                            of_two[] = {{1, 0, 300}, {2, 300, UINT64_MAX}},
-                            of_three[] = {{1, 0, 300}, {2, 300, 500}, {3, 500, UINT64_MAX}},
-                            of_four[] = {{1, 0, 200}, {4, 200, UINT64_MAX}};
-static const struct timeline one = {of_one, ARRAY_SIZE(of_one)}, two = {of_two, ARRAY_SIZE(of_two)},
-                             three = {of_three, ARRAY_SIZE(of_three)},
-                             four = {of_four, ARRAY_SIZE(of_four)};
 
 /* A backup of one timeline is finished as many milliseconds after 1970 as its stop LSN says. */
 struct window {
@@ -97,37 +88,37 @@ static void windows_of_one_timeline(void **state)
     (void)state;
     static const struct scene scenes[] = {
         /* no backup, no window */
-        {.lines = {{1, &one}}, .there = {{1, 100, 150}}},
+        {.lines = {{1, &helper_timeline_1}}, .there = {{1, 100, 150}}},
         /* nothing but what a backup brought */
-        {.lines = {{1, &one}},
+        {.lines = {{1, &helper_timeline_1}},
          .there = {{1, 100, 140}},
          .backups = {{1, 110, 140}},
          .windows = {{1, {1, 140, 0}, {1, 140, 0}, 1}}},
         /* WAL goes on, over another backup */
-        {.lines = {{1, &one}},
+        {.lines = {{1, &helper_timeline_1}},
          .there = {{1, 100, 150}, {1, 150, 260}},
          .backups = {{1, 110, 140}, {1, 160, 190}},
          .windows = {{1, {1, 140, 0}, {1, 260, 0}, 2}}},
         /* a gap: what comes behind begins with the next backup */
-        {.lines = {{1, &one}},
+        {.lines = {{1, &helper_timeline_1}},
          .there = {{1, 100, 150}, {1, 200, 290}},
          .backups = {{1, 110, 140}, {1, 210, 240}},
          .windows = {{1, {1, 140, 0}, {1, 150, 0}, 1}, {1, {1, 240, 0}, {1, 290, 0}, 1}},
          .gaps = {{1, 150, 200}}},
         /* no backup behind the gap yet */
-        {.lines = {{1, &one}},
+        {.lines = {{1, &helper_timeline_1}},
          .there = {{1, 100, 150}, {1, 200, 290}},
          .backups = {{1, 110, 140}},
          .windows = {{1, {1, 140, 0}, {1, 150, 0}, 1}},
          .gaps = {{1, 150, 200}}},
         /* a backup that lacks WAL of its own serves nothing */
-        {.lines = {{1, &one}},
+        {.lines = {{1, &helper_timeline_1}},
          .there = {{1, 100, 150}, {1, 200, 290}},
          .backups = {{1, 110, 140}, {1, 145, 205}},
          .windows = {{1, {1, 140, 0}, {1, 150, 0}, 1}},
          .gaps = {{1, 150, 200}}},
         /* before the first backup nothing is missing */
-        {.lines = {{1, &one}},
+        {.lines = {{1, &helper_timeline_1}},
          .there = {{1, 10, 20}, {1, 100, 150}},
          .backups = {{1, 110, 140}},
          .windows = {{1, {1, 140, 0}, {1, 150, 0}, 1}}},
@@ -141,22 +132,22 @@ static void windows_follow_the_forks(void **state)
     (void)state;
     static const struct scene scenes[] = {
         /* on from the old timeline to the new one, which has a backup too */
-        {.lines = {{1, &one}, {2, &two}},
+        {.lines = {{1, &helper_timeline_1}, {2, &helper_timeline_2}},
          .there = {{1, 100, 300}, {2, 300, 400}},
          .backups = {{1, 110, 140}, {2, 310, 340}},
          .windows = {{1, {1, 140, 0}, {1, 300, 0}, 1}, {2, {1, 140, 0}, {2, 400, 0}, 2}}},
         /* the new timeline's first segment has the end of the old one */
-        {.lines = {{1, &one}, {2, &two}},
+        {.lines = {{1, &helper_timeline_1}, {2, &helper_timeline_2}},
          .there = {{1, 100, 256}, {2, 256, 400}},
          .backups = {{1, 110, 140}},
          .windows = {{1, {1, 140, 0}, {1, 256, 0}, 1}, {2, {1, 140, 0}, {2, 400, 0}, 1}}},
         /* the old server wrote on for a while: what it wrote is only its own */
-        {.lines = {{1, &one}, {4, &four}},
+        {.lines = {{1, &helper_timeline_1}, {4, &helper_timeline_4}},
          .there = {{1, 100, 290}, {4, 200, 260}},
          .backups = {{1, 110, 140}, {1, 210, 240}},
          .windows = {{1, {1, 140, 0}, {1, 290, 0}, 2}, {4, {1, 140, 0}, {4, 260, 0}, 1}}},
         /* the end of the old timeline is missing: told once */
-        {.lines = {{1, &one}, {2, &two}, {3, &three}},
+        {.lines = {{1, &helper_timeline_1}, {2, &helper_timeline_2}, {3, &helper_timeline_3}},
          .there = {{1, 100, 150}, {2, 300, 500}, {3, 500, 600}},
          .backups = {{1, 110, 140}, {2, 310, 340}},
          .windows = {{1, {1, 140, 0}, {1, 150, 0}, 1},
@@ -166,12 +157,12 @@ static void windows_follow_the_forks(void **state)
                      {3, {2, 340, 0}, {3, 600, 0}, 1}},
          .gaps = {{1, 150, 300}}},
         /* a history alone leads nowhere */
-        {.lines = {{1, &one}, {2, &two}},
+        {.lines = {{1, &helper_timeline_1}, {2, &helper_timeline_2}},
          .there = {{1, 100, 300}},
          .backups = {{1, 110, 140}},
          .windows = {{1, {1, 140, 0}, {1, 300, 0}, 1}}},
         /* nor is it known where a timeline without a history comes from */
-        {.lines = {{1, &one}, {2, NULL}},
+        {.lines = {{1, &helper_timeline_1}, {2, NULL}},
          .there = {{1, 100, 300}, {2, 300, 400}},
          .backups = {{1, 110, 140}, {2, 310, 340}},
          .windows = {{1, {1, 140, 0}, {1, 300, 0}, 1}, {2, {2, 340, 0}, {2, 400, 0}, 1}}},

@@ -8,19 +8,10 @@
 #include <cmocka.h>
 
 #include "common/own.h"
-#include "sidecar/timeline.h"
+#include "sidecar/tests/helper_timelines.h"
 #include "sidecar/wal_course.h"
 
 enum { SPANS = 6, GAPS = 3 };
-
-/* Timeline 1 was left at 300 for 2, and that at 500 for 3; 4 was made of 1 at 200. */
-static struct timeline_span of_one[] = {{1, 0, UINT64_MAX}},
-                            of_two[] = {{1, 0, 300}, {2, 300, UINT64_MAX}},
-                            of_three[] = {{1, 0, 300}, {2, 300, 500}, {3, 500, UINT64_MAX}},
-                            of_four[] = {{1, 0, 200}, {4, 200, UINT64_MAX}};
-static const struct timeline one = {of_one, ARRAY_SIZE(of_one)}, two = {of_two, ARRAY_SIZE(of_two)},
-                             three = {of_three, ARRAY_SIZE(of_three)},
-                             four = {of_four, ARRAY_SIZE(of_four)};
 
 struct scene {
     struct wal_span there[SPANS], backups[SPANS], gaps[GAPS]; /* up to one of timeline 0 */
@@ -65,44 +56,50 @@ static void recovery_is_followed_over_the_forks(void **state)
     (void)state;
     static const struct scene scenes[] = {
         /* nothing but what backups brought */
-        {.lines = {{1, &one}}, .there = {{1, 100, 150}}, .backups = {{1, 110, 140}}},
-        {.lines = {{1, &one}},
+        {.lines = {{1, &helper_timeline_1}}, .there = {{1, 100, 150}}, .backups = {{1, 110, 140}}},
+        {.lines = {{1, &helper_timeline_1}},
          .there = {{1, 100, 150}, {1, 200, 250}},
          .backups = {{1, 110, 140}, {1, 210, 240}},
          .gaps = {{1, 150, 200}}},
         /* before the first backup nobody asks */
-        {.lines = {{1, &one}}, .there = {{1, 10, 20}, {1, 100, 150}}, .backups = {{1, 110, 140}}},
+        {.lines = {{1, &helper_timeline_1}},
+         .there = {{1, 10, 20}, {1, 100, 150}},
+         .backups = {{1, 110, 140}}},
         /* without a backup, all that is there */
-        {.lines = {{1, &one}}, .there = {{1, 10, 20}, {1, 30, 40}}, .gaps = {{1, 20, 30}}},
+        {.lines = {{1, &helper_timeline_1}},
+         .there = {{1, 10, 20}, {1, 30, 40}},
+         .gaps = {{1, 20, 30}}},
         /* up to the fork and from there on */
-        {.lines = {{1, &one}, {2, &two}},
+        {.lines = {{1, &helper_timeline_1}, {2, &helper_timeline_2}},
          .there = {{1, 100, 300}, {2, 300, 400}},
          .backups = {{1, 110, 140}}},
-        {.lines = {{1, &one}, {2, &two}},
+        {.lines = {{1, &helper_timeline_1}, {2, &helper_timeline_2}},
          .there = {{1, 100, 150}, {2, 350, 400}},
          .backups = {{1, 110, 140}, {2, 360, 390}},
          .gaps = {{1, 150, 300}, {2, 300, 350}}},
         /* the next timeline's first segment has the end of this one */
-        {.lines = {{1, &one}, {2, &two}},
+        {.lines = {{1, &helper_timeline_1}, {2, &helper_timeline_2}},
          .there = {{1, 100, 256}, {2, 256, 400}},
          .backups = {{1, 110, 140}}},
-        {.lines = {{1, &one}, {2, &two}},
+        {.lines = {{1, &helper_timeline_1}, {2, &helper_timeline_2}},
          .there = {{1, 100, 250}, {2, 256, 400}},
          .backups = {{1, 110, 140}},
          .gaps = {{1, 250, 300}}},
         /* over a timeline of which nothing is there */
-        {.lines = {{1, &one}, {2, &two}, {3, &three}},
+        {.lines = {{1, &helper_timeline_1}, {2, &helper_timeline_2}, {3, &helper_timeline_3}},
          .there = {{1, 100, 300}, {3, 500, 600}},
          .backups = {{1, 110, 140}},
          .gaps = {{2, 300, 500}}},
         /* a history alone leads nowhere */
-        {.lines = {{1, &one}, {2, &two}}, .there = {{1, 100, 150}}, .backups = {{1, 110, 140}}},
+        {.lines = {{1, &helper_timeline_1}, {2, &helper_timeline_2}},
+         .there = {{1, 100, 150}},
+         .backups = {{1, 110, 140}}},
         /* a backup behind the fork does not lead to the other side of it */
-        {.lines = {{1, &one}, {4, &four}},
+        {.lines = {{1, &helper_timeline_1}, {4, &helper_timeline_4}},
          .there = {{1, 200, 250}, {4, 230, 250}},
          .backups = {{1, 210, 240}}},
         /* nor is anything known of where a timeline without a history comes from */
-        {.lines = {{1, &one}, {2, NULL}},
+        {.lines = {{1, &helper_timeline_1}, {2, NULL}},
          .there = {{1, 100, 150}, {2, 350, 400}},
          .backups = {{1, 110, 140}}},
     };
