@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/message.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/clock.h"
@@ -69,15 +70,22 @@ static const char *time_text(struct fields *fields, const char *name)
     return NULL;
 }
 
-static const char *lsn_text(struct fields *fields, const char *name)
+bool message_lsn(const char *text, uint64_t *ret_lsn)
 {
     static const char digits[] = "0123456789ABCDEF";
-    const char *text = fields_string(fields, name, NULL);
-    if (!text)
-        return NULL;
     size_t high = strspn(text, digits);
     size_t low = text[high] == '/' ? strspn(text + high + 1, digits) : 0;
-    if (high >= 1 && high <= 8 && low >= 1 && low <= 8 && text[high + 1 + low] == '\0')
+    if (high < 1 || high > 8 || low < 1 || low > 8 || text[high + 1 + low] != '\0')
+        return false;
+    *ret_lsn = strtoull(text, NULL, 16) << 32 | strtoull(text + high + 1, NULL, 16);
+    return true;
+}
+
+static const char *lsn_text(struct fields *fields, const char *name)
+{
+    uint64_t lsn;
+    const char *text = fields_string(fields, name, NULL);
+    if (!text || message_lsn(text, &lsn))
         return text;
     fields_refuse(fields, name, "an LSN like 0/3000028");
     return NULL;

@@ -217,6 +217,8 @@ struct message {
  * that was there before. */
 int64_t message_state_generation(const struct message_state *state, const char *policy_uid);
 bool message_from_operator(enum message_type type); /* else from a sidecar */
+/* An LSN as messages have it, "0/3000028"; false if it is none. */
+bool message_lsn(const char *text, uint64_t *ret_lsn);
 
 /* CORRUPT names member, value and what was expected. */
 MUST_CHECK int message_parse(struct message *ret_message, const char *text, size_t size,

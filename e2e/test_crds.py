@@ -565,11 +565,18 @@ def objects(api) -> ApiServer:
     apply_status(api, policy({}), {
         "observedGeneration": 1, "members": "2/2", "nextBackup": "2026-11-22T03:00:00Z",
         "conditions": [condition("Ready", "True", "Ready", "2 of 2 members are connected"),
+                       condition("Archiving", "True", "Streaming"),
                        condition("Recoverable", "True", "BackupExists"),
                        condition("Replicated", "True", "InAllRegions")],
         "schedules": [{"name": "daily", "lastSlot": "2026-11-21T03:00:00Z", "next": "2026-11-22T03:00:00Z"}],
         "regions": [{"name": "eu", "reachable": True, "backups": 3, "bytes": 5000000000, "size": "4.7 GiB",
-                     "lastBackup": ID}],
+                     "lastBackup": ID, "recoverableFrom": "2026-11-20T08:25:30Z",
+                     "recoverableTo": "2026-11-21T08:25:00Z", "lagSeconds": 0,
+                     "windows": [{"timeline": 1, "fromLSN": "0/2000028", "toLSN": "0/3000000",
+                                  "from": "2026-11-20T08:25:30Z", "to": "2026-11-21T01:00:00Z"},
+                                 {"timeline": 2, "fromLSN": "FFFFFFFF/FFFFFFFF"}]}],
+        "gap": {"timeline": 1, "fromLSN": "0/3000000", "toLSN": "0/5000000", "found": "2026-11-21T01:00:00Z",
+                "backup": "shop-gap-1-0000000005000000", "closedBy": ID},
         "lastBackup": {"name": "now", "backupID": ID, "type": "Full", "finished": "2026-11-21T08:25:30Z",
                        "bytesStored": 1300000000, "size": "1.2 GiB", "manifestSHA256": "0" * 64},
         "pods": [{"name": "shop-0", "uid": "u0", "region": "eu", "role": "Primary", "connected": True, "generation": 1},
@@ -598,8 +605,8 @@ def test_columns_say_whether_it_is_fine_and_how_old_it_is(objects):
     seen = columns(objects, "lbp")
     age, last = seen.pop("AGE"), seen.pop("LAST BACKUP")
     assert re.fullmatch(r"\d+[smhd]", age) and last != "<none>"
-    assert seen == {"NAME": "shop", "READY": "True", "REASON": "Ready", "MEMBERS": "2/2", "SIZE": "1.2 GiB",
-                    "NEXT": "2026-11-22T03:00:00Z"}
+    assert seen == {"NAME": "shop", "READY": "True", "REASON": "Ready", "ARCHIVING": "Streaming", "MEMBERS": "2/2",
+                    "SIZE": "1.2 GiB", "NEXT": "2026-11-22T03:00:00Z"}
     seen = columns(objects, "lbk")
     del seen["AGE"]
     assert seen == {"NAME": "now", "POLICY": "shop", "TYPE": "Full", "STATUS": "Committed", "SIZE": "1.2 GiB",

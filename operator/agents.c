@@ -194,13 +194,24 @@ static json_t *merge_progress(const struct agent *agent, const struct message *m
     return merged;
 }
 
+static void remove_all(json_t *object, const char *member, const char *const *names)
+{
+    json_t *copy = json_copy(json_object_get(object, member));
+    for (; copy && *names; names++)
+        json_object_del(copy, *names);
+    if (copy)
+        json_object_set_new(object, member, copy);
+}
+
 /* A shallow copy without what moves all the time in a database that works, and nobody waits for. */
 static json_t *without_position(json_t *root)
 {
+    static const char *const database[] = {"lsn", NULL};
+    static const char *const archiving[] = {"serverLSN", "receivedLSN", "durableLSN",  "lagSeconds",
+                                            "keptBytes", "leftBytes",   "leftSeconds", NULL};
     json_t *copy = json_copy(root);
-    json_t *database = json_copy(json_object_get(root, "database"));
-    json_object_del(database, "lsn");
-    json_object_set_new(copy, "database", database);
+    remove_all(copy, "database", database);
+    remove_all(copy, "archiving", archiving);
     return copy;
 }
 

@@ -6,11 +6,17 @@
 #include "common/clock.h"
 #include "common/own.h"
 #include "operator/lookup.h"
+#include "operator/plan_streamer.h"
+#include "operator/policy_archiving.h"
+#include "operator/policy_gap.h"
 #include "operator/policy_status.h"
 #include "operator/policy_view.h"
 #include "operator/schedule.h"
 
-enum { LOOK_AGAIN_MS = 10 * 60 * 1000 };
+enum {
+    LOOK_AGAIN_MS = 10 * 60 * 1000,
+    LOOK_AT_WAL_MS = 30 * 1000, /* what moves all the time is no news */
+};
 
 static const json_t *former_status(const struct policy_facts *facts)
 {
@@ -129,8 +135,34 @@ static bool is_settling(const struct policy_facts *facts)
                facts->spec->generation;
 }
 
-static void show_members(const struct policy_facts *facts, json_t *status)
+/* The gap, with the Backup that is made for it: once, and not while none may be. */
+static void plan_gap(const struct policy_facts *facts, struct policy_plan *plan)
 {
+    const json_t *before = json_object_get(former_status(facts), "gap");
+    if (!facts->spec || !facts->spec->wal_stream)
+        return;
+    const struct policy_gap_facts known = {
+        .before = before,
+        .archiving = policy_archiving_told(facts->view, plan->streamer),
+        .backups = facts->backups,
+        .now_ms = facts->now_ms,
+    };
+    json_t *gap = policy_gap(&known);
+    if (!gap)
+        return;
+    json_object_set_new(plan->status, "gap", gap);
+    plan->gap_found = !policy_gap_same(gap, before);
+    if (!policy_gap_open(gap) || json_object_get(gap, "backup") || facts->spec->suspend ||
+        policy_spec_refused(facts->spec) || facts->gap_refused)
+        return;
+    CLEANUP(own_freep) char *name = policy_gap_backup_name(gap, facts->spec->name);
+    json_object_set_new(gap, "backup", json_string(name));
+    plan->gap = gap;
+}
+
+static void show_members(const struct policy_facts *facts, const struct policy_plan *plan)
+{
+    json_t *status = plan->status;
     const json_t *before = former_status(facts);
     const json_t *newest = policy_status_newest(facts->backups, NULL);
     if (is_settling(facts)) {
@@ -144,7 +176,11 @@ static void show_members(const struct policy_facts *facts, json_t *status)
                                                  .invalid = facts->invalid,
                                                  .config_map_error = facts->config_map_error,
                                                  .not_created = facts->not_created,
-                                                 .newest = newest};
+                                                 .newest = newest,
+                                                 .streamer = plan->streamer,
+                                                 .gap = json_object_get(status, "gap"),
+                                                 .before = json_object_get(before, "conditions"),
+                                                 .now_ms = facts->now_ms};
     struct condition conditions[POLICY_CONDITIONS];
     policy_conditions(&told, conditions);
     int64_t generation =
@@ -157,8 +193,13 @@ static void show_members(const struct policy_facts *facts, json_t *status)
     if (!facts->view)
         return;
     json_object_set_new(status, "members", policy_status_members(facts->view));
-    json_object_set_new(status, "regions",
-                        policy_status_regions(facts->view, json_object_get(before, "regions")));
+    const struct policy_status_regions_facts regions = {
+        .view = facts->view,
+        .archiving = policy_archiving_told(facts->view, plan->streamer),
+        .before = json_object_get(before, "regions"),
+        .now_ms = facts->now_ms,
+    };
+    json_object_set_new(status, "regions", policy_status_regions(&regions));
     json_object_set_new(status, "pods", policy_status_pods(facts->view));
 }
 
@@ -167,9 +208,14 @@ void plan_policy(const struct policy_facts *facts, struct policy_plan *ret_plan)
     const json_t *before = former_status(facts);
     const json_t *metadata = json_object_get(facts->object, "metadata");
     *ret_plan = (struct policy_plan){.again_ms = LOOK_AGAIN_MS};
-    json_t *status =
+    json_t *status = ret_plan->status =
         json_pack("{s:O}", "observedGeneration", json_object_get(metadata, "generation"));
-    show_members(facts, status);
+    if (facts->view)
+        ret_plan->streamer = streamer_choose(facts->view);
+    plan_gap(facts, ret_plan);
+    show_members(facts, ret_plan);
+    if (facts->spec && facts->spec->wal_stream)
+        wake_within(ret_plan, LOOK_AT_WAL_MS);
     if (facts->view && facts->view->again_ms > 0)
         wake_within(ret_plan, facts->view->again_ms);
 
@@ -183,7 +229,6 @@ void plan_policy(const struct policy_facts *facts, struct policy_plan *ret_plan)
                                              json_object_get(before, "lastBackup"));
     if (last)
         json_object_set_new(status, "lastBackup", last);
-    ret_plan->status = status;
 }
 
 void policy_plan_done(struct policy_plan *plan)

@@ -17,6 +17,7 @@
 #include "operator/policy_spec.h"
 
 struct policy_view;
+struct policy_view_pod;
 struct zone;
 
 struct policy_schedule_facts { /* of the schedule with the same index */
@@ -33,7 +34,8 @@ struct policy_facts {
     const struct policy_view *view; /* NULL if spec is */
     const char *invalid;            /* NULL: nothing is */
     const char *config_map_error;   /* NULL: it is written */
-    const char *not_created;        /* why a slot's Backup could not be made; NULL: all could */
+    const char *not_created;        /* why a Backup could not be made; NULL: all could */
+    bool gap_refused;               /* … the one for the gap */
     const json_t *backups;          /* the Backups of this policy: an array */
     int64_t now_ms;
 };
@@ -49,6 +51,9 @@ struct policy_slot {
 struct policy_plan {
     struct policy_slot slots[POLICY_SPEC_SCHEDULES_MAX];
     size_t slot_count;
+    const struct policy_view_pod *streamer; /* of WAL, lent from the view; NULL: none */
+    json_t *gap;      /* for which a full Backup is to be made; lent from status; NULL: none */
+    bool gap_found;   /* status.gap is another one than before */
     json_t *status;   /* to be in force after the Backups were made */
     int64_t again_ms; /* look again after so long, at the latest; at least 1 */
 };

@@ -6,9 +6,13 @@
 #include <string.h>
 
 #include "common/own.h"
+#include "operator/lookup.h"
 #include "operator/member.h"
+#include "operator/policy_archiving.h"
+#include "operator/policy_gap.h"
 #include "operator/policy_spec.h"
 #include "operator/policy_view.h"
+#include "operator/policy_windows.h"
 
 /* Each rule sets the condition and gives true if it applies; the first one that does wins. */
 typedef bool (*rule)(const struct policy_conditions_facts *facts, struct condition *ready);
@@ -281,9 +285,34 @@ static void set_ready(const struct policy_conditions_facts *facts, struct condit
         set_unsupported(facts->spec, ready);
 }
 
-static void set_recoverable(const struct policy_view *view, struct condition *recoverable)
+/* What each region can be restored to, and what none can; false: there are no windows. */
+static bool set_windows(const struct policy_conditions_facts *facts, struct condition *recoverable)
 {
+    const struct policy_view *view = facts->view;
+    char text[CONDITION_MESSAGE_BYTES] = "", gap[POLICY_GAP_TEXT_BYTES] = "";
     bool told = false;
+    if (!view || !view->spec->wal_stream)
+        return false;
+    const struct message_archiving *archiving = policy_archiving_told(view, facts->streamer);
+    for (size_t i = 0; i < view->spec->region_count; i++)
+        told |= policy_windows_tell(
+            &view->regions[i], policy_archiving_reaches(archiving, view->spec->regions[i].name),
+            text, sizeof(text));
+    if (facts->gap)
+        policy_gap_text(facts->gap, gap);
+    if (told)
+        condition_set(recoverable, CONDITION_TRUE, "PointInTime", "%s%s%s", text,
+                      facts->gap ? "; no region has the WAL from " : "", gap);
+    return told;
+}
+
+static void set_recoverable(const struct policy_conditions_facts *facts,
+                            struct condition *recoverable)
+{
+    const struct policy_view *view = facts->view;
+    bool told = false;
+    if (set_windows(facts, recoverable))
+        return;
     for (size_t i = 0; view && i < view->spec->region_count; i++) {
         const struct policy_view_region *region = &view->regions[i];
         told |= region->told && region->reachable;
@@ -358,13 +387,40 @@ static void set_replicated(const struct policy_conditions_facts *facts,
                   "all regions with access: ReadWrite have the backup %s", newest);
 }
 
+static void set_archiving(const struct policy_conditions_facts *facts, struct condition *archiving)
+{
+    const struct policy_archiving_facts told = {
+        .spec = facts->spec,
+        .view = facts->view,
+        .streamer = facts->streamer,
+        .gap = facts->gap,
+        .before = lookup_element(facts->before, "type", archiving->type),
+        .now_ms = facts->now_ms,
+    };
+    policy_archiving(&told, archiving);
+}
+
+/* Backups are made all the same. */
+static void tell_archiving(const struct policy_conditions_facts *facts,
+                           const struct condition *archiving, struct condition *ready)
+{
+    bool fine = ready->status == CONDITION_TRUE && strcmp(ready->reason, "Degraded") != 0;
+    if (fine && archiving->status == CONDITION_FALSE && facts->spec->wal_stream)
+        condition_set(ready, CONDITION_TRUE, "Degraded",
+                      "backups are made, but the condition Archiving is False: %s",
+                      archiving->reason);
+}
+
 void policy_conditions(const struct policy_conditions_facts *facts,
                        struct condition ret_conditions[POLICY_CONDITIONS])
 {
-    static const char *const types[POLICY_CONDITIONS] = {"Ready", "Recoverable", "Replicated"};
+    static const char *const types[POLICY_CONDITIONS] = {"Ready", "Archiving", "Recoverable",
+                                                         "Replicated"};
     for (size_t i = 0; i < POLICY_CONDITIONS; i++)
         ret_conditions[i] = (struct condition){.type = types[i]};
     set_ready(facts, &ret_conditions[0]);
-    set_recoverable(facts->view, &ret_conditions[1]);
-    set_replicated(facts, &ret_conditions[2]);
+    set_archiving(facts, &ret_conditions[1]);
+    tell_archiving(facts, &ret_conditions[1], &ret_conditions[0]);
+    set_recoverable(facts, &ret_conditions[2]);
+    set_replicated(facts, &ret_conditions[3]);
 }

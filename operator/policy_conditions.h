@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The conditions of a policy: Ready (would a scheduled backup succeed now?), Recoverable and
- * Replicated, each with a reason of docs/resources.md and a message that names field, value and
+ * The conditions of a policy: Ready (would a scheduled backup succeed now?), Archiving, Recoverable
+ * and Replicated, each with a reason of docs/resources.md and a message that names field, value and
  * remedy. Pure.
  */
 #pragma once
@@ -14,8 +14,9 @@
 
 struct policy_spec;
 struct policy_view;
+struct policy_view_pod;
 
-enum { POLICY_CONDITIONS = 3 };
+enum { POLICY_CONDITIONS = 4 };
 
 struct policy_conditions_facts {
     const struct policy_spec *spec; /* NULL: it could not be read */
@@ -24,6 +25,10 @@ struct policy_conditions_facts {
     const char *config_map_error;   /* why the ConfigMap could not be written; NULL: it was */
     const char *not_created;        /* why a slot's Backup could not be made; NULL: all could */
     const json_t *newest;           /* the Backup that succeeded last, or NULL */
+    const struct policy_view_pod *streamer; /* that was chosen; may be NULL */
+    const json_t *gap;                      /* status.gap; may be NULL */
+    const json_t *before;                   /* status.conditions as they were; may be NULL */
+    int64_t now_ms;
 };
 
 void policy_conditions(const struct policy_conditions_facts *facts,

@@ -13,10 +13,12 @@
 struct told {
     char *pod_uid, *namespace, *policy, *region;
     int64_t generation, connected_ms;
+    enum message_wal wal;
 };
 
 struct policy_memory {
-    struct metric_family *ready, *next, *last, *missed, *reachable, *lag;
+    struct metric_family *ready, *archiving, *next, *last, *missed, *reachable, *lag;
+    struct metric_family *wal_lag, *wal_kept, *wal_left, *recoverable_from, *recoverable_to;
     pthread_mutex_t lock;
     struct told *items; /* one a pod */
     size_t count, capacity;
@@ -26,6 +28,26 @@ static struct metric_family *gauge(struct metrics *metrics, const char *name, co
                                    const char *const *labels)
 {
     return metrics_declare(metrics, METRIC_GAUGE, name, help, labels, NULL);
+}
+
+static void declare_wal(struct policy_memory *memory, struct metrics *metrics)
+{
+    static const char *const policy[] = {"namespace", "policy", NULL};
+    static const char *const region[] = {"namespace", "policy", "region", NULL};
+    static const char *const pod[] = {"namespace", "policy", "pod", NULL};
+    memory->archiving =
+        gauge(metrics, "lifeboat_policy_archiving",
+              "Whether all WAL gets to a quorum of the regions (condition Archiving).", policy);
+    memory->wal_lag = gauge(metrics, "lifeboat_wal_lag_seconds",
+                            "Age of the oldest WAL that no quorum of the regions has.", policy);
+    memory->wal_kept = gauge(metrics, "lifeboat_wal_kept_bytes",
+                             "WAL that a server keeps until the regions have it.", pod);
+    memory->wal_left = gauge(metrics, "lifeboat_wal_left_seconds",
+                             "How long a server can keep WAL at the present rate.", pod);
+    memory->recoverable_from = gauge(metrics, "lifeboat_recoverable_from_timestamp_seconds",
+                                     "The first time that can be restored to.", region);
+    memory->recoverable_to = gauge(metrics, "lifeboat_recoverable_to_timestamp_seconds",
+                                   "The last time that can be restored to.", region);
 }
 
 struct policy_memory *policy_memory_new(struct metrics *metrics)
@@ -51,6 +73,7 @@ struct policy_memory *policy_memory_new(struct metrics *metrics)
     memory->missed =
         metrics_declare(metrics, METRIC_COUNTER, "lifeboat_backup_missed_slots_total",
                         "Slots of schedules that went by without a backup.", schedule, NULL);
+    declare_wal(memory, metrics);
     return memory;
 }
 
@@ -91,7 +114,8 @@ static void drop(struct policy_memory *memory, struct told *told)
 static bool is_same(const struct told *old, const struct policy_told *told)
 {
     return old->generation == told->generation && old->connected_ms == told->connected_ms &&
-           strcmp(old->namespace, told->namespace) == 0 && strcmp(old->policy, told->policy) == 0 &&
+           old->wal == told->wal && strcmp(old->namespace, told->namespace) == 0 &&
+           strcmp(old->policy, told->policy) == 0 &&
            strcmp(old->region, told->region ? told->region : "") == 0;
 }
 
@@ -108,6 +132,7 @@ static void add(struct policy_memory *memory, const struct policy_told *told)
         .region = own_strdup(told->region ? told->region : ""),
         .generation = told->generation,
         .connected_ms = told->connected_ms,
+        .wal = told->wal,
     };
 }
 
@@ -160,14 +185,54 @@ void policy_memory_missed(struct policy_memory *memory, const char *namespace, c
     metric_add(memory->missed, labels, slots);
 }
 
+/* Negative: not known any more. */
+static void set_or_forget(struct metric_family *family, const char *const *labels, size_t count,
+                          double value)
+{
+    if (value < 0)
+        metric_forget(family, labels, count);
+    else
+        metric_set(family, labels, value);
+}
+
 void policy_memory_lag(struct policy_memory *memory, const char *namespace, const char *policy,
                        const char *pod, int64_t seconds)
 {
     const char *const labels[] = {namespace, policy, pod};
-    if (seconds < 0)
-        metric_forget(memory->lag, labels, ARRAY_SIZE(labels));
-    else
-        metric_set(memory->lag, labels, (double)seconds);
+    set_or_forget(memory->lag, labels, ARRAY_SIZE(labels), (double)seconds);
+}
+
+void policy_memory_wal_lag(struct policy_memory *memory, const char *namespace, const char *policy,
+                           int64_t seconds)
+{
+    const char *const labels[] = {namespace, policy};
+    set_or_forget(memory->wal_lag, labels, ARRAY_SIZE(labels), (double)seconds);
+}
+
+void policy_memory_wal(struct policy_memory *memory, const char *namespace, const char *policy,
+                       const char *pod, const struct message_archiving *archiving)
+{
+    const char *const labels[] = {namespace, policy, pod};
+    set_or_forget(memory->wal_kept, labels, ARRAY_SIZE(labels),
+                  archiving ? (double)archiving->kept_bytes : -1);
+    set_or_forget(memory->wal_left, labels, ARRAY_SIZE(labels),
+                  archiving ? (double)archiving->left_seconds : -1);
+}
+
+static double seconds_of(const char *time)
+{
+    int64_t ms;
+    return time && clock_parse(time, &ms) ? (double)ms / 1000 : -1;
+}
+
+void policy_memory_recoverable(struct policy_memory *memory, const char *namespace,
+                               const char *policy, const struct message_region *region)
+{
+    const char *const labels[] = {namespace, policy, region->name};
+    set_or_forget(memory->recoverable_from, labels, ARRAY_SIZE(labels),
+                  seconds_of(region->recoverable_from));
+    set_or_forget(memory->recoverable_to, labels, ARRAY_SIZE(labels),
+                  seconds_of(region->recoverable_to));
 }
 
 /* Whether list has an element of that name which has that member. */
@@ -232,6 +297,20 @@ static void show_last_backups(const struct policy_memory *memory, const struct s
     set_time(memory->last, show, lookup_text(last, "type"), lookup_text(last, "finished"));
 }
 
+/* Absent where it is not known, or not asked for: 0 is worth an alert. */
+static void show_archiving(const struct policy_memory *memory, const struct show *show,
+                           const json_t *shown)
+{
+    const char *const labels[] = {show->namespace, show->policy};
+    const json_t *condition = condition_find(shown, "Archiving");
+    const char *status = lookup_text(condition, "status"),
+               *reason = lookup_text(condition, "reason");
+    bool told =
+        status && reason && strcmp(status, "Unknown") != 0 && strcmp(reason, "BackupOnly") != 0;
+    set_or_forget(memory->archiving, labels, ARRAY_SIZE(labels),
+                  told ? condition_is_true(shown, "Archiving") : -1);
+}
+
 void policy_memory_show(struct policy_memory *memory, const json_t *policy, const json_t *status,
                         const json_t *backups)
 {
@@ -243,6 +322,7 @@ void policy_memory_show(struct policy_memory *memory, const json_t *policy, cons
     const char *const labels[] = {show.namespace, show.policy};
     json_auto_t *shown = json_pack("{s:O}", "status", status);
     metric_set(memory->ready, labels, condition_is_true(shown, "Ready"));
+    show_archiving(memory, &show, shown);
 
     size_t index;
     const json_t *element;
@@ -258,15 +338,21 @@ void policy_memory_show(struct policy_memory *memory, const json_t *policy, cons
     show_last_backups(memory, &show, backups);
     forget_gone(memory->next, &show, "schedules", "next");
     forget_gone(memory->reachable, &show, "regions", "reachable");
+    forget_gone(memory->recoverable_from, &show, "regions", "recoverableFrom");
+    forget_gone(memory->recoverable_to, &show, "regions", "recoverableTo");
     forget_gone(memory->lag, &show, "pods", NULL);
+    forget_gone(memory->wal_kept, &show, "pods", NULL);
+    forget_gone(memory->wal_left, &show, "pods", NULL);
 }
 
 void policy_memory_forget(struct policy_memory *memory, const char *namespace, const char *policy)
 {
-    struct metric_family *families[] = {memory->ready,  memory->next,      memory->last,
-                                        memory->missed, memory->reachable, memory->lag};
+    struct metric_family *families[] = {
+        memory->ready,    memory->archiving,        memory->next,
+        memory->last,     memory->missed,           memory->reachable,
+        memory->lag,      memory->wal_lag,          memory->wal_kept,
+        memory->wal_left, memory->recoverable_from, memory->recoverable_to};
     const char *const labels[] = {namespace, policy};
     for (size_t i = 0; i < ARRAY_SIZE(families); i++)
         metric_forget(families[i], labels, ARRAY_SIZE(labels));
-    policy_memory_keep(memory, namespace, policy, NULL, 0);
 }

@@ -12,6 +12,8 @@
 
 #include <jansson.h>
 
+#include "common/message.h"
+
 struct metrics;
 struct policy_memory;
 
@@ -22,6 +24,7 @@ struct policy_told {
     const char *namespace, *policy, *pod_uid, *region; /* region NULL: none */
     int64_t generation;
     int64_t connected_ms; /* of the connection, so that a new one is told anew */
+    enum message_wal wal;
 };
 /* Whether this is not yet told; from then on it is. */
 bool policy_memory_tell(struct policy_memory *memory, const struct policy_told *told);
@@ -35,7 +38,7 @@ void policy_memory_keep(struct policy_memory *memory, const char *namespace, con
 /* lifeboat_backup_missed_slots_total{namespace,policy,schedule} */
 void policy_memory_missed(struct policy_memory *memory, const char *namespace, const char *policy,
                           const char *schedule, unsigned slots);
-/* lifeboat_policy_ready, lifeboat_schedule_next_timestamp_seconds,
+/* lifeboat_policy_ready, lifeboat_policy_archiving, lifeboat_schedule_next_timestamp_seconds,
  * lifeboat_last_backup_timestamp_seconds and lifeboat_region_reachable follow the status; what the
  * status before had and this one has not is forgotten. backups: all of the policy, an array; they
  * tell of the types that the status does not. */
@@ -44,5 +47,16 @@ void policy_memory_show(struct policy_memory *memory, const json_t *policy, cons
 /* lifeboat_database_replication_lag_seconds{namespace,policy,pod}; negative: not known any more. */
 void policy_memory_lag(struct policy_memory *memory, const char *namespace, const char *policy,
                        const char *pod, int64_t seconds);
-/* The policy is gone. */
+/* lifeboat_wal_lag_seconds{namespace,policy}; negative: not known any more. */
+void policy_memory_wal_lag(struct policy_memory *memory, const char *namespace, const char *policy,
+                           int64_t seconds);
+/* lifeboat_wal_kept_bytes, lifeboat_wal_left_seconds{namespace,policy,pod}; NULL: not known any
+ * more. */
+void policy_memory_wal(struct policy_memory *memory, const char *namespace, const char *policy,
+                       const char *pod, const struct message_archiving *archiving);
+/* lifeboat_recoverable_from_timestamp_seconds, lifeboat_recoverable_to_timestamp_seconds
+ * {namespace,policy,region}; what it does not say is not known any more. */
+void policy_memory_recoverable(struct policy_memory *memory, const char *namespace,
+                               const char *policy, const struct message_region *region);
+/* The policy is gone: its metrics end. */
 void policy_memory_forget(struct policy_memory *memory, const char *namespace, const char *policy);

@@ -97,6 +97,15 @@ json_t *policy_slot_backup(const struct policy_spec *spec,
                      "name", spec->name, "type", schedule->type);
 }
 
+json_t *policy_gap_backup(const struct policy_spec *spec, const json_t *gap)
+{
+    return json_pack("{s:s, s:s, s:{s:O, s:s, s:{s:s, s:s}}, s:{s:{s:s}, s:s}}", "apiVersion",
+                     "lifeboat.dev/v1alpha1", "kind", "Backup", "metadata", "name",
+                     json_object_get(gap, "backup"), "namespace", spec->namespace, "labels",
+                     "app.kubernetes.io/managed-by", "lifeboat", "lifeboat.dev/policy", spec->name,
+                     "spec", "policyRef", "name", spec->name, "type", "Full");
+}
+
 static const json_t *policy_name(const json_t *backup)
 {
     return json_object_get(json_object_get(json_object_get(backup, "spec"), "policyRef"), "name");

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * The objects that are made for a policy: the ConfigMap lifeboat-<policy>, which is what its
- * sidecars read, and a Backup for a slot. Pure.
+ * sidecars read, and a Backup for a slot or for a gap in the WAL. Pure.
  */
 #pragma once
 
@@ -27,6 +27,8 @@ bool policy_config_map_is_current(const json_t *there, const json_t *wanted);
 
 json_t *policy_slot_backup(const struct policy_spec *spec,
                            const struct policy_spec_schedule *schedule, int64_t slot_ms);
+/* A full one; gap: status.gap with the name of its Backup. */
+json_t *policy_gap_backup(const struct policy_spec *spec, const json_t *gap);
 /* Whether a Backup that has the name of the wanted one is as good: of that policy, and of no other
  * schedule. */
 bool policy_slot_is_made(const json_t *there, const json_t *wanted);

@@ -186,7 +186,7 @@ static int read_connection(struct fields *fields, struct policy_spec *spec)
 }
 
 /* What adds to the backups, and is not done yet: they are made as if it were not there. */
-static int read_later(struct fields *fields, struct policy_spec *spec)
+static void read_later(struct fields *fields, struct policy_spec *spec)
 {
     static const struct {
         const char *name, *field, *means;
@@ -207,12 +207,15 @@ static int read_later(struct fields *fields, struct policy_spec *spec)
         if (!empty)
             add_gap(spec, false, later[i].field, later[i].means);
     }
+}
+
+static int read_wal(struct fields *fields, struct policy_spec *spec)
+{
+    static const char *const modes[] = {"BackupOnly", "Stream", NULL};
     struct fields wal;
     fields_object(fields, "wal", &wal);
     fields_skip(&wal, "flushSeconds");
-    if (strcmp(fields_string(&wal, "mode", "BackupOnly"), "Stream") == 0)
-        add_gap(spec, false, "spec.wal.mode",
-                "this version stores only the write-ahead log that a backup needs: use BackupOnly");
+    spec->wal_stream = fields_choice(&wal, "mode", modes, 0) == 1;
     return fields_end(&wal);
 }
 
@@ -227,8 +230,9 @@ static int read_spec(struct fields *fields, struct policy_spec *spec)
         fields_integer(fields, "deadlineSeconds", 1, MONTH_SECONDS, DAY_SECONDS);
     if (read_connection(fields, spec) < 0 || read_source(fields, spec) < 0 ||
         read_schedules(fields, spec) < 0 || read_regions(fields, spec) < 0 ||
-        read_encryption(fields, spec) < 0 || read_later(fields, spec) < 0)
+        read_encryption(fields, spec) < 0 || read_wal(fields, spec) < 0)
         return -1;
+    read_later(fields, spec);
     return fields_end(fields);
 }
 

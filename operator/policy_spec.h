@@ -72,6 +72,8 @@ struct policy_spec {
         int64_t recovery_point_seconds, recovery_time_seconds, backup_seconds; /* 0: not set */
     } objectives;
 
+    bool wal_stream; /* all WAL is stored; else only what a backup needs */
+
     const char *password_key; /* in the Secret; NULL: none */
     const char *keys[POLICY_SPEC_KEYS_MAX];
     size_t key_count;

@@ -4,15 +4,19 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/own.h"
 #include "common/text.h"
+#include "operator/coarse.h"
 #include "operator/condition.h"
 #include "operator/lookup.h"
 #include "operator/member.h"
+#include "operator/policy_archiving.h"
 #include "operator/policy_view.h"
+#include "operator/policy_windows.h"
 
 /* The bounds of the schema: what a sidecar says must never make a status that is refused. */
-enum { PODS_MAX = 32, BACKUP_ID_MAX = 32, LAG_FIRST_SECONDS = 60 };
+enum { PODS_MAX = 32, BACKUP_ID_MAX = 32 };
 
 static json_t *integer(uint64_t value)
 {
@@ -33,16 +37,6 @@ static json_t *size_text(uint64_t bytes)
     return json_string(size);
 }
 
-/* Rounded down to 1, 2, 4 … minutes, so that a standby of an idle primary does not change the
- * status all the time. */
-static int64_t coarse_lag(int64_t seconds)
-{
-    int64_t step = LAG_FIRST_SECONDS;
-    while (step <= seconds / 2)
-        step *= 2;
-    return step;
-}
-
 static json_t *format_pod(const struct policy_view_pod *pod)
 {
     const struct message_database *database = pod->state ? &pod->state->database : NULL;
@@ -54,9 +48,9 @@ static json_t *format_pod(const struct policy_view_pod *pod)
         json_object_set_new(formatted, "role",
                             json_string(database->standby ? "Standby" : "Primary"));
     if (database && database->reachable && database->standby &&
-        database->lag_seconds >= LAG_FIRST_SECONDS)
+        database->lag_seconds >= COARSE_FIRST_SECONDS)
         json_object_set_new(formatted, "lagSeconds",
-                            json_integer(coarse_lag(database->lag_seconds)));
+                            json_integer(coarse_seconds(database->lag_seconds)));
     if (pod->state)
         json_object_set_new(formatted, "generation", json_integer(pod->generation));
     if (*pod->message)
@@ -82,40 +76,67 @@ json_t *policy_status_members(const struct policy_view *view)
 /* What was counted there last; a region that cannot be listed still has it, as far as we know. */
 static void take_over(json_t *region, const json_t *before)
 {
-    static const char *const counted[] = {"backups", "bytes", "size", "lastBackup"};
+    static const char *const counted[] = {
+        "backups", "bytes", "size", "lastBackup", "recoverableFrom", "recoverableTo", "windows"};
     for (size_t i = 0; i < ARRAY_SIZE(counted); i++)
         if (json_object_get(before, counted[i]))
             json_object_set(region, counted[i], json_object_get(before, counted[i]));
 }
 
-static json_t *format_region(const struct policy_view_region *region, const json_t *before)
+/* How old the newest WAL of a region is that the stream does not get into. */
+static int64_t age_seconds(const json_t *formatted, int64_t now_ms)
 {
-    json_t *formatted = json_pack("{s:s}", "name", region->region->name);
-    if (region->told)
-        json_object_set_new(formatted, "reachable", json_boolean(region->reachable));
-    if (region->told && !region->reachable)
-        json_object_set_new(formatted, "error",
-                            text(region->error ? region->error : "no reason is known"));
-    if (!region->listed) {
-        take_over(formatted, before);
-        return formatted;
-    }
+    const char *newest = lookup_text(formatted, "recoverableTo");
+    int64_t newest_ms;
+    return newest && clock_parse(newest, &newest_ms) ? (now_ms - newest_ms) / 1000 : 0;
+}
+
+static void add_lag(json_t *formatted, const struct policy_status_regions_facts *facts,
+                    bool reaches)
+{
+    const struct message_archiving *archiving = facts->archiving;
+    int64_t seconds = reaches ? archiving->lag_seconds : age_seconds(formatted, facts->now_ms);
+    if (seconds >= COARSE_FIRST_SECONDS)
+        json_object_set_new(formatted, "lagSeconds", json_integer(coarse_seconds(seconds)));
+}
+
+static void add_listing(json_t *formatted, const struct policy_view_region *region)
+{
     json_object_set_new(formatted, "backups", integer(region->backups));
     json_object_set_new(formatted, "bytes", integer(region->bytes));
     json_object_set_new(formatted, "size", size_text(region->bytes));
     if (region->last_backup && strlen(region->last_backup) <= BACKUP_ID_MAX)
         json_object_set_new(formatted, "lastBackup", text(region->last_backup));
+}
+
+static json_t *format_region(const struct policy_status_regions_facts *facts,
+                             const struct policy_view_region *region)
+{
+    const char *name = region->region->name;
+    json_t *formatted = json_pack("{s:s}", "name", name);
+    bool reaches = policy_archiving_reaches(facts->archiving, name);
+    bool streams = facts->view->spec->wal_stream;
+    if (region->told)
+        json_object_set_new(formatted, "reachable", json_boolean(region->reachable));
+    if (region->told && !region->reachable)
+        json_object_set_new(formatted, "error",
+                            text(region->error ? region->error : "no reason is known"));
+    if (region->listed)
+        add_listing(formatted, region);
+    if (region->listed && streams)
+        policy_windows_format(formatted, region, reaches);
+    if (!region->listed)
+        take_over(formatted, lookup_element(facts->before, "name", name));
+    if (streams && !region->region->read_only)
+        add_lag(formatted, facts, reaches);
     return formatted;
 }
 
-json_t *policy_status_regions(const struct policy_view *view, const json_t *before)
+json_t *policy_status_regions(const struct policy_status_regions_facts *facts)
 {
     json_t *regions = json_array();
-    for (size_t i = 0; i < view->spec->region_count; i++) {
-        const struct policy_view_region *region = &view->regions[i];
-        json_array_append_new(
-            regions, format_region(region, lookup_element(before, "name", region->region->name)));
-    }
+    for (size_t i = 0; i < facts->view->spec->region_count; i++)
+        json_array_append_new(regions, format_region(facts, &facts->view->regions[i]));
     return regions;
 }
 

@@ -6,13 +6,23 @@
  */
 #pragma once
 
+#include <stdint.h>
+
 #include <jansson.h>
 
+struct message_archiving;
 struct policy_spec_schedule;
 struct policy_view;
 
+struct policy_status_regions_facts {
+    const struct policy_view *view;
+    const struct message_archiving *archiving; /* how WAL gets there; NULL: not told */
+    const json_t *before;                      /* status.regions */
+    int64_t now_ms;
+};
+
 json_t *policy_status_pods(const struct policy_view *view);
-json_t *policy_status_regions(const struct policy_view *view, const json_t *before);
+json_t *policy_status_regions(const struct policy_status_regions_facts *facts);
 json_t *policy_status_members(const struct policy_view *view); /* "2/3" */
 
 /* Of these Backups (an array) the one that succeeded last, of a schedule (NULL: of any); lent, or

@@ -45,6 +45,8 @@ static void read_agent(struct policy_view *view, const struct policy_view_facts 
     pod->connected = (agent->connected && agent->fresh && told) || hiccup;
     if (pod->connected)
         pod->state = &agent->state.state;
+    if (told && agent->state.state.archiving.mode != MESSAGE_WAL_UNSAID)
+        pod->slot = agent->state.state.archiving.slot;
     int64_t leading_ms = facts->monotonic_ms - facts->leading_ms;
     if (!told && pod->member->sidecar_runs && leading_ms < POLICY_VIEW_SETTLING_MS) {
         view->settling = true;
@@ -136,24 +138,31 @@ static void read_pod(struct policy_view *view, const struct policy_view_facts *f
     view->connected += pod->connected && !pod->member->terminating;
 }
 
-/* Sidecars list a region at different times: one that knows of a newer backup listed later. */
-static bool is_newer(const struct message_region *said, const struct policy_view_region *region)
+static int compare(const char *one, const char *other)
 {
-    const char *mine = said->last_backup ? said->last_backup : "";
-    const char *other = region->last_backup ? region->last_backup : "";
-    int order = strcmp(mine, other); /* ids begin with the time */
-    return order > 0 || (order == 0 && said->bytes > region->bytes);
+    return strcmp(one ? one : "", other ? other : "");
+}
+
+/* Sidecars list a region at different times: one that knows of a newer backup, or of newer WAL,
+ * listed later. */
+static bool is_newer(const struct message_region *said, const struct message_region *listing)
+{
+    int order = compare(said->last_backup, listing->last_backup); /* ids begin with the time */
+    if (order == 0)
+        order = compare(said->recoverable_to, listing->recoverable_to);
+    return order > 0 || (order == 0 && said->bytes > listing->bytes);
 }
 
 static void merge_region(struct policy_view_region *region, const struct message_region *said)
 {
     if (!region->told)
         region->reachable = true;
-    if (said->reachable && (!region->listed || is_newer(said, region))) {
+    if (said->reachable && (!region->listed || is_newer(said, region->listing))) {
         region->backups = said->backups;
         region->bytes = said->bytes;
         region->last_backup = said->last_backup;
         region->listed = true;
+        region->listing = said;
     }
     if (!said->reachable) {
         region->reachable = false;

@@ -40,6 +40,7 @@ struct policy_view_pod {
     bool waits;                            /* for the kubelet to bring the policy */
     bool loaded;                           /* has this generation of the policy, without error */
     bool candidate;                        /* of all this, could make a backup: see source.region */
+    const char *slot;                      /* that it was last heard to keep for WAL, or NULL */
     char message[CONDITION_MESSAGE_BYTES]; /* what is wrong with it; else "" */
 };
 
@@ -49,8 +50,9 @@ struct policy_view_region {
     bool reachable;    /* all who tried could use it */
     const char *error; /* may be NULL */
     uint64_t backups, bytes;
-    const char *last_backup; /* may be NULL */
-    bool listed;             /* one could: backups, bytes and last_backup are valid */
+    const char *last_backup;              /* may be NULL */
+    bool listed;                          /* one could: backups, bytes and last_backup are valid */
+    const struct message_region *listing; /* the whole of what that one said; else NULL */
 };
 
 struct policy_view {

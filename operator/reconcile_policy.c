@@ -10,10 +10,15 @@
 #include "operator/backup_queue.h"
 #include "operator/cache.h"
 #include "operator/certificate.h"
+#include "operator/gap_backup.h"
 #include "operator/kube.h"
 #include "operator/member.h"
 #include "operator/orphans.h"
 #include "operator/plan_policy.h"
+#include "operator/plan_streamer.h"
+#include "operator/policy_archiving.h"
+#include "operator/policy_farewell.h"
+#include "operator/policy_gap.h"
 #include "operator/policy_memory.h"
 #include "operator/policy_objects.h"
 #include "operator/policy_view.h"
@@ -40,6 +45,7 @@ struct scene {
     struct agent_view *agents; /* one a member */
     struct policy_view view;
     json_t *backups;
+    bool gap_refused; /* the Backup for a gap could not be made */
 };
 
 static void scene_done(struct scene *scene)
@@ -194,6 +200,19 @@ static void note_refusal(struct scene *scene, const struct policy_slot *slot,
                  index, slot->schedule->name, err->text);
 }
 
+static int create_gap_backup(struct scene *scene, const struct policy_plan *plan, struct error *err)
+{
+    if (!plan->gap ||
+        gap_backup_create(scene->reconcile, scene->object, &scene->spec, plan->gap, err) == 0)
+        return 0;
+    if (err->kind != ERROR_PERMANENT && err->kind != ERROR_CONFLICT)
+        return -1;
+    scene->gap_refused = true;
+    if (!*scene->not_created)
+        snprintf(scene->not_created, sizeof(scene->not_created), "%s", err->text);
+    return 0;
+}
+
 static int create_backups(struct scene *scene, const struct policy_plan *plan, struct error *err)
 {
     for (size_t i = 0; i < plan->slot_count; i++) {
@@ -205,12 +224,12 @@ static int create_backups(struct scene *scene, const struct policy_plan *plan, s
             return -1;
         note_refusal(scene, slot, err);
     }
-    return 0;
+    return create_gap_backup(scene, plan, err);
 }
 
-/* Tells a sidecar which policy it serves, once a connection and generation. false: it could not be
- * told now. */
-static bool assign(const struct scene *scene, size_t index)
+/* Tells a sidecar which policy it serves and what to do about WAL, when that is news to it. false:
+ * it could not be told now. */
+static bool assign(const struct scene *scene, const struct policy_view_pod *streamer, size_t index)
 {
     const struct reconcile *reconcile = scene->reconcile;
     const struct member *member = &scene->members.items[index];
@@ -222,6 +241,7 @@ static bool assign(const struct scene *scene, size_t index)
         .region = *member->region ? member->region : NULL,
         .generation = scene->spec.generation,
         .connected_ms = agent->connected_ms,
+        .wal = scene->readable ? streamer_word(&scene->view, streamer, index) : MESSAGE_WAL_UNSAID,
     };
     if (!agent->connected || member->terminating ||
         !policy_memory_tell(reconcile->policy_memory, &told))
@@ -231,7 +251,8 @@ static bool assign(const struct scene *scene, size_t index)
                                                .policy = told.policy,
                                                .region = told.region,
                                                .generation = told.generation,
-                                               .heartbeat_seconds = HEARTBEAT_SECONDS}};
+                                               .heartbeat_seconds = HEARTBEAT_SECONDS,
+                                               .wal = told.wal}};
     struct error err;
     if (agents_send(reconcile->agents, member->uid, &message, &err) == 0)
         return true;
@@ -239,14 +260,14 @@ static bool assign(const struct scene *scene, size_t index)
     return err.kind == ERROR_NOT_FOUND; /* its next connection brings us here again */
 }
 
-static bool assign_all(const struct scene *scene)
+static bool assign_all(const struct scene *scene, const struct policy_view_pod *streamer)
 {
     size_t count = scene->members.count;
     CLEANUP(own_freep) const char **uids = own_alloc((count + 1) * sizeof(*uids));
     bool told = true;
     for (size_t i = 0; i < count; i++) {
         uids[i] = scene->members.items[i].uid;
-        told &= assign(scene, i);
+        told &= assign(scene, streamer, i);
     }
     if (scene->readable)
         policy_memory_keep(scene->reconcile->policy_memory, scene->spec.namespace, scene->spec.name,
@@ -290,7 +311,7 @@ static const char *member_text(const json_t *object, const char *name)
 /* What is on its way needs nobody to look. */
 static bool is_warning(const char *status, const char *reason)
 {
-    static const char *const quiet[] = {"NoBackup", "NoConfiguration"};
+    static const char *const quiet[] = {"NoBackup", "NoConfiguration", "BackupOnly"};
     for (size_t i = 0; i < ARRAY_SIZE(quiet); i++)
         if (strcmp(reason, quiet[i]) == 0)
             return false;
@@ -327,6 +348,50 @@ static void tell_missed(const struct scene *scene, const struct policy_slot *slo
                    slot->missed, slot->schedule->name, last);
 }
 
+/* Its own Event, as Archiving may be False for it already. */
+static void tell_gap(const struct scene *scene, const struct policy_plan *plan)
+{
+    char text[POLICY_GAP_TEXT_BYTES];
+    const json_t *gap = json_object_get(plan->status, "gap");
+    if (!plan->gap_found)
+        return;
+    policy_gap_text(gap, text);
+    log_warn("Heard of a gap in the WAL", S("namespace", scene->spec.namespace),
+             S("policy", scene->spec.name), S("gap", text));
+    recorder_event(scene->reconcile->recorder, scene->object, EVENT_WARNING, "GapFound", "Archive",
+                   "no region has the WAL from %s, and the server has it no more: what was "
+                   "committed in between can be recovered from backups that start behind it only",
+                   text);
+}
+
+static void show_pod(const struct scene *scene, size_t index)
+{
+    struct policy_memory *memory = scene->reconcile->policy_memory;
+    const struct message_state *state = scene->view.pods[index].state;
+    const char *pod = scene->members.items[index].name;
+    bool standby = state && state->database.reachable && state->database.standby;
+    bool archives = state && state->archiving.mode != MESSAGE_WAL_UNSAID;
+    policy_memory_lag(memory, scene->spec.namespace, scene->spec.name, pod,
+                      standby ? state->database.lag_seconds : -1);
+    policy_memory_wal(memory, scene->spec.namespace, scene->spec.name, pod,
+                      archives ? &state->archiving : NULL);
+}
+
+static void show_wal(const struct scene *scene, const struct policy_view_pod *streamer)
+{
+    struct policy_memory *memory = scene->reconcile->policy_memory;
+    const struct policy_spec *spec = &scene->spec;
+    if (!scene->readable)
+        return;
+    const struct message_archiving *archiving = policy_archiving_told(&scene->view, streamer);
+    policy_memory_wal_lag(memory, spec->namespace, spec->name,
+                          archiving && spec->wal_stream ? archiving->lag_seconds : -1);
+    for (size_t i = 0; i < spec->region_count; i++)
+        if (scene->view.regions[i].listing && spec->wal_stream)
+            policy_memory_recoverable(memory, spec->namespace, spec->name,
+                                      scene->view.regions[i].listing);
+}
+
 static void tell(const struct scene *scene, const struct policy_plan *plan)
 {
     struct policy_memory *memory = scene->reconcile->policy_memory;
@@ -337,13 +402,11 @@ static void tell(const struct scene *scene, const struct policy_plan *plan)
     for (size_t i = 0; i < plan->slot_count; i++)
         if (plan->slots[i].missed > 0)
             tell_missed(scene, &plan->slots[i]);
+    tell_gap(scene, plan);
     policy_memory_show(memory, scene->object, plan->status, scene->backups);
-    for (size_t i = 0; i < scene->view.pod_count; i++) {
-        const struct message_state *state = scene->view.pods[i].state;
-        bool standby = state && state->database.reachable && state->database.standby;
-        policy_memory_lag(memory, scene->spec.namespace, scene->spec.name,
-                          scene->members.items[i].name, standby ? state->database.lag_seconds : -1);
-    }
+    for (size_t i = 0; i < scene->view.pod_count; i++)
+        show_pod(scene, i);
+    show_wal(scene, plan->streamer);
 }
 
 /* What is to be done, done as far as it comes before the status; ret_plan is the caller's. */
@@ -365,6 +428,7 @@ static int plan_and_create(struct scene *scene, struct policy_plan *ret_plan, st
     if (!*scene->not_created)
         return 0;
     facts.not_created = scene->not_created;
+    facts.gap_refused = scene->gap_refused;
     policy_plan_done(ret_plan);
     plan_policy(&facts, ret_plan);
     return 0;
@@ -377,7 +441,7 @@ static int obey(struct scene *scene, int64_t *ret_again_ms, struct error *err)
     CLEANUP(policy_plan_done) struct policy_plan plan = {.status = NULL};
     if (ensure_config_map(scene, err) < 0 || plan_and_create(scene, &plan, err) < 0)
         return -1;
-    bool told = assign_all(scene);
+    bool told = assign_all(scene, plan.streamer);
     if (write_status(scene, plan.status, err) < 0)
         return -1;
     tell(scene, &plan);
@@ -385,6 +449,14 @@ static int obey(struct scene *scene, int64_t *ret_again_ms, struct error *err)
     if (*scene->not_created)
         return error_set(err, ERROR_PERMANENT, "%s", scene->not_created);
     return 0;
+}
+
+static int part(const struct reconcile *reconcile, const char *namespace, const char *name,
+                struct error *err)
+{
+    policy_memory_forget(reconcile->policy_memory, namespace, name);
+    runs_forget(reconcile->runs, namespace, name);
+    return policy_farewell(reconcile, namespace, name, err);
 }
 
 int reconcile_policy(const struct reconcile *reconcile, const char *namespace, const char *name,
@@ -396,10 +468,8 @@ int reconcile_policy(const struct reconcile *reconcile, const char *namespace, c
     *ret_again_ms = 0;
     int64_t orphans_ms = orphans_cancel(reconcile, namespace, name);
     if (!scene.object || json_object_get(metadata, "deletionTimestamp")) {
-        policy_memory_forget(reconcile->policy_memory, namespace, name);
-        runs_forget(reconcile->runs, namespace, name);
         *ret_again_ms = orphans_ms;
-        return 0;
+        return part(reconcile, namespace, name, err);
     }
     gather(&scene, namespace, name);
     if (obey(&scene, ret_again_ms, err) < 0)

@@ -54,6 +54,8 @@ static void a_sidecar_is_told_once_until_something_changes(void **state)
     assert_true(policy_memory_tell(scene.memory, &told));
     told.policy = "bank";
     assert_true(policy_memory_tell(scene.memory, &told));
+    told.wal = MESSAGE_WAL_HOLD;
+    assert_true(policy_memory_tell(scene.memory, &told));
     assert_false(policy_memory_tell(scene.memory, &told));
     policy_memory_untell(scene.memory, "u1");
     assert_true(policy_memory_tell(scene.memory, &told));
@@ -75,7 +77,7 @@ static void pods_that_are_gone_are_forgotten(void **state)
     assert_false(policy_memory_tell(scene.memory, &first));
     assert_false(policy_memory_tell(scene.memory, &other));
     assert_true(policy_memory_tell(scene.memory, &second));
-    policy_memory_forget(scene.memory, "default", "shop");
+    policy_memory_keep(scene.memory, "default", "shop", NULL, 0);
     assert_true(policy_memory_tell(scene.memory, &first));
     assert_false(policy_memory_tell(scene.memory, &other));
 }
@@ -158,12 +160,69 @@ static void metrics_follow_the_status(void **state)
     assert_series(&scene, POLICY, false);
 }
 
+static void show_archiving(const struct scene *scene, const char *status, const char *reason)
+{
+    json_auto_t *policy = load("{\"metadata\": {\"namespace\": \"default\", \"name\": \"shop\"}}");
+    json_auto_t *shown = json_pack("{s:[{s:s, s:s, s:s}]}", "conditions", "type", "Archiving",
+                                   "status", status, "reason", reason);
+    policy_memory_show(scene->memory, policy, shown, NULL);
+}
+
+static void nobody_is_alarmed_by_what_is_not_asked_for(void **state)
+{
+    (void)state;
+    CLEANUP(scene_done) struct scene scene = scene_new();
+    show_archiving(&scene, "True", "Streaming");
+    assert_series(&scene, "lifeboat_policy_archiving{" POLICY "} 1\n", true);
+    show_archiving(&scene, "False", "Gap");
+    assert_series(&scene, "lifeboat_policy_archiving{" POLICY "} 0\n", true);
+    show_archiving(&scene, "False", "BackupOnly");
+    assert_series(&scene, "lifeboat_policy_archiving{", false);
+    show_archiving(&scene, "Unknown", "NotKnown");
+    assert_series(&scene, "lifeboat_policy_archiving{", false);
+}
+
+static void wal_has_metrics_while_it_is_known(void **state)
+{
+    (void)state;
+    CLEANUP(scene_done) struct scene scene = scene_new();
+    struct message_archiving archiving = {.kept_bytes = 33554432, .left_seconds = 7200};
+    struct message_region region = {.name = "eu",
+                                    .recoverable_from = "1970-01-01T00:01:00Z",
+                                    .recoverable_to = "1970-01-01T00:02:00Z"};
+    policy_memory_wal(scene.memory, "default", "shop", "shop-0", &archiving);
+    policy_memory_wal_lag(scene.memory, "default", "shop", 4);
+    policy_memory_recoverable(scene.memory, "default", "shop", &region);
+    assert_series(&scene, "lifeboat_wal_kept_bytes{" POLICY ",pod=\"shop-0\"} 33554432\n", true);
+    assert_series(&scene, "lifeboat_wal_left_seconds{" POLICY ",pod=\"shop-0\"} 7200\n", true);
+    assert_series(&scene, "lifeboat_wal_lag_seconds{" POLICY "} 4\n", true);
+    assert_series(
+        &scene, "lifeboat_recoverable_from_timestamp_seconds{" POLICY ",region=\"eu\"} 60\n", true);
+    assert_series(
+        &scene, "lifeboat_recoverable_to_timestamp_seconds{" POLICY ",region=\"eu\"} 120\n", true);
+
+    archiving.left_seconds = -1;
+    region.recoverable_from = region.recoverable_to = NULL;
+    policy_memory_wal(scene.memory, "default", "shop", "shop-0", &archiving);
+    policy_memory_wal_lag(scene.memory, "default", "shop", -1);
+    policy_memory_recoverable(scene.memory, "default", "shop", &region);
+    assert_series(&scene, "lifeboat_wal_left_seconds{", false);
+    assert_series(&scene, "lifeboat_wal_kept_bytes{", true);
+    assert_series(&scene, "lifeboat_wal_lag_seconds{", false);
+    assert_series(&scene, "lifeboat_recoverable_from_timestamp_seconds{", false);
+    assert_series(&scene, "lifeboat_recoverable_to_timestamp_seconds{", false);
+    policy_memory_wal(scene.memory, "default", "shop", "shop-0", NULL);
+    assert_series(&scene, "lifeboat_wal_kept_bytes{", false);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_sidecar_is_told_once_until_something_changes),
         cmocka_unit_test(pods_that_are_gone_are_forgotten),
         cmocka_unit_test(metrics_follow_the_status),
+        cmocka_unit_test(nobody_is_alarmed_by_what_is_not_asked_for),
+        cmocka_unit_test(wal_has_metrics_while_it_is_known),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

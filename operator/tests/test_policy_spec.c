@@ -121,8 +121,6 @@ static void what_is_not_acted_on_is_named(void **state)
         bool refused;
     } cases[] = {
         {"{" HERE ", \"source\": {\"mode\": \"PerRegion\"}}", "spec.source.mode", true},
-        {"{" HERE ", \"wal\": {\"mode\": \"Stream\", \"flushSeconds\": 10}}", "spec.wal.mode",
-         false},
         {"{" HERE ", \"retention\": {\"fulls\": 3}}", "spec.retention", false},
         {"{" HERE ", \"verification\": {\"cron\": \"0 3 * * *\"}}", "spec.verification", false},
         {"{" HERE ", \"drills\": [{\"name\": \"d\"}]}", "spec.drills", false},
@@ -139,6 +137,30 @@ static void what_is_not_acted_on_is_named(void **state)
         assert_string_equal(spec.gaps[0].field, cases[i].field);
         assert_int_equal(spec.gaps[0].refused, cases[i].refused);
         assert_int_equal(policy_spec_refused(&spec) != NULL, cases[i].refused);
+    }
+}
+
+static void wal_is_streamed_where_the_policy_asks_for_it(void **state)
+{
+    static const struct {
+        const char *spec;
+        bool stream;
+    } cases[] = {
+        {"{" HERE "}", false},
+        {"{" HERE ", \"wal\": {}}", false},
+        {"{" HERE ", \"wal\": {\"flushSeconds\": 10}}", false},
+        {"{" HERE ", \"wal\": {\"mode\": \"BackupOnly\"}}", false},
+        {"{" HERE ", \"wal\": {\"mode\": \"Stream\", \"flushSeconds\": 10}}", true},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        json_auto_t *object = policy(cases[i].spec);
+        struct policy_spec spec;
+        struct error err = {.text = ""};
+        if (policy_spec_read(&spec, object, &err) < 0)
+            fail_msg("%s: %s", cases[i].spec, err.text);
+        assert_int_equal(spec.wal_stream, cases[i].stream);
+        assert_int_equal(spec.gap_count, 0);
     }
 }
 
@@ -200,6 +222,7 @@ int main(void)
         cmocka_unit_test(everything_that_the_operator_obeys_is_read),
         cmocka_unit_test(the_keys_of_azure_are_named),
         cmocka_unit_test(what_is_not_acted_on_is_named),
+        cmocka_unit_test(wal_is_streamed_where_the_policy_asks_for_it),
         cmocka_unit_test(nothing_is_nothing),
         cmocka_unit_test(what_got_past_the_schema_is_an_error),
     };

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "operator/policy_farewell.h"
+
+#include "common/log.h"
+#include "common/own.h"
+#include "operator/agents.h"
+#include "operator/cache.h"
+#include "operator/kube.h"
+#include "operator/member.h"
+#include "operator/policy_memory.h"
+#include "operator/reconcile.h"
+#include "operator/recorder.h"
+
+enum { HEARTBEAT_SECONDS = 10 };
+
+struct farewell {
+    const struct reconcile *reconcile;
+    const char *namespace, *policy;
+    bool sure; /* the API server was asked */
+};
+
+/* The cache may be behind one who made the policy anew. */
+static int make_sure(struct farewell *farewell, struct error *err)
+{
+    json_auto_t *there = NULL;
+    const struct kube_ref ref = {
+        .resource = &kube_policies, .namespace = farewell->namespace, .name = farewell->policy};
+    if (farewell->sure)
+        return 0;
+    if (kube_get(farewell->reconcile->kube, &ref, &there, err) == 0) {
+        const json_t *metadata = json_object_get(there, "metadata");
+        if (!json_object_get(metadata, "deletionTimestamp"))
+            return error_set(err, ERROR_TRANSIENT, "the policy is there again");
+    } else if (err->kind != ERROR_NOT_FOUND) {
+        return error_wrap(err, "look whether the policy is gone");
+    }
+    farewell->sure = true;
+    return 0;
+}
+
+static void tell_event(const struct farewell *farewell, json_t *pod, const char *slot)
+{
+    json_auto_t *about = json_copy(pod); /* lists leave out what all have in common */
+    json_object_set_new(about, "apiVersion", json_string("v1"));
+    json_object_set_new(about, "kind", json_string("Pod"));
+    recorder_event(farewell->reconcile->recorder, about, EVENT_WARNING, "SlotKept", "Release",
+                   "BackupPolicy '%s' is gone, and the sidecar is not connected that would drop "
+                   "the replication slot '%s', which keeps WAL on the server: if it does not come "
+                   "back, SELECT pg_drop_replication_slot('%s')",
+                   farewell->policy, slot, slot);
+}
+
+static int tell(struct farewell *farewell, json_t *pod, const struct agent_view *agent,
+                const char *uid, struct error *err)
+{
+    const struct reconcile *reconcile = farewell->reconcile;
+    const struct message_archiving *archiving = &agent->state.state.archiving;
+    const struct policy_told told = {
+        .namespace = farewell->namespace,
+        .policy = farewell->policy,
+        .pod_uid = uid,
+        .connected_ms = agent->connected_ms,
+        .wal = MESSAGE_WAL_NONE,
+    };
+    bool keeps = agent->known && archiving->mode != MESSAGE_WAL_UNSAID && archiving->slot;
+    if ((!agent->connected && !keeps) || !policy_memory_tell(reconcile->policy_memory, &told))
+        return 0;
+    const struct message message = {.type = MESSAGE_ASSIGN,
+                                    .assign = {.policy_namespace = told.namespace,
+                                               .policy = told.policy,
+                                               .heartbeat_seconds = HEARTBEAT_SECONDS,
+                                               .wal = told.wal}};
+    int result = make_sure(farewell, err);
+    if (result == 0 && agent->connected)
+        result = agents_send(reconcile->agents, uid, &message, err);
+    else if (result == 0)
+        tell_event(farewell, pod, archiving->slot);
+    if (result < 0)
+        policy_memory_untell(reconcile->policy_memory, uid);
+    return result;
+}
+
+int policy_farewell(const struct reconcile *reconcile, const char *namespace, const char *name,
+                    struct error *err)
+{
+    struct farewell farewell = {.reconcile = reconcile, .namespace = namespace, .policy = name};
+    json_auto_t *pods = cache_list(reconcile->pods, namespace, name);
+    CLEANUP(own_freep)
+    const char **uids = own_alloc((json_array_size(pods) + 1) * sizeof(*uids));
+    size_t index, count = 0;
+    json_t *pod;
+    int result = 0;
+    json_array_foreach(pods, index, pod)
+    {
+        struct member member;
+        CLEANUP(agent_view_done) struct agent_view agent = {.known = false};
+        struct error ignored; /* no pod at all */
+        if (member_read(&member, pod, &ignored) < 0)
+            continue;
+        uids[count++] = member.uid;
+        agents_view(reconcile->agents, member.uid, &agent);
+        if (result == 0 && !member.terminating)
+            result = tell(&farewell, pod, &agent, member.uid, err);
+    }
+    policy_memory_keep(reconcile->policy_memory, namespace, name, uids, count);
+    return result;
+}

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * To which points in time a region can be restored, as the status and the condition Recoverable
+ * show it. The end of the window that grows all the time is left out where it matters to be quiet.
+ * Pure.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <jansson.h>
+
+struct policy_view_region;
+
+/* Sets recoverableFrom, recoverableTo and windows of an element of status.regions. grows: WAL gets
+ * there at present. */
+void policy_windows_format(json_t *formatted, const struct policy_view_region *region, bool grows);
+/* For a person, appended: "region 'eu': any time since 2026-11-20T03:10:00Z"; false: there are no
+ * windows, and nothing is appended. text has a NUL. */
+bool policy_windows_tell(const struct policy_view_region *region, bool grows, char *text,
+                         size_t capacity);
