@@ -254,7 +254,8 @@ static const char *const help_texts[] = {
                  "  --windows                only what can be recovered: from when and where to\n"
                  "                           when and where, on which timeline, and the gaps\n"
                  "  --regions                say of each region whether it can be reached and\n"
-                 "                           what it holds, instead\n" READ_HELP,
+                 "                           what it holds, instead; with --windows also what can\n"
+                 "                           be recovered from it alone\n" READ_HELP,
     [CLI_SHOW] = "usage: lifeboat-sidecar show -f FILE [options] [ID]\n"
                  "\n"
                  "Shows one backup, the newest without ID.\n"
@@ -714,8 +715,6 @@ static int check_options(struct cli_options *options, struct error *err)
     if (options->command == CLI_COPY && strcmp(options->from, options->to) == 0)
         return error_set(err, ERROR_PERMANENT, "--from and --to name the same region '%s'",
                          options->to);
-    if (options->regions && options->windows)
-        return error_set(err, ERROR_PERMANENT, "--regions and --windows: one list at a time");
     if (options->command == CLI_RESTORE)
         return recovery_target_parse(&options->target_words, &options->target, err);
     return options->command == CLI_BACKUP ? check_backup(options, err) : 0;

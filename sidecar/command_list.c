@@ -70,11 +70,12 @@ static int list_regions(const struct cli_options *options, struct cancel *cancel
         .secrets = session.secrets,
         .region = options->region,
         .system_identifier = options->system_identifier,
+        .windows = options->windows,
         .cancel = cancel,
     };
     if (overview_run(&wanted, &overview, err) < 0)
         return -1;
-    return output_overview(&overview, options->json, err);
+    return output_overview(&overview, options, err);
 }
 
 /* What the backups that can be read can be recovered to, with all WAL there is. */
@@ -88,8 +89,10 @@ static int list_windows(struct repo *repo, const struct output_row *rows, size_t
     for (size_t i = count; i > 0; i--) /* the oldest first */
         if (!rows[i - 1].error)
             backups[readable++] = &rows[i - 1].manifest;
-    if (recovery_survey_make(&survey, repo, backups, readable, wish->cancel, err) < 0 ||
-        recovery_survey_find_ends(&survey, err) < 0)
+    const struct recovery_survey_options options = {
+        .repo = repo, .backups = backups, .backup_count = readable, .cancel = wish->cancel};
+    if (recovery_survey_make(&survey, &options, err) < 0 ||
+        recovery_survey_find_ends(&survey, SIZE_MAX, err) < 0)
         return error_wrap(err, "look at the WAL");
     return output_windows(&survey.windows, wish->json, err);
 }

@@ -6,6 +6,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/own.h"
+#include "sidecar/policy.h"
 #include "sidecar/summary.h"
 
 enum {
@@ -49,11 +50,21 @@ static void start_lookup(struct inquiry *inquiry, struct inquiry_answer *answer)
         answer->known = true;
 }
 
-static void start_overview(struct inquiry *inquiry)
+/* Without a stream of WAL the backups say it. */
+static void start_overview(struct inquiry *inquiry, const struct policy *policy)
 {
+    const bool windows = policy->wal.mode == POLICY_WAL_STREAM;
     const struct inquiry_options *options = &inquiry->options;
-    const char *const arguments[] = {"list", "-f",   options->policy, "--secrets", options->secrets,
-                                     "-o",   "json", "--regions",     NULL};
+    const char *const arguments[] = {"list",
+                                     "-f",
+                                     options->policy,
+                                     "--secrets",
+                                     options->secrets,
+                                     "-o",
+                                     "json",
+                                     "--regions",
+                                     windows ? "--windows" : NULL,
+                                     NULL};
     struct error err;
     inquiry->asking = NULL;
     inquiry->overview_at_ms = clock_monotonic_ms() + OVERVIEW_MS;
@@ -145,16 +156,16 @@ static void refuse_all(struct inquiry *inquiry)
     }
 }
 
-bool inquiry_step(struct inquiry *inquiry, bool usable, bool idle)
+bool inquiry_step(struct inquiry *inquiry, const struct policy *policy, bool idle)
 {
     bool news = inquiry->job && job_step(inquiry->job) && take_answer(inquiry);
     struct inquiry_answer *next = next_lookup(inquiry);
-    if (!inquiry->job && !usable)
+    if (!inquiry->job && !policy)
         refuse_all(inquiry);
     else if (!inquiry->job && next)
         start_lookup(inquiry, next);
     else if (!inquiry->job && idle && is_overview_due(inquiry))
-        start_overview(inquiry);
+        start_overview(inquiry, policy);
     if (!inquiry->told && is_complete(inquiry))
         news = inquiry->told = true;
     return news;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * What the buckets are asked on behalf of the operator, by short child processes, one at a time:
- * whether a backup is committed ("show"), and what each region holds ("list --regions"). Nothing
- * here waits.
+ * whether a backup is committed ("show"), and what each region holds ("list --regions"), and, where
+ * WAL is streamed, can be recovered from each. Nothing here waits.
  */
 #pragma once
 
@@ -16,6 +16,8 @@
 #include "common/message.h"
 #include "sidecar/job.h"
 #include "sidecar/results.h"
+
+struct policy;
 
 struct inquiry_options { /* all lent */
     const char *program; /* NULL: ours */
@@ -53,7 +55,7 @@ void inquiry_settle(struct inquiry *inquiry, const char *id);
 /* The overview is wanted again, now. */
 void inquiry_refresh(struct inquiry *inquiry);
 
-/* Does what can be done now; true if there is news to tell. usable: there is a policy to ask with.
- * idle: no job runs, so that there is memory for an overview. */
-bool inquiry_step(struct inquiry *inquiry, bool usable, bool idle);
+/* Does what can be done now; true if there is news to tell. policy: to ask with, in the file of
+ * that name; NULL: there is none. idle: no job runs, so that there is memory for an overview. */
+bool inquiry_step(struct inquiry *inquiry, const struct policy *policy, bool idle);
 void inquiry_poll_fds(const struct inquiry *inquiry, struct pollfd ret_fds[JOB_POLL_FDS]);

@@ -183,18 +183,36 @@ int output_list(const struct output_row *rows, size_t count, bool json, struct e
     return output_table(table, err);
 }
 
+/* NULL: not known. */
+static json_t *windows_to_json(const struct overview_region *region)
+{
+    if (!region->windows_known)
+        return NULL;
+    json_t *windows = json_array();
+    for (size_t i = 0; i < region->window_count; i++)
+        json_array_append_new(windows, output_window_to_json(&region->windows[i]));
+    return windows;
+}
+
 static json_t *region_to_json(const struct overview_region *region)
 {
     CLEANUP(own_freep) char *text = region->reachable ? NULL : text_escape(region->error.text);
-    return json_pack("{s:s, s:b, s:s?, s:I, s:I, s:s?}", "name", region->name, "reachable",
-                     region->reachable, "error", text, "backups", (json_int_t)region->backups,
-                     "bytes", (json_int_t)region->bytes, "lastBackup",
-                     region->last_backup[0] ? region->last_backup : NULL);
+    char from[RECOVERY_TIME_BYTES], to[RECOVERY_TIME_BYTES];
+    const bool recoverable = region->window_count > 0;
+    recovery_time_format(region->from_us, from);
+    recovery_time_format(region->to_us, to);
+    return json_pack("{s:s, s:b, s:s?, s:I, s:I, s:s?, s:s*, s:s*, s:o*}", "name", region->name,
+                     "reachable", region->reachable, "error", text, "backups",
+                     (json_int_t)region->backups, "bytes", (json_int_t)region->bytes, "lastBackup",
+                     region->last_backup[0] ? region->last_backup : NULL, "recoverableFrom",
+                     recoverable ? from : NULL, "recoverableTo", recoverable ? to : NULL, "windows",
+                     windows_to_json(region));
 }
 
 static void add_region(struct table *table, const struct overview_region *region)
 {
     char backups[SIZE_TEXT], stored[SIZE_TEXT];
+    char from[RECOVERY_TIME_BYTES] = "-", to[RECOVERY_TIME_BYTES] = "-";
     if (!region->reachable) {
         CLEANUP(own_freep) char *escaped = text_escape(region->error.text);
         CLEANUP(own_freep) char *note = own_format("cannot be reached: %s", escaped);
@@ -203,26 +221,35 @@ static void add_region(struct table *table, const struct overview_region *region
     }
     snprintf(backups, sizeof(backups), "%" PRIu64, region->backups);
     text_size(region->bytes, stored);
-    const char *const cells[] = {region->name, backups, stored,
-                                 region->last_backup[0] ? region->last_backup : "-"};
+    if (region->window_count > 0) {
+        output_second(region->from_us, from);
+        output_second(region->to_us, to);
+    }
+    const char *const cells[] = {region->name, backups,
+                                 stored,       region->last_backup[0] ? region->last_backup : "-",
+                                 from,         to};
     table_add_row(table, cells);
 }
 
-int output_overview(const struct overview *overview, bool json, struct error *err)
+int output_overview(const struct overview *overview, const struct cli_options *options,
+                    struct error *err)
 {
     static const struct table_column columns[] = {
         {.title = "REGION"},
         {.title = "BACKUPS", .right = true},
         {.title = "STORED", .right = true},
         {.title = "NEWEST BACKUP"},
+        {.title = "RECOVERABLE FROM"}, /* these two with windows only */
+        {.title = "TO"},
     };
-    if (json) {
+    if (options->json) {
         json_t *array = json_array();
         for (size_t i = 0; i < overview->count; i++)
             json_array_append_new(array, region_to_json(&overview->regions[i]));
         return output_json(array, err);
     }
-    CLEANUP(table_freep) struct table *table = table_new(columns, ARRAY_SIZE(columns));
+    CLEANUP(table_freep)
+    struct table *table = table_new(columns, ARRAY_SIZE(columns) - (options->windows ? 0 : 2));
     for (size_t i = 0; i < overview->count; i++)
         add_region(table, &overview->regions[i]);
     return output_table(table, err);

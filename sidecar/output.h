@@ -9,6 +9,7 @@
 
 #include "common/error.h"
 #include "sidecar/manifest.h"
+#include "sidecar/recovery_time.h"
 
 struct cli_options;
 struct copy_result;
@@ -16,6 +17,7 @@ struct findings;
 struct key_rotation_result;
 struct overview;
 struct prune_result;
+struct recovery_window;
 struct recovery_windows;
 struct restore_result;
 struct retention_rules;
@@ -58,9 +60,14 @@ MUST_CHECK int output_list(const struct output_row *rows, size_t count, bool jso
 /* JSON is the document of the manifest, with the SHA-256 of its object and the regions; a list has
  * the same of each backup. */
 MUST_CHECK int output_show(const struct output_backup *backup, bool json, struct error *err);
-MUST_CHECK int output_overview(const struct overview *overview, bool json, struct error *err);
+MUST_CHECK int output_overview(const struct overview *overview, const struct cli_options *options,
+                               struct error *err);
 /* In output_recovery.c: the windows, and the gaps between them. */
 MUST_CHECK int output_windows(const struct recovery_windows *windows, bool json, struct error *err);
+/* "2026-11-21 16:14:20Z" */
+void output_second(int64_t us, char ret_text[RECOVERY_TIME_BYTES]);
+/* Without "backups" if the window comes without them. */
+json_t *output_window_to_json(const struct recovery_window *window);
 MUST_CHECK int output_backup_done(const struct output_backup *backup, bool json, struct error *err);
 MUST_CHECK int output_restore_done(const struct restore_result *result,
                                    const struct cli_options *options, struct error *err);

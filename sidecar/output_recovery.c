@@ -28,12 +28,12 @@ static json_t *point_to_json(const struct recovery_point *point)
                      lsn_to_json(point->lsn), "time", time);
 }
 
-static json_t *window_to_json(const struct recovery_window *window)
+json_t *output_window_to_json(const struct recovery_window *window)
 {
-    json_t *backups = json_array();
+    json_t *backups = window->backups ? json_array() : NULL;
     for (size_t i = 0; i < window->backup_count; i++)
         json_array_append_new(backups, json_string(window->backups[i]->id));
-    return json_pack("{s:I, s:o, s:o, s:b, s:o}", "timeline", (json_int_t)window->timeline, "from",
+    return json_pack("{s:I, s:o, s:o, s:b, s:o*}", "timeline", (json_int_t)window->timeline, "from",
                      point_to_json(&window->from), "to", point_to_json(&window->to), "idle",
                      !window->to_is_transaction, "backups", backups);
 }
@@ -48,14 +48,14 @@ static json_t *to_json(const struct recovery_windows *windows)
 {
     json_t *open = json_array(), *gaps = json_array();
     for (size_t i = 0; i < windows->count; i++)
-        json_array_append_new(open, window_to_json(&windows->windows[i]));
+        json_array_append_new(open, output_window_to_json(&windows->windows[i]));
     for (size_t i = 0; i < windows->gap_count; i++)
         json_array_append_new(gaps, gap_to_json(&windows->gaps[i]));
     return json_pack("{s:o, s:o}", "windows", open, "gaps", gaps);
 }
 
 /* "2026-11-21 16:14:20Z": whoever aims between two seconds reads the JSON. */
-static void format_second(int64_t us, char ret_text[RECOVERY_TIME_BYTES])
+void output_second(int64_t us, char ret_text[RECOVERY_TIME_BYTES])
 {
     const size_t date = strlen("2026-11-21"), whole = strlen("2026-11-21T16:14:20");
     recovery_time_format(us, ret_text);
@@ -70,8 +70,8 @@ static void add_window(struct table *table, const struct recovery_window *window
     char from_lsn[LSN_TEXT_BYTES], to_lsn[LSN_TEXT_BYTES];
     snprintf(timeline, sizeof(timeline), "%" PRIu32, window->timeline);
     snprintf(backups, sizeof(backups), "%zu", window->backup_count);
-    format_second(window->from.time_us, from);
-    format_second(window->to.time_us, to);
+    output_second(window->from.time_us, from);
+    output_second(window->to.time_us, to);
     lsn_format(window->from.lsn, from_lsn);
     lsn_format(window->to.lsn, to_lsn);
     const char *const cells[] = {from, to, from_lsn, to_lsn, timeline, backups};

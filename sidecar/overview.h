@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * What each region of a policy holds, as its store lists it: needs no key, and no memory for
- * however many objects. A region that cannot be reached is named and holds the others up no longer
+ * however many objects. With windows, what can be recovered from each region alone: needs keys, and
+ * the names of all WAL. A region that cannot be reached is named and holds the others up no longer
  * than a few attempts take.
  */
 #pragma once
@@ -13,9 +14,12 @@
 #include "common/error.h"
 #include "sidecar/backup_id.h"
 #include "sidecar/policy.h"
+#include "sidecar/recovery_windows.h"
 
 struct cancel;
 struct secrets;
+
+enum { OVERVIEW_WINDOWS_MAX = 4 };
 
 struct overview_region {
     const char *name; /* lent from the policy */
@@ -23,6 +27,10 @@ struct overview_region {
     struct error error;                /* unless reachable */
     uint64_t backups, bytes;           /* committed here; all objects, also what nobody refers to */
     char last_backup[BACKUP_ID_BYTES]; /* the newest here; "" for none */
+    bool windows_known;
+    int64_t from_us, to_us; /* the earliest and the latest moment of all windows, if there is one */
+    struct recovery_window windows[OVERVIEW_WINDOWS_MAX]; /* the last; without their backups */
+    size_t window_count;
 };
 
 struct overview {
@@ -35,6 +43,7 @@ struct overview_options {
     const struct secrets *secrets;
     const char *region;         /* NULL: all */
     uint64_t system_identifier; /* 0: all database systems under the policy */
+    bool windows;               /* wanted as well, of the database system of the newest backup */
     struct cancel *cancel;      /* triggered also when it fails */
 };
 

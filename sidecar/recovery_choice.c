@@ -84,12 +84,12 @@ static int find(const struct choice *choice, const struct recovery_window *windo
     };
     const struct recovery_target *target = choice->target;
     const struct wal_search search = {
-        .repo = choice->survey->repo,
+        .repo = choice->survey->options.repo,
         .history = recovery_survey_history(choice->survey, window->timeline),
         .segment_bytes = choice->survey->segment_bytes,
         .from = from,
         .to = to,
-        .cancel = choice->survey->cancel,
+        .cancel = choice->survey->options.cancel,
     };
     struct wal_search_wish wish = {
         .time_us = target->time_us,
@@ -284,7 +284,7 @@ static char *describe_reason(const struct choice *choice)
 
 static int refuse(const struct choice *choice, struct error *err)
 {
-    if (recovery_survey_find_ends(choice->survey, err) < 0)
+    if (recovery_survey_find_ends(choice->survey, SIZE_MAX, err) < 0)
         return -1;
     CLEANUP(own_freep) char *target = recovery_target_describe(choice->target);
     CLEANUP(own_freep) char *windows = describe_windows(&choice->survey->windows);

@@ -7,11 +7,14 @@
 #include "common/cancel.h"
 #include "common/log.h"
 #include "common/own.h"
+#include "common/text.h"
 #include "sidecar/manifest.h"
 #include "sidecar/repo.h"
 #include "sidecar/timeline.h"
 #include "sidecar/wal_archive.h"
 #include "sidecar/wal_search.h"
+
+static const char manifests[] = "manifests/";
 
 void recovery_survey_done(struct recovery_survey *survey)
 {
@@ -82,7 +85,7 @@ static void be_alone(struct timeline *history, uint32_t timeline)
 static int load_history(const struct recovery_survey *survey, struct wal_line *line,
                         struct timeline *history, struct error *err)
 {
-    if (wal_archive_load_history(survey->repo, line->timeline, history, err) == 0) {
+    if (wal_archive_load_history(survey->options.repo, line->timeline, history, err) == 0) {
         line->history = history;
         return 0;
     }
@@ -98,22 +101,30 @@ static int load_histories(struct recovery_survey *survey, struct error *err)
 {
     survey->histories = own_alloc((survey->line_count + 1) * sizeof(survey->histories[0]));
     for (size_t i = 0; i < survey->line_count; i++)
-        if (cancel_check(survey->cancel, err) < 0 ||
+        if (cancel_check(survey->options.cancel, err) < 0 ||
             load_history(survey, &survey->lines[i], &survey->histories[i], err) < 0)
             return -1;
+    return 0;
+}
+
+static int read_wal(struct recovery_survey *survey, struct error *err)
+{
+    CLEANUP(repo_names_done) struct repo_names names = {0};
+    const struct repo_names *given = survey->options.names;
+    if (!given && repo_list(survey->options.repo, "wal/", &names, err) < 0)
+        return -1;
+    read_names(survey, given ? given : &names);
     return 0;
 }
 
 /* Once the backups are known. */
 static int look(struct recovery_survey *survey, struct error *err)
 {
-    CLEANUP(repo_names_done) struct repo_names names = {0};
     if (survey->backup_count == 0)
         return 0;
     survey->segment_bytes = survey->backups[survey->backup_count - 1]->wal_segment_bytes;
-    if (repo_list(survey->repo, "wal/", &names, err) < 0)
+    if (read_wal(survey, err) < 0)
         return -1;
-    read_names(survey, &names);
     read_backups(survey);
     if (load_histories(survey, err) < 0)
         return -1;
@@ -129,56 +140,66 @@ static int look(struct recovery_survey *survey, struct error *err)
     return 0;
 }
 
-int recovery_survey_make(struct recovery_survey *ret_survey, struct repo *repo,
-                         const struct manifest *const *backups, size_t count,
-                         const struct cancel *cancel, struct error *err)
+/* Backups */
+
+static void lend_manifests(struct recovery_survey *survey)
 {
-    CLEANUP(recovery_survey_done)
-    struct recovery_survey survey = {.repo = repo, .cancel = cancel, .backup_count = count};
-    survey.backups = own_alloc((count + 1) * sizeof(survey.backups[0]));
-    for (size_t i = 0; i < count; i++)
-        survey.backups[i] = backups[i];
+    const struct recovery_survey_options *options = &survey->options;
+    survey->backups = own_alloc((options->backup_count + 1) * sizeof(survey->backups[0]));
+    for (size_t i = 0; i < options->backup_count; i++)
+        survey->backups[survey->backup_count++] = options->backups[i];
+}
+
+static int load_manifest(struct recovery_survey *survey, const char *id, struct error *err)
+{
+    struct manifest *manifest = &survey->loaded[survey->loaded_count];
+    if (cancel_check(survey->options.cancel, err) < 0)
+        return -1;
+    if (repo_load_manifest(survey->options.repo, id, manifest, err) == 0) {
+        survey->loaded_count++;
+        survey->backups[survey->backup_count++] = manifest;
+        return 0;
+    }
+    if (err->kind == ERROR_CANCELED)
+        return -1;
+    log_warn("Passed over a backup whose manifest cannot be read", S("backup", id),
+             S("error", err->text));
+    return 0;
+}
+
+static int load_manifests(struct recovery_survey *survey, struct error *err)
+{
+    CLEANUP(repo_names_done) struct repo_names listed = {0};
+    const struct repo_names *names = survey->options.names;
+    if (!names && repo_list(survey->options.repo, manifests, &listed, err) < 0)
+        return -1;
+    if (!names)
+        names = &listed;
+    const size_t first = repo_names_lower_bound(names, manifests);
+    size_t end = first;
+    while (end < names->count && text_starts_with(names->names[end].name, manifests))
+        end++;
+    survey->loaded = own_alloc((end - first + 1) * sizeof(survey->loaded[0]));
+    survey->backups = own_alloc((end - first + 1) * sizeof(survey->backups[0]));
+    for (size_t i = first; i < end; i++)
+        if (load_manifest(survey, names->names[i].name + strlen(manifests), err) < 0)
+            return -1;
+    return 0;
+}
+
+int recovery_survey_make(struct recovery_survey *ret_survey,
+                         const struct recovery_survey_options *options, struct error *err)
+{
+    CLEANUP(recovery_survey_done) struct recovery_survey survey = {.options = *options};
+    if (options->backups)
+        lend_manifests(&survey);
+    else if (load_manifests(&survey, err) < 0)
+        return -1;
     if (look(&survey, err) < 0)
         return -1;
     *ret_survey = survey;
     survey = (struct recovery_survey){0};
-    return 0;
-}
-
-static int load_manifests(struct recovery_survey *survey, const struct repo_names *names,
-                          struct error *err)
-{
-    survey->loaded = own_alloc((names->count + 1) * sizeof(survey->loaded[0]));
-    survey->backups = own_alloc((names->count + 1) * sizeof(survey->backups[0]));
-    for (size_t i = 0; i < names->count; i++) {
-        struct manifest *manifest = &survey->loaded[survey->loaded_count];
-        const char *id = names->names[i].name + strlen("manifests/");
-        if (cancel_check(survey->cancel, err) < 0)
-            return -1;
-        if (repo_load_manifest(survey->repo, id, manifest, err) < 0) {
-            if (err->kind == ERROR_CANCELED)
-                return -1;
-            log_warn("Passed over a backup whose manifest cannot be read", S("backup", id),
-                     S("error", err->text));
-            continue;
-        }
-        survey->loaded_count++;
-        survey->backups[survey->backup_count++] = manifest;
-    }
-    return 0;
-}
-
-int recovery_survey_load(struct recovery_survey *ret_survey, struct repo *repo,
-                         const struct cancel *cancel, struct error *err)
-{
-    CLEANUP(recovery_survey_done)
-    struct recovery_survey survey = {.repo = repo, .cancel = cancel};
-    CLEANUP(repo_names_done) struct repo_names names = {0};
-    if (repo_list(repo, "manifests/", &names, err) < 0 ||
-        load_manifests(&survey, &names, err) < 0 || look(&survey, err) < 0)
-        return -1;
-    *ret_survey = survey;
-    survey = (struct recovery_survey){0};
+    ret_survey->options.names = NULL;
     return 0;
 }
 
@@ -191,30 +212,37 @@ const struct timeline *recovery_survey_history(const struct recovery_survey *sur
     return NULL;
 }
 
-int recovery_survey_find_ends(struct recovery_survey *survey, struct error *err)
+static int find_end(const struct recovery_survey *survey, struct recovery_window *window,
+                    struct error *err)
 {
-    for (size_t i = 0; i < survey->windows.count; i++) {
-        struct recovery_window *window = &survey->windows.windows[i];
-        const struct wal_search search = {
-            .repo = survey->repo,
-            .history = recovery_survey_history(survey, window->timeline),
-            .segment_bytes = survey->segment_bytes,
-            .from = window->from.lsn,
-            .to = window->to.lsn,
-            .cancel = survey->cancel,
-        };
-        struct wal_record last = {0};
-        if (search.from < search.to && wal_search_last(&search, &last, err) < 0) {
-            if (err->kind == ERROR_CANCELED)
-                return -1;
-            log_warn("Cannot tell when the last transaction ended", U("timeline", window->timeline),
-                     S("error", err->text));
-            continue;
-        }
-        if (last.kind == WAL_RECORD_NONE)
-            continue;
-        window->to.time_us = last.time_us;
-        window->to_is_transaction = true;
+    const struct wal_search search = {
+        .repo = survey->options.repo,
+        .history = recovery_survey_history(survey, window->timeline),
+        .segment_bytes = survey->segment_bytes,
+        .from = window->from.lsn,
+        .to = window->to.lsn,
+        .cancel = survey->options.cancel,
+    };
+    struct wal_record last = {0};
+    if (search.from < search.to && wal_search_last(&search, &last, err) < 0) {
+        if (err->kind == ERROR_CANCELED)
+            return -1;
+        log_warn("Cannot tell when the last transaction ended", U("timeline", window->timeline),
+                 S("error", err->text));
+        return 0;
     }
+    if (last.kind == WAL_RECORD_NONE)
+        return 0;
+    window->to.time_us = last.time_us;
+    window->to_is_transaction = true;
+    return 0;
+}
+
+int recovery_survey_find_ends(struct recovery_survey *survey, size_t last, struct error *err)
+{
+    const struct recovery_windows *windows = &survey->windows;
+    for (size_t i = windows->count > last ? windows->count - last : 0; i < windows->count; i++)
+        if (find_end(survey, &windows->windows[i], err) < 0)
+            return -1;
     return 0;
 }

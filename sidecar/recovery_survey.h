@@ -14,16 +14,25 @@
 struct cancel;
 struct manifest;
 struct repo;
+struct repo_names;
 struct timeline;
 
+struct recovery_survey_options { /* all lent, until recovery_survey_done, but the names */
+    struct repo *repo;
+    const struct manifest *const *backups; /* NULL: all that are there */
+    size_t backup_count;
+    /* At least of all manifests and all WAL that there is, sorted; NULL: they are listed. */
+    const struct repo_names *names;
+    const struct cancel *cancel;
+};
+
 struct recovery_survey {
-    struct repo *repo;           /* lent */
-    const struct cancel *cancel; /* lent */
-    uint32_t segment_bytes;      /* 0: there is no backup, and so no window */
+    struct recovery_survey_options options;
+    uint32_t segment_bytes; /* 0: there is no backup, and so no window */
     struct recovery_windows windows;
     const struct manifest **backups;
     size_t backup_count;
-    struct manifest *loaded; /* those of recovery_survey_load */
+    struct manifest *loaded; /* those that were not given */
     size_t loaded_count;
     struct wal_span *spans;
     size_t span_count;
@@ -32,19 +41,18 @@ struct recovery_survey {
     size_t line_count;
 };
 
-/* Of these backups, which it lends. TRANSIENT, PERMANENT: the WAL cannot be listed, or a history
- * not be fetched; CANCELED. A history that is damaged or contradicted is logged and passed over. */
-MUST_CHECK int recovery_survey_make(struct recovery_survey *ret_survey, struct repo *repo,
-                                    const struct manifest *const *backups, size_t count,
-                                    const struct cancel *cancel, struct error *err);
-/* Of all backups that are there; a manifest that cannot be read is logged and passed over. */
-MUST_CHECK int recovery_survey_load(struct recovery_survey *ret_survey, struct repo *repo,
-                                    const struct cancel *cancel, struct error *err);
+/* A manifest that is not given and cannot be read, and a history that is damaged or contradicted,
+ * are logged and passed over. TRANSIENT, PERMANENT: something cannot be listed, or a history not be
+ * fetched; CANCELED. */
+MUST_CHECK int recovery_survey_make(struct recovery_survey *ret_survey,
+                                    const struct recovery_survey_options *options,
+                                    struct error *err);
 void recovery_survey_done(struct recovery_survey *survey);
 
 /* Of a timeline of a window. */
 const struct timeline *recovery_survey_history(const struct recovery_survey *survey,
                                                uint32_t timeline);
-/* Reads, for each window, when the last transaction in it ended. Where the WAL cannot be read that
- * is logged and the time stays that of a backup. CANCELED. */
-MUST_CHECK int recovery_survey_find_ends(struct recovery_survey *survey, struct error *err);
+/* Reads, for each of the last so many windows, when the last transaction in it ended. Where the WAL
+ * cannot be read that is logged and the time stays that of a backup. CANCELED. */
+MUST_CHECK int recovery_survey_find_ends(struct recovery_survey *survey, size_t last,
+                                         struct error *err);

@@ -53,21 +53,29 @@ struct repo_name *repo_names_find(const struct repo_names *names, const char *na
     return at < names->count && strcmp(names->names[at].name, name) == 0 ? &names->names[at] : NULL;
 }
 
+int repo_names_add(struct repo_names *names, const struct store_object *object, size_t skip,
+                   struct error *err)
+{
+    if (names->count == REPO_NAMES_MAX)
+        return error_set(err, ERROR_CORRUPT, "a listing of more than %d objects", REPO_NAMES_MAX);
+    names->names = own_resize(names->names, names->count + 1, sizeof(names->names[0]));
+    names->names[names->count++] = (struct repo_name){
+        .name = own_strdup(object->name + skip),
+        .size = object->size,
+        .modified_ms = object->modified_ms,
+    };
+    return 0;
+}
+
 /* One region */
 
 static int add_name(void *arg, const struct store_object *object, struct error *err)
 {
     const struct part *part = arg;
     struct repo_names *names = part->names;
-    if (names->count == REPO_NAMES_MAX)
-        return error_set(err, ERROR_CORRUPT, "a listing of more than %d objects", REPO_NAMES_MAX);
-    names->names = own_resize(names->names, names->count + 1, sizeof(names->names[0]));
-    names->names[names->count++] = (struct repo_name){
-        .name = own_strdup(object->name + part->skip),
-        .size = object->size,
-        .modified_ms = object->modified_ms,
-        .regions = part->region,
-    };
+    if (repo_names_add(names, object, part->skip, err) < 0)
+        return -1;
+    names->names[names->count - 1].regions = part->region;
     return 0;
 }
 

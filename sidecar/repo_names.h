@@ -34,6 +34,11 @@ size_t repo_names_lower_bound(const struct repo_names *names, const char *text);
 /* The one of exactly this name; lent, or NULL. */
 struct repo_name *repo_names_find(const struct repo_names *names, const char *name);
 
+/* Adds an object without the first skip bytes of its name; whoever adds them keeps them sorted.
+ * CORRUPT: more than a repository can have. */
+MUST_CHECK int repo_names_add(struct repo_names *names, const struct store_object *object,
+                              size_t skip, struct error *err);
+
 struct repo_names_below {
     const char *prefix; /* in a store; lent */
     enum store_depth depth;

@@ -88,6 +88,30 @@ static void report_lookup(struct message_state *state, const struct report_facts
     }
 }
 
+static const char *text_of(const json_t *object, const char *name)
+{
+    return json_string_value(json_object_get(object, name));
+}
+
+static void report_windows(struct message_region *region, const json_t *windows)
+{
+    size_t i;
+    json_t *window;
+    json_array_foreach(windows, i, window)
+    {
+        const json_t *from = json_object_get(window, "from"), *to = json_object_get(window, "to");
+        if (region->window_count == MESSAGE_WINDOWS_MAX)
+            break;
+        region->windows[region->window_count++] = (struct message_window){
+            .timeline = (uint32_t)json_integer_value(json_object_get(window, "timeline")),
+            .from_lsn = text_of(from, "lsn"),
+            .to_lsn = text_of(to, "lsn"),
+            .from = text_of(from, "time"),
+            .to = text_of(to, "time"),
+        };
+    }
+}
+
 static void report_regions(struct message_state *state, const json_t *regions)
 {
     size_t i;
@@ -96,14 +120,18 @@ static void report_regions(struct message_state *state, const json_t *regions)
     {
         if (state->region_count == MESSAGE_REGIONS_MAX)
             break;
-        state->regions[state->region_count++] = (struct message_region){
-            .name = json_string_value(json_object_get(region, "name")),
+        struct message_region *told = &state->regions[state->region_count++];
+        *told = (struct message_region){
+            .name = text_of(region, "name"),
             .reachable = json_is_true(json_object_get(region, "reachable")),
-            .error = json_string_value(json_object_get(region, "error")),
+            .error = text_of(region, "error"),
             .backups = (uint64_t)json_integer_value(json_object_get(region, "backups")),
             .bytes = (uint64_t)json_integer_value(json_object_get(region, "bytes")),
-            .last_backup = json_string_value(json_object_get(region, "lastBackup")),
+            .last_backup = text_of(region, "lastBackup"),
+            .recoverable_from = text_of(region, "recoverableFrom"),
+            .recoverable_to = text_of(region, "recoverableTo"),
         };
+        report_windows(told, json_object_get(region, "windows"));
     }
 }
 

@@ -100,13 +100,14 @@ static int choose_backup(struct job *job, const char *wanted, char ret_id[BACKUP
 {
     const struct recovery_target *target = job->options->target;
     const bool is_given = wanted && strcmp(wanted, "Latest") != 0;
+    const struct recovery_survey_options all = {.repo = job->repo, .cancel = job->options->cancel};
     CLEANUP(recovery_survey_done) struct recovery_survey survey = {0};
     struct recovery_choice choice;
     if (repo_find_backup(job->repo, wanted, ret_id, NULL, err) < 0)
         return -1;
     if (!target || target->kind == RECOVERY_TARGET_NONE)
         return 0;
-    if (recovery_survey_load(&survey, job->repo, job->options->cancel, err) < 0 ||
+    if (recovery_survey_make(&survey, &all, err) < 0 ||
         recovery_choice_make(&survey, target, is_given ? ret_id : NULL, &choice, err) < 0)
         return -1;
     job->timeline = choice.timeline;

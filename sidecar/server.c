@@ -305,7 +305,9 @@ static void do_work(struct server *server)
         inquiry_refresh(&server->inquiry);
         server->news = true;
     }
-    if (inquiry_step(&server->inquiry, server->configuration.usable, !work_is_busy(&server->work)))
+    const struct configuration *configuration = &server->configuration;
+    if (inquiry_step(&server->inquiry, configuration->usable ? configuration->policy : NULL,
+                     !work_is_busy(&server->work)))
         server->news = true;
 }
 

@@ -113,7 +113,7 @@ static void a_restore_takes_a_target(void **state)
     assert_non_null(strstr(err.text, "recovery has one target"));
 }
 
-static void list_shows_one_thing_at_a_time(void **state)
+static void list_shows_backups_regions_or_what_can_be_recovered(void **state)
 {
     (void)state;
     CLEANUP(cli_options_done) struct cli_options options;
@@ -121,7 +121,9 @@ static void list_shows_one_thing_at_a_time(void **state)
     char windows[] = "list -f p --windows", both[] = "list -f p --windows --regions";
     assert_int_equal(parse(windows, &options, &err), 0);
     assert_true(options.windows);
-    assert_int_equal(parse(both, &options, &err), -1);
+    assert_false(options.regions);
+    assert_int_equal(parse(both, &options, &err), 0);
+    assert_true(options.windows && options.regions);
 }
 
 static void wal_receive_takes_a_connection(void **state)
@@ -335,7 +337,7 @@ int main(void)
         cmocka_unit_test(a_backup_can_be_told_what_it_is),
         cmocka_unit_test(a_restore_can_leave_regions_out),
         cmocka_unit_test(a_restore_takes_a_target),
-        cmocka_unit_test(list_shows_one_thing_at_a_time),
+        cmocka_unit_test(list_shows_backups_regions_or_what_can_be_recovered),
         cmocka_unit_test(wal_receive_takes_a_connection),
         cmocka_unit_test(serve_needs_no_option_in_a_pod),
         cmocka_unit_test(wal_fetch_takes_a_name_and_a_path),

@@ -42,8 +42,10 @@ static int close_backup(void **state)
 static int set_up(void **state)
 {
     (void)state;
+    const struct recovery_survey_options all = {.repo = backup.repo.repo,
+                                                .cancel = &backup.repo.cancel};
     struct error err;
-    if (recovery_survey_load(&survey, backup.repo.repo, &backup.repo.cancel, &err) < 0)
+    if (recovery_survey_make(&survey, &all, &err) < 0)
         fail_msg("%s", err.text);
     return 0;
 }
@@ -91,7 +93,7 @@ static void the_window_of_a_backup_alone_is_its_end(void **state)
     assert_int_equal(survey.windows.gap_count, 0);
     assert_int_equal(recovery_survey_history(&survey, 2)->count, 2);
     struct error err;
-    assert_int_equal(recovery_survey_find_ends(&survey, &err), 0);
+    assert_int_equal(recovery_survey_find_ends(&survey, SIZE_MAX, &err), 0);
     assert_false(window->to_is_transaction);
 }
 

@@ -317,7 +317,8 @@ static void regions_are_told_after_a_backup(void **state)
 {
     (void)state;
     CLEANUP(own_freep) char *id = helper_pod_backup_id("full", 0x1112);
-    configure_as(&(struct helper_pod_policy){.generation = 1, .second_region = "us"});
+    configure_as(
+        &(struct helper_pod_policy){.generation = 1, .second_region = "us", .wal_mode = "Stream"});
     start_sidecar(NULL);
     await_ready();
     run_backup(id, 1);
@@ -329,6 +330,11 @@ static void regions_are_told_after_a_backup(void **state)
         assert_true(json_is_true(part(region, "reachable")));
         assert_string_equal(text_of(region, "lastBackup"), id);
         assert_true(json_integer_value(part(region, "bytes")) > 100000);
+        const json_t *window = json_array_get(part(region, "windows"), 0);
+        assert_int_equal(json_integer_value(part(window, "timeline")), 1);
+        assert_string_equal(text_of(window, "fromLSN"), text_of(part(done, "backup"), "stopLSN"));
+        assert_string_equal(text_of(window, "from"), text_of(region, "recoverableFrom"));
+        assert_string_equal(text_of(window, "to"), text_of(region, "recoverableTo"));
     }
 }
 
