@@ -6,7 +6,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -178,23 +178,28 @@ def test_what_was_prepared_before_a_fork_is_there_again_before_it(cluster, lifeb
         assert copy.sql("SELECT i FROM t ORDER BY i").split() == ["1", "2", "3", "4"]
 
 
-def test_a_machine_lost_with_its_volume_costs_seconds(cluster, lifeboat, workspace, newest, s3):
+@pytest.mark.parametrize("down", [False, True], ids=["both-regions", "one-region-down"])
+def test_a_machine_lost_with_its_volume_costs_seconds(cluster, lifeboat, workspace, newest, s3, flaky_s3, down):
     dice, costs = chance.dice(), []
     for number in range(LOSSES):
-        stream(lifeboat, flush_s=5).use_s3(s3, s3.make_bucket(f"lost-{secrets.token_hex(4)}"))
+        stream(lifeboat, flush_s=5).spec["regions"] = []
+        lifeboat.add_s3("eu", s3, s3.make_bucket(f"eu-{secrets.token_hex(4)}"))
+        lifeboat.add_s3("us", flaky_s3, s3.make_bucket(f"us-{secrets.token_hex(4)}"))
         primary = cluster(newest, f"primary{number}", **ledgers.SETTINGS)
         primary.add_role(PASSWORD)
         ledger = Ledger(primary, dice)
         receiver = Receiver(lifeboat, primary).start()
-        try:
+        with ExitStack() as trouble:
+            trouble.callback(receiver.end)
             lifeboat.backup(primary)
             with ledger.load(primary, dies=True):
+                if down:
+                    ledger.wait_for(50)
+                    trouble.enter_context(flaky_s3.proxy.resetting())
                 time.sleep(dice.uniform(8, 16))  # any moment between two flushes
                 died_s = time.time()
                 receiver.end()  # which is on the same machine
                 primary.kill()
-        finally:
-            receiver.end()
         shutil.rmtree(primary.data)
         with restored(cluster, lifeboat, workspace / f"copy{number}", newest, ALL) as copy:
             lost = ledger.lost(copy, 1)
