@@ -195,7 +195,7 @@ def test_a_machine_lost_with_its_volume_costs_seconds(cluster, lifeboat, workspa
             with ledger.load(primary, dies=True):
                 if down:
                     ledger.wait_for(50)
-                    trouble.enter_context(flaky_s3.proxy.resetting())
+                    trouble.enter_context(dice.choice([flaky_s3.proxy.resetting, flaky_s3.proxy.stalled])())
                 time.sleep(dice.uniform(8, 16))  # any moment between two flushes
                 died_s = time.time()
                 receiver.end()  # which is on the same machine

@@ -206,6 +206,34 @@ int lanes_explain(struct lanes *lanes, struct error *err)
     return -1;
 }
 
+bool lanes_has_quorum(struct lanes *lanes, const struct lane_put *put)
+{
+    pthread_mutex_lock(&lanes->lock);
+    const bool enough = fanout_enough(&lanes->fanout, &put->state);
+    pthread_mutex_unlock(&lanes->lock);
+    return enough;
+}
+
+void lanes_give_up(struct lanes *lanes, const struct lane_put *put, int64_t silence_ms)
+{
+    pthread_mutex_lock(&lanes->lock);
+    const uint32_t pending = put->state.pending;
+    pthread_mutex_unlock(&lanes->lock);
+    for (size_t i = 0; i < regions_count(lanes->regions); i++) {
+        struct error why;
+        if (!(pending & UINT32_C(1) << i))
+            continue;
+        const int64_t silent_ms = store_silent_ms(regions_at(lanes->regions, i)->store);
+        if (silent_ms < silence_ms)
+            continue;
+        error_set(&why, ERROR_TRANSIENT,
+                  "others have '%s' for a while, and nothing good has come from it for %" PRId64
+                  " s",
+                  put->object.name, silent_ms / MS_IN_S);
+        regions_drop(lanes->regions, i, &why);
+    }
+}
+
 int lanes_put(struct lanes *lanes, const struct region_object *object, enum lanes_wait wait,
               struct error *err)
 {

@@ -9,6 +9,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -44,6 +45,12 @@ struct lane_put {
 /* A pack; put is the caller's, who never waits here while no more than promised are on their way.
  */
 void lanes_submit(struct lanes *lanes, struct lane_put *put);
+
+/* Of a put that was submitted and is not done, or just was: whether a quorum of regions has it. */
+bool lanes_has_quorum(struct lanes *lanes, const struct lane_put *put);
+/* Drops the regions that still need such a put and from which nothing good has come for so long,
+ * as far as a quorum is left without them. */
+void lanes_give_up(struct lanes *lanes, const struct lane_put *put, int64_t silence_ms);
 
 /* Whether the job is held back by a put. */
 enum lanes_wait { LANES_HELD_BACK, LANES_BESIDE };

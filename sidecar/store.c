@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <ctype.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -99,12 +100,27 @@ static uint32_t wished_delay_ms(struct store *store)
     return left < 0 ? 0 : left > UINT32_MAX ? UINT32_MAX : (uint32_t)left;
 }
 
+/* What the end of an attempt says of the store. */
+static void note_end(struct store *store, bool good)
+{
+    const int64_t now_ms = clock_monotonic_ms();
+    int64_t fine = 0;
+    if (!good) {
+        atomic_compare_exchange_strong(&store->failing_ms, &fine, now_ms);
+        return;
+    }
+    store->failing_ms = 0;
+    store->moved_ms = now_ms;
+}
+
 /* After a failed attempt: waits and gives true if there shall be another one, else completes err.
  */
 static bool call_again(struct call *call, struct error *err)
 {
     struct store *store = call->store;
     bool transient = err->kind == ERROR_TRANSIENT;
+    if (err->kind != ERROR_CANCELED)
+        note_end(store, !transient);
     if (transient && call->backoff.attempt < store->retries) {
         uint32_t delay_ms =
             backoff_next_ms(&call->backoff, backoff_random(), wished_delay_ms(store));
@@ -130,6 +146,7 @@ static int get_range(struct call *call, uint64_t offset, uint64_t size, struct b
         if (!call_again(call, err))
             return -1;
     }
+    note_end(store, true);
     return 0;
 }
 
@@ -185,6 +202,7 @@ void store_init(struct store *store, const struct store_driver *driver, const ch
         .cancel = cancel,
         .retries = STORE_RETRIES,
         .backoff_ms = STORE_BACKOFF_MS,
+        .moved_ms = clock_monotonic_ms(),
     };
     throttle_init(&store->put_limit, 0);
     throttle_init(&store->get_limit, 0);
@@ -244,6 +262,7 @@ int store_remove(struct store *store, const char *name, struct error *err)
         if (!call_again(&call, err))
             return -1;
     }
+    note_end(store, true);
     return 0;
 }
 
@@ -259,6 +278,7 @@ int store_locked_until(struct store *store, const char *name, int64_t *ret_until
         if (!call_again(&call, err))
             return -1;
     }
+    note_end(store, true);
     return 0;
 }
 
@@ -287,6 +307,7 @@ int store_list(struct store *store, const char *prefix, enum store_depth depth, 
                 return -1;
             }
         }
+        note_end(store, true);
     } while (query.cursor);
     return 0;
 }
@@ -332,7 +353,14 @@ int store_put(struct store *store, const char *name, const struct store_bytes *b
         if (is_there(store, name))
             return resolve_conflict(&call, bytes, err);
     }
+    note_end(store, true);
     return 0;
+}
+
+int64_t store_silent_ms(const struct store *store)
+{
+    const int64_t failing_ms = store->failing_ms;
+    return clock_monotonic_ms() - (failing_ms != 0 ? failing_ms : store->moved_ms);
 }
 
 int store_probe(struct store *store, const char *name, struct error *err)

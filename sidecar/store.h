@@ -88,8 +88,11 @@ struct store {
     uint32_t backoff_ms; /* how long the first of them waits at most; STORE_BACKOFF_MS unless … */
     _Atomic int64_t clock_skew_ms; /* the store's Date minus our clock, as last seen; 0 for
                                       directories */
-    _Atomic int64_t retry_at_ms;   /* set by drivers: before this time of clock_monotonic_ms the
-                                      store does not wish to be asked again (Retry-After) */
+    _Atomic int64_t failing_ms;  /* since when attempts fail, by clock_monotonic_ms; 0: the last one
+                                    that ended did not */
+    _Atomic int64_t moved_ms;    /* when bytes of objects moved, or the store answered, last */
+    _Atomic int64_t retry_at_ms; /* set by drivers: before this time of clock_monotonic_ms the
+                                    store does not wish to be asked again (Retry-After) */
     struct throttle put_limit, get_limit; /* of the bytes of objects; drivers keep to them */
 };
 
@@ -116,6 +119,9 @@ MUST_CHECK int store_put(struct store *store, const char *name, const struct sto
                          struct error *err);
 /* Whether there is an object of that name. */
 MUST_CHECK int store_has(struct store *store, const char *name, bool *ret_there, struct error *err);
+/* For so long nothing good has come from the store: it has not answered and no bytes have moved, or
+ * whatever was tried has failed. One that is not asked is silent, too. */
+int64_t store_silent_ms(const struct store *store);
 /* Whether the store answers at all now: a single attempt to read any object, which need not be
  * there. */
 MUST_CHECK int store_probe(struct store *store, const char *name, struct error *err);

@@ -178,6 +178,8 @@ static int send_request(struct store_azure *azure, const struct ask *ask,
         .response_max = ask->answer_max > ANSWER_BYTES ? ask->answer_max : ANSWER_BYTES,
         .send_limit = &azure->store.put_limit,
         .receive_limit = &azure->store.get_limit,
+        .progress = store_http_note_move,
+        .progress_arg = &azure->store,
     };
     if (http_perform(azure->http, &request, response, err) < 0)
         return error_wrap(err, "container '%s'", azure->container);

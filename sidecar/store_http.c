@@ -107,6 +107,13 @@ void store_http_note_clock(struct store *store, const struct http_response *resp
         store->clock_skew_ms = theirs - clock_now_ms();
 }
 
+void store_http_note_move(void *arg, size_t bytes)
+{
+    struct store *store = arg;
+    (void)bytes;
+    store->moved_ms = clock_monotonic_ms();
+}
+
 bool store_http_parse_wish(const char *text, int64_t now_ms, int64_t *ret_delay_ms)
 {
     int64_t date_ms;

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "common/error.h"
@@ -18,6 +19,9 @@ struct store;
 void store_http_note_clock(struct store *store, const struct http_response *response);
 /* Sets retry_at_ms by Retry-After (RFC 9110, 10.2.3): seconds, or a date of the store's clock. */
 void store_http_note_wish(struct store *store, const struct http_response *response);
+
+/* The progress of a request, of struct http_request: arg is the store. */
+void store_http_note_move(void *arg, size_t bytes);
 
 /* Pure: the value of a Retry-After at now_ms of the store's clock, from 0 to a day; false: it is
  * none. */

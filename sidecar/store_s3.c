@@ -165,6 +165,8 @@ static int send_request(struct store_s3 *s3, const struct ask *ask, struct http_
         .response_max = ask->answer_max > ANSWER_BYTES ? ask->answer_max : ANSWER_BYTES,
         .send_limit = &s3->store.put_limit,
         .receive_limit = &s3->store.get_limit,
+        .progress = store_http_note_move,
+        .progress_arg = &s3->store,
     };
     return http_perform(s3->http, &request, response, err);
 }

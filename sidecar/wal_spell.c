@@ -39,6 +39,7 @@ enum {
     MESSAGE_BYTES_MAX = 2 << 20, /* servers send up to 16 WAL blocks at once */
     TICK_MS = 200,               /* how soon is noticed what does not come from the server */
     ANSWER_TICK_MS = 20,         /* … while it waits for an answer */
+    LAG_MS = 5000, /* for a region that lacks what a quorum has, and does not answer */
     MS_IN_S = 1000,
 };
 
@@ -50,6 +51,7 @@ struct flight {
     struct wal_stream_piece range;
     char *full_name;
     bool busy;
+    int64_t stored_ms; /* since when a quorum of regions has it; 0: not yet */
 };
 
 struct spell {
@@ -288,6 +290,7 @@ static int seal(struct spell *spell, const struct wal_stream_piece *range, struc
         .done = spell->done,
     };
     flight->busy = true;
+    flight->stored_ms = 0;
     lanes_submit(spell->lanes, &flight->put);
     return 0;
 }
@@ -326,11 +329,37 @@ static void tell_board(struct spell *spell)
     tell_losses(spell);
 }
 
-/* Takes in what is stored; waits for it at most so long. */
+static void note_stored(struct spell *spell, struct flight *flight)
+{
+    if (flight->stored_ms != 0)
+        return;
+    flight->stored_ms = clock_monotonic_ms();
+    wal_stream_store(&spell->stream, &flight->range, flight->stored_ms);
+    tell_board(spell);
+}
+
+/* What a quorum has is stored. A region that lacks it is waited for while it is alive, as what it
+ * does not get now it gets only by a copy; at the end not even that: soon all is cancelled. */
+static void look_at_flights(struct spell *spell)
+{
+    const int64_t now_ms = clock_monotonic_ms();
+    for (size_t i = 0; i < spell->flight_count; i++) {
+        struct flight *flight = &spell->flights[i];
+        if (!flight->busy)
+            continue;
+        if (lanes_has_quorum(spell->lanes, &flight->put))
+            note_stored(spell, flight);
+        if (flight->stored_ms != 0 && now_ms - flight->stored_ms >= LAG_MS)
+            lanes_give_up(spell->lanes, &flight->put, spell->stream.ending ? 0 : LAG_MS);
+    }
+}
+
+/* Takes in what is stored, and what has landed; waits for that at most so long. */
 static int take_stored(struct spell *spell, int timeout_ms, struct error *err)
 {
     void *item;
     int got;
+    look_at_flights(spell);
     while ((got = timeout_ms > 0 ? repo_await(spell->repo, spell->done, timeout_ms, &item, err)
                                  : fifo_pop_within(spell->done, 0, &item, err)) > 0) {
         struct flight *flight = item;
@@ -338,10 +367,10 @@ static int take_stored(struct spell *spell, int timeout_ms, struct error *err)
             *err = flight->put.error;
             return -1;
         }
-        wal_stream_store(&spell->stream, &flight->range, clock_monotonic_ms());
+        note_stored(spell, flight);
+        wal_stream_land(&spell->stream, clock_monotonic_ms());
         wal_tails_cover(spell->tails, flight->sealed.name, &flight->piece);
         land(flight);
-        tell_board(spell);
         timeout_ms = 0;
     }
     return got < 0 ? lanes_explain(spell->lanes, err) : 0;

@@ -23,13 +23,15 @@ static bool is_asked(const struct wal_stream *stream)
 
 static bool can_seal(const struct wal_stream *stream)
 {
-    return stream->flying_count < stream->options.flying && !stream->tail_flies;
+    const size_t most = stream->options.flying;
+    return stream->flying_count < most && stream->aloft < most && !stream->tail_flies;
 }
 
 static void send_off(struct wal_stream *stream, const struct wal_stream_piece *piece)
 {
     stream->flying[stream->flying_count].piece = *piece;
     stream->flying[stream->flying_count++].stored = false;
+    stream->aloft++;
     stream->sealed_lsn = piece->to_lsn;
     stream->tail_flies = !piece->complete;
 }
@@ -124,6 +126,14 @@ void wal_stream_store(struct wal_stream *stream, const struct wal_stream_piece *
     advance(stream);
 }
 
+void wal_stream_land(struct wal_stream *stream, int64_t now_ms)
+{
+    assert(stream->aloft > 0);
+    stream->aloft--;
+    if (stream->held_back_ms != WAL_STREAM_NEVER)
+        stream->held_back_ms = now_ms;
+}
+
 void wal_stream_end(struct wal_stream *stream)
 {
     stream->ending = true;
@@ -131,7 +141,7 @@ void wal_stream_end(struct wal_stream *stream)
 
 bool wal_stream_is_drained(const struct wal_stream *stream)
 {
-    return stream->ending && stream->flying_count == 0 && !has_unsealed(stream);
+    return stream->ending && stream->aloft == 0 && !has_unsealed(stream);
 }
 
 /* What to do */

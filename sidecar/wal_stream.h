@@ -10,6 +10,9 @@
  * of them are ever there and each byte is put a few times at most. While a tail is on its way
  * nothing else is sealed: whatever a stored piece covers is then stored and of no more use.
  *
+ * A piece is stored when a quorum of regions has it, and has landed when no region needs it any
+ * longer: until then its bytes are kept, and only so many can be on their way.
+ *
  * The server is told the end of what a quorum of regions has without a gap. It may wait for that:
  * when it shuts down, which shows by its asking for an answer. So what is there is then sealed at
  * once; and if it is not stored in time the connection must be closed. The same if nothing more
@@ -32,7 +35,7 @@ enum {
 
 struct wal_stream_options {
     uint32_t block_bytes; /* a power of two */
-    size_t flying;        /* pieces on their way at once, at most */
+    size_t flying;        /* pieces that have not landed, at most */
     int64_t flush_ms;
     uint64_t begin_lsn;  /* of a block */
     uint64_t stored_lsn; /* all from begin_lsn to it, at most a block, is stored already */
@@ -53,7 +56,8 @@ struct wal_stream {
         struct wal_stream_piece piece;
         bool stored;
     } flying[WAL_STREAM_FLYING_MAX]; /* in the order of LSNs */
-    size_t flying_count;
+    size_t flying_count;             /* those that are not stored, and those between them */
+    size_t aloft;                    /* those that have not landed */
     bool tail_flies;
     struct {
         uint64_t from_lsn, to_lsn;
@@ -63,7 +67,8 @@ struct wal_stream {
     uint64_t asked_lsn;    /* an answer is due when this is durable … */
     int64_t asked_ms;      /* … and is asked for since then; WAL_STREAM_NEVER: none */
     int64_t oldest_ms;     /* when the oldest byte came that is not sealed */
-    int64_t held_back_ms;  /* since when no byte can be taken and none was stored; or never */
+    int64_t held_back_ms;  /* since when no byte can be taken and nothing was stored or landed; or
+                              never */
     int64_t status_due_ms; /* the next report */
 };
 
@@ -79,9 +84,11 @@ void wal_stream_ask(struct wal_stream *stream, int64_t now_ms);
 /* A piece that wal_stream_next gave out is stored in a quorum of regions. */
 void wal_stream_store(struct wal_stream *stream, const struct wal_stream_piece *piece,
                       int64_t now_ms);
+/* One that is stored is not needed any longer by any region. */
+void wal_stream_land(struct wal_stream *stream, int64_t now_ms);
 /* No more comes, or is wanted: what is there is sealed as soon as it can be. */
 void wal_stream_end(struct wal_stream *stream);
-/* After the end: all that came is stored. */
+/* After the end: all that came is stored, and has landed. */
 bool wal_stream_is_drained(const struct wal_stream *stream);
 
 enum wal_stream_deed {

@@ -329,6 +329,31 @@ static void a_region_that_hangs_with_what_is_put_beside_is_given_up_by_who_waits
     assert_lost(1, "it lags");
 }
 
+/* A region that lacks what a quorum has is given up when nothing comes from it. */
+static void what_a_quorum_has_is_known_before_the_others_have_it(void **state)
+{
+    (void)state;
+    struct error err;
+    open_regions(3, 2, LONG_MS);
+    CLEANUP(fifo_freep) struct fifo *done = fifo_new(1, &helper.cancel);
+    const struct store_bytes bytes = helper_store_text("WAL");
+    CLEANUP(own_freep) char *name = repo_full_name(helper.repo, "wal/a");
+    struct lane_put put = {.object = {name, &bytes, PUT_SAME}, .done = done};
+    void *item;
+    spoil(1, 1, STORE_FAULT_HANG);
+    lanes_submit(lanes, &put);
+    while (!lanes_has_quorum(lanes, &put))
+        assert_int_equal(fifo_pop_within(done, 1, &item, &err), 0);
+    lanes_give_up(lanes, &put, LONG_MS);
+    assert_true(regions_usable(helper.regions, 1));
+    assert_int_equal(fifo_pop_within(done, 0, &item, &err), 0);
+    lanes_give_up(lanes, &put, 0);
+    assert_lost(1, "nothing good has come from it");
+    assert_int_equal(fifo_pop_within(done, -1, &item, &err), 1);
+    assert_int_equal(put.error.kind, ERROR_NONE);
+    assert_true(regions_usable(helper.regions, 0) && regions_usable(helper.regions, 2));
+}
+
 /* A listing that is under way, or is wanted later, waits for a lost region no more than a put. */
 static void a_region_that_was_given_up_is_not_listed_or_read(void **state)
 {
@@ -375,6 +400,7 @@ int main(void)
         TEST(nothing_is_stored_once_no_region_is_left),
         TEST(cancelling_ends_what_hangs_in_every_region),
         TEST(a_region_that_hangs_with_what_is_put_beside_is_given_up_by_who_waits),
+        TEST(what_a_quorum_has_is_known_before_the_others_have_it),
         TEST(a_region_that_was_given_up_is_not_listed_or_read),
         TEST(a_region_that_cannot_be_listed_gets_nothing_more),
     };

@@ -160,6 +160,26 @@ static void an_attempt_waits_as_long_as_the_store_wishes(void **state)
     assert_true(clock_monotonic_ms() - start_ms >= 59);
 }
 
+static void a_store_is_silent_until_something_goes_well(void **state)
+{
+    struct store *store = store_of(state);
+    struct error err;
+    enum { HOUR_MS = 60 * 60 * 1000 };
+    store->moved_ms -= HOUR_MS;
+    assert_true(store_silent_ms(store) >= HOUR_MS);
+    helper_store_assert_put(store, "a", "bytes");
+    assert_true(store_silent_ms(store) < HOUR_MS);
+    store_fault_set(store, store_fault_calls(store) + 1, 1000, STORE_FAULT_TRANSIENT);
+    assert_int_equal(store_remove(store, "a", &err), -1);
+    store->failing_ms -= HOUR_MS; /* since the first of these failures, bytes may move or not */
+    assert_int_equal(store_remove(store, "a", &err), -1);
+    store->moved_ms = clock_monotonic_ms();
+    assert_true(store_silent_ms(store) >= HOUR_MS);
+    store_fault_set(store, 0, 0, STORE_FAULT_TRANSIENT);
+    assert_int_equal(store_remove(store, "a", &err), 0);
+    assert_true(store_silent_ms(store) < HOUR_MS);
+}
+
 static void each_failed_attempt_is_logged(void **state)
 {
     struct store *store = store_of(state);
@@ -197,6 +217,7 @@ int main(void)
         TEST(reading_back_is_tried_again_too),
         TEST(a_canceled_job_waits_for_no_attempt),
         TEST(an_attempt_waits_as_long_as_the_store_wishes),
+        TEST(a_store_is_silent_until_something_goes_well),
         TEST(each_failed_attempt_is_logged),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -587,6 +587,22 @@ static void a_region_that_fails_is_left_out_and_comes_back(void **state)
     end(f);
 }
 
+static void what_a_quorum_has_does_not_wait_for_a_region_that_hangs(void **state)
+{
+    struct fixture *f = *state;
+    set_up_regions(f, 2, 1);
+    store_plan_fault("r1", 0, 0, STORE_FAULT_HANG);
+    store_plan.watch = wait_at_gate;
+    begin(f);
+    await(f, is_streaming, 0);
+    await_durable(f);
+    close_gate();
+    emit_little(f->server);
+    await_durable(f);
+    open_gate();
+    end(f);
+}
+
 static void who_lacks_a_right_is_told_at_once(void **state)
 {
     struct fixture *f = *state;
@@ -637,6 +653,8 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_region_that_fails_is_left_out_and_comes_back, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(what_a_quorum_has_does_not_wait_for_a_region_that_hangs,
+                                        set_up, tear_down),
         cmocka_unit_test_setup_teardown(who_lacks_a_right_is_told_at_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(later_it_waits_for_whoever_mends_it, set_up, tear_down),
     };

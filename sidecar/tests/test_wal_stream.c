@@ -58,11 +58,18 @@ static void expect(struct wal_stream *stream, int64_t now_ms, enum wal_stream_de
     assert_int_equal(next(stream, now_ms, &piece), deed);
 }
 
+/* Everywhere. */
+static void arrive(struct wal_stream *stream, const struct wal_stream_piece *piece, int64_t now_ms)
+{
+    wal_stream_store(stream, piece, now_ms);
+    wal_stream_land(stream, now_ms);
+}
+
 /* Seals what is there as a tail, and stores it. */
 static void flush(struct wal_stream *stream, uint64_t from, uint64_t to)
 {
     struct wal_stream_piece piece = expect_sealed(stream, stream->oldest_ms + FLUSH_MS, from, to);
-    wal_stream_store(stream, &piece, 0);
+    arrive(stream, &piece, 0);
 }
 
 static void a_complete_block_is_sealed_at_once(void **state)
@@ -76,7 +83,7 @@ static void a_complete_block_is_sealed_at_once(void **state)
     struct wal_stream_piece piece = expect_sealed(&stream, 6, 0, BLOCK);
     assert_int_equal(wal_stream_room(&stream), BLOCK);
     assert_int_equal(wal_stream_report_lsn(&stream), BEGIN);
-    wal_stream_store(&stream, &piece, 7);
+    arrive(&stream, &piece, 7);
     assert_int_equal(wal_stream_report_lsn(&stream), BEGIN + BLOCK);
 }
 
@@ -88,7 +95,7 @@ static void an_unfinished_block_is_flushed_when_its_oldest_byte_is_due(void **st
     wal_stream_take(&stream, 10, 9000);
     expect(&stream, 10999, WAL_STREAM_WAIT);
     struct wal_stream_piece piece = expect_sealed(&stream, 11000, 0, 20);
-    wal_stream_store(&stream, &piece, 11001);
+    arrive(&stream, &piece, 11001);
     expect(&stream, 50000, WAL_STREAM_WAIT); /* it did not grow */
     wal_stream_take(&stream, 5, 60000);
     expect(&stream, 60000, WAL_STREAM_WAIT);
@@ -119,7 +126,7 @@ static void a_block_begins_without_tails(void **state)
     flush(&stream, 0, 100);
     wal_stream_take(&stream, BLOCK - 100, 0);
     struct wal_stream_piece piece = expect_sealed(&stream, 0, 0, BLOCK);
-    wal_stream_store(&stream, &piece, 0);
+    arrive(&stream, &piece, 0);
     wal_stream_take(&stream, 10, 0);
     flush(&stream, BLOCK, BLOCK + 10);
 }
@@ -144,7 +151,7 @@ static void a_block_that_is_there_is_put_once_more(void **state)
     struct wal_stream stream = stream_at(BEGIN + BLOCK);
     wal_stream_take(&stream, BLOCK, 0);
     struct wal_stream_piece piece = expect_sealed(&stream, 0, 0, BLOCK);
-    wal_stream_store(&stream, &piece, 0);
+    arrive(&stream, &piece, 0);
     wal_stream_take(&stream, 10, 0);
     flush(&stream, BLOCK, BLOCK + 10);
 }
@@ -157,9 +164,9 @@ static void only_what_is_stored_without_a_gap_is_reported(void **state)
     struct wal_stream_piece first = expect_sealed(&stream, 0, 0, BLOCK);
     wal_stream_take(&stream, BLOCK, 0);
     struct wal_stream_piece second = expect_sealed(&stream, 0, BLOCK, 2 * BLOCK);
-    wal_stream_store(&stream, &second, 0);
+    arrive(&stream, &second, 0);
     assert_int_equal(wal_stream_report_lsn(&stream), BEGIN);
-    wal_stream_store(&stream, &first, 0);
+    arrive(&stream, &first, 0);
     assert_int_equal(wal_stream_report_lsn(&stream), BEGIN + 2 * BLOCK);
 }
 
@@ -175,7 +182,7 @@ static void a_question_is_answered_when_what_came_before_is_stored(void **state)
     struct wal_stream_piece piece = expect_sealed(&stream, 100, 0, 10);
     wal_stream_take(&stream, 5, 200); /* what comes behind it is another matter */
     expect(&stream, 200, WAL_STREAM_WAIT);
-    wal_stream_store(&stream, &piece, 300);
+    arrive(&stream, &piece, 300);
     expect(&stream, 300, WAL_STREAM_REPORT);
     expect(&stream, 300, WAL_STREAM_WAIT);
 }
@@ -206,11 +213,29 @@ static void who_can_take_no_more_for_long_closes_the_connection(void **state)
     }
     assert_int_equal(wal_stream_room(&stream), 0);
     expect(&stream, 4000, WAL_STREAM_WAIT);
-    wal_stream_store(&stream, &first, 4000);
+    arrive(&stream, &first, 4000);
     expect_sealed(&stream, 4000, FLYING * BLOCK, (FLYING + 1) * BLOCK);
     wal_stream_take(&stream, BLOCK, 5000);
     expect(&stream, 9999, WAL_STREAM_WAIT);
     expect(&stream, 10000, WAL_STREAM_CLOSE);
+}
+
+static void what_is_stored_keeps_its_place_until_it_has_landed(void **state)
+{
+    (void)state;
+    struct wal_stream stream = stream_at(BEGIN);
+    wal_stream_take(&stream, 10, 0);
+    struct wal_stream_piece piece = expect_sealed(&stream, FLUSH_MS, 0, 10);
+    wal_stream_store(&stream, &piece, FLUSH_MS);
+    assert_int_equal(wal_stream_report_lsn(&stream), BEGIN + 10);
+    wal_stream_take(&stream, 10, FLUSH_MS);
+    piece = expect_sealed(&stream, 2 * FLUSH_MS, 0, 20); /* a tail behind one that has not landed */
+    wal_stream_store(&stream, &piece, 2 * FLUSH_MS);
+    assert_int_equal(wal_stream_report_lsn(&stream), BEGIN + 20);
+    wal_stream_take(&stream, BLOCK - 20, 2 * FLUSH_MS);
+    expect(&stream, 2 * FLUSH_MS, WAL_STREAM_WAIT);
+    wal_stream_land(&stream, 2 * FLUSH_MS + WAL_STREAM_PATIENCE_MS - 1);
+    expect_sealed(&stream, 2 * FLUSH_MS + WAL_STREAM_PATIENCE_MS, 0, BLOCK);
 }
 
 static void nothing_is_sealed_beside_a_tail(void **state)
@@ -221,7 +246,7 @@ static void nothing_is_sealed_beside_a_tail(void **state)
     struct wal_stream_piece tail = expect_sealed(&stream, FLUSH_MS, 0, 10);
     wal_stream_take(&stream, BLOCK - 10, FLUSH_MS);
     expect(&stream, FLUSH_MS, WAL_STREAM_WAIT);
-    wal_stream_store(&stream, &tail, FLUSH_MS);
+    arrive(&stream, &tail, FLUSH_MS);
     expect_sealed(&stream, FLUSH_MS, 0, BLOCK);
 }
 
@@ -236,9 +261,11 @@ static void at_the_end_all_that_came_is_sealed(void **state)
     assert_false(wal_stream_is_drained(&stream));
     struct wal_stream_piece tail = expect_sealed(&stream, 0, BLOCK, BLOCK + 7);
     expect(&stream, 100000, WAL_STREAM_WAIT);
-    wal_stream_store(&stream, &tail, 0);
+    arrive(&stream, &tail, 0);
     assert_false(wal_stream_is_drained(&stream));
     wal_stream_store(&stream, &block, 0);
+    assert_false(wal_stream_is_drained(&stream));
+    wal_stream_land(&stream, 0);
     assert_true(wal_stream_is_drained(&stream));
     assert_int_equal(wal_stream_report_lsn(&stream), BEGIN + BLOCK + 7);
 }
@@ -282,14 +309,14 @@ static void a_long_stream_leaves_nothing_out(void **state)
     struct ledger ledger = {stored, 0};
     struct wal_stream stream = stream_at(BEGIN);
     struct wal_stream_piece flying[FLYING];
-    size_t count = 0;
+    size_t count = 0, landing = 0;
     unsigned short seed[3] = {1, 2, 3};
     for (int64_t now_ms = 0; now_ms < STEPS * INT64_C(500); now_ms += 500) {
         const uint32_t room = wal_stream_room(&stream);
         const uint32_t wished = (uint32_t)(nrand48(seed) % STEP_BYTES_MAX);
         wal_stream_take(&stream, wished < room ? wished : room, now_ms);
         for (struct wal_stream_piece piece; next(&stream, now_ms, &piece) == WAL_STREAM_SEAL;) {
-            assert_true(count < FLYING);
+            assert_true(count + landing < FLYING);
             flying[count++] = piece;
         }
         if (count > 0 && nrand48(seed) % 3 == 0) {
@@ -297,6 +324,11 @@ static void a_long_stream_leaves_nothing_out(void **state)
             note(&ledger, &flying[chosen]);
             wal_stream_store(&stream, &flying[chosen], now_ms);
             flying[chosen] = flying[--count];
+            landing++;
+        }
+        if (landing > 0 && nrand48(seed) % 2 == 0) {
+            wal_stream_land(&stream, now_ms);
+            landing--;
         }
         check_report(&ledger, &stream);
     }
@@ -316,6 +348,7 @@ int main(void)
         cmocka_unit_test(a_question_is_answered_when_what_came_before_is_stored),
         cmocka_unit_test(a_question_that_cannot_be_answered_in_time_closes_the_connection),
         cmocka_unit_test(who_can_take_no_more_for_long_closes_the_connection),
+        cmocka_unit_test(what_is_stored_keeps_its_place_until_it_has_landed),
         cmocka_unit_test(nothing_is_sealed_beside_a_tail),
         cmocka_unit_test(at_the_end_all_that_came_is_sealed),
         cmocka_unit_test(somebody_is_told_each_second_that_we_are_there),
