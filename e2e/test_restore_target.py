@@ -35,6 +35,7 @@ class Story:
     xids: list[str] = field(default_factory=lambda: ["-"])
     lsns: list[str] = field(default_factory=lambda: ["-"])
     times: list[str] = field(default_factory=lambda: ["-"])
+    subtransaction: str = ""
 
     def go_on(self, server: Postgres, count: int) -> None:
         for _ in range(count):
@@ -62,6 +63,9 @@ def story(source, lifeboat) -> Story:
         story.go_on(source, 3)
         source.sql("SELECT pg_create_restore_point('after three')")
         story.go_on(source, 3)
+        source.sql("SELECT pg_create_restore_point('after three')")  # whose first is taken
+        story.subtransaction = source.sql("BEGIN; SELECT pg_current_xact_id(); SAVEPOINT s; CREATE TABLE empty (); "
+                                          "SELECT xmin FROM pg_class WHERE relname = 'empty'; COMMIT").split()[1]
     return story
 
 
@@ -73,11 +77,17 @@ def position(lsn: str) -> int:
 def test_a_copy_archives_nowhere_and_follows_nobody(cluster, lifeboat, major, workspace):
     archive = host.make_directory(workspace / "archive")
     server = cluster(major, archive_mode="on", archive_command=f"cp %p {archive}/%f", archive_timeout="1s",
-                     archive_cleanup_command=f"touch {archive}/cleaned", recovery_end_command=f"touch {archive}/ended")
+                     archive_cleanup_command=f"touch {archive}/cleaned", recovery_end_command=f"touch {archive}/ended",
+                     wal_level="logical")
     server.add_role(PASSWORD)
     server.sql("ALTER SYSTEM SET primary_slot_name = 'taken'")
     server.sql("ALTER SYSTEM SET primary_conninfo = 'host=nowhere'")
     server.sql("ALTER SYSTEM SET work_mem = '5MB'")
+    server.sql("SELECT pg_create_physical_replication_slot('taken', true)")
+    server.sql("SELECT pg_create_logical_replication_slot('ours', 'pgoutput')")
+    server.sql("CREATE SUBSCRIPTION s CONNECTION 'host=nowhere' PUBLICATION p WITH (connect = false, slot_name = 'theirs')")
+    server.sql("ALTER SUBSCRIPTION s ENABLE")
+    server.sql("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
     lifeboat.backup(server)
     server.stop()
     before = sorted(path.name for path in archive.iterdir())
@@ -89,6 +99,8 @@ def test_a_copy_archives_nowhere_and_follows_nobody(cluster, lifeboat, major, wo
     copy.sql("CREATE TABLE t AS SELECT 1; SELECT pg_switch_wal(); CREATE TABLE u AS SELECT 1; SELECT pg_switch_wal()")
     assert copy.sql("SHOW archive_mode; SHOW primary_slot_name; SHOW primary_conninfo; SHOW work_mem").split("\n") == [
         "off", "", "", "5MB"]
+    assert copy.sql("SELECT count(*) FROM pg_replication_slots") == "0"
+    assert copy.sql("SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'logical replication%'") == "0"
     assert sorted(path.name for path in archive.iterdir()) == before
 
     # It goes on when it is told to, and its own copies again archive nowhere.
@@ -148,8 +160,9 @@ def test_what_cannot_be_reached_is_refused_before_anything_is_copied(source, sto
         (["--target-lsn", first["startLSN"]], "to LSN"),
         (["--target-lsn", window["to"]["lsn"]], f"the WAL ends at {window['to']['lsn']}"),
         (["--target-xid", "4000000000"], "to transaction '4000000000'"),
+        (["--target-xid", story.subtransaction], "a subtransaction ends with the transaction around it"),
         (["--target-name", "no such point"], "to restore point 'no such point'"),
-        (["--target-latest", "--target-timeline", "7"], "to the end of all WAL"),
+        (["--target-latest", "--target-timeline", "7"], "no backup leads to timeline 7"),
         (["--target-lsn", story.lsns[1], "--backup", around["id"]], f"from backup '{around['id']}'"),
     ]:
         lifeboat.failure("restore", "--to", to, *options).names(reason, told)

@@ -255,6 +255,35 @@ static char *describe_windows(const struct recovery_windows *windows)
                       windows->count - WINDOWS_SHOWN);
 }
 
+static bool has_window(const struct choice *choice, uint32_t timeline)
+{
+    const struct recovery_windows *windows = &choice->survey->windows;
+    for (size_t i = 0; i < windows->count; i++)
+        if (timeline == 0 || windows->windows[i].timeline == timeline)
+            return true;
+    return false;
+}
+
+/* Why the target is in no window, nor behind one; own_freep. */
+static char *describe_absence(const struct choice *choice)
+{
+    const uint32_t timeline = wanted_timeline(choice);
+    if (!has_window(choice, timeline))
+        return own_format(": no backup leads to timeline %" PRIu32, timeline);
+    switch (choice->target->kind) {
+    case RECOVERY_TARGET_XID:
+        return own_strdup(": no such transaction ended in the WAL behind the backups (a "
+                          "subtransaction ends with the transaction around it)");
+    case RECOVERY_TARGET_NAME:
+        return own_strdup(": it is not in the WAL behind the backups");
+    case RECOVERY_TARGET_TIME:
+    case RECOVERY_TARGET_LSN:
+        return own_strdup(": no backup had ended by then");
+    default:
+        return own_strdup("");
+    }
+}
+
 /* PostgreSQL stops at a time when it sees a transaction that ended later, and at an LSN when a
  * record begins there: without one it would come to the end of the WAL and fail. own_freep */
 static char *describe_reason(const struct choice *choice)
@@ -269,7 +298,7 @@ static char *describe_reason(const struct choice *choice)
                           from, to, choice->gap->timeline);
     }
     if (!ended)
-        return own_strdup("");
+        return describe_absence(choice);
     lsn_format(ended->to.lsn, to);
     if (choice->target->kind == RECOVERY_TARGET_LSN)
         return own_format(": the WAL ends at %s", to);
@@ -288,13 +317,13 @@ static int refuse(const struct choice *choice, struct error *err)
         return -1;
     CLEANUP(own_freep) char *target = recovery_target_describe(choice->target);
     CLEANUP(own_freep) char *windows = describe_windows(&choice->survey->windows);
-    CLEANUP(own_freep) char *reason = describe_reason(choice);
     CLEANUP(own_freep)
     char *backup =
         choice->backup ? own_format(" from backup '%s'", choice->backup) : own_strdup("");
     if (choice->survey->windows.count == 0)
         return error_set(err, ERROR_PERMANENT,
                          "there is no recovery to %s%s: no backup has its WAL", target, backup);
+    CLEANUP(own_freep) char *reason = describe_reason(choice);
     return error_set(err, ERROR_PERMANENT, "there is no recovery to %s%s%s; there is to %s", target,
                      backup, reason, windows);
 }

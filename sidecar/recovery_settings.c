@@ -15,14 +15,17 @@ static const char begin[] = "# Written by lifeboat-sidecar restore:\n";
 static const char end[] = "# End of what lifeboat-sidecar restore wrote.\n";
 
 static const char of_every_copy[] =
-    "# a copy archives nowhere and follows nobody until you say so, here or by ALTER SYSTEM.\n"
+    "# a copy archives nowhere, follows nobody and waits for nobody until you say so, here or by\n"
+    "# ALTER SYSTEM.\n"
     "archive_mode = 'off'\n"
     "archive_command = ''\n"
     "archive_library = ''\n"
     "archive_cleanup_command = ''\n"
     "recovery_end_command = ''\n"
     "primary_conninfo = ''\n"
-    "primary_slot_name = ''\n";
+    "primary_slot_name = ''\n"
+    "max_logical_replication_workers = '0'\n"
+    "synchronous_standby_names = ''\n";
 
 /* Quoted for a file of settings (guc-file.l); own_freep. */
 static char *quote(const char *text)

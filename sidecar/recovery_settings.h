@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * What a restore adds to postgresql.auto.conf, which wins over every other file: a copy archives
- * nowhere, follows nobody, takes nobody's slot and runs none of the source's commands of recovery,
- * whatever its configuration says; and, with a target, how it recovers to it. What an earlier
- * restore added is replaced. Pure.
+ * nowhere, follows nobody, takes nobody's slot (its subscriptions rest, or they would take over
+ * those of the source at their publishers), waits for no standby's answer and runs none of the
+ * source's commands of recovery, whatever its configuration says; and, with a target, how it
+ * recovers to it. What an earlier restore added is replaced. Pure.
  */
 #pragma once
 

@@ -123,18 +123,21 @@ static void its_end_can_be_reached(void **state)
 static void what_is_out_of_reach_is_refused_with_the_windows(void **state)
 {
     (void)state;
-    expect_refused(&(struct recovery_target_words){.lsn = "0/200000"}, NULL, "to LSN '0/200000'");
+    expect_refused(&(struct recovery_target_words){.lsn = "0/200000"}, NULL,
+                   "to LSN '0/200000': no backup had ended by then");
     expect_refused(&(struct recovery_target_words){.lsn = "0/200100"}, NULL,
                    "the WAL ends at 0/200100");
     expect_refused(&(struct recovery_target_words){.time = "2026-11-21T08:21:17Z"}, NULL,
-                   "to the time '2026-11-21T08:21:17Z'; there");
+                   "to the time '2026-11-21T08:21:17Z': no backup had ended by then");
     expect_refused(&(struct recovery_target_words){.time = "2026-11-21T08:21:19Z"}, NULL,
                    "no transaction ended since the last backup, which was finished at "
                    "2026-11-21T08:21:18");
-    expect_refused(&(struct recovery_target_words){.xid = "4711"}, NULL, "to transaction '4711'");
-    expect_refused(&(struct recovery_target_words){.name = "n"}, NULL, "to restore point 'n'");
+    expect_refused(&(struct recovery_target_words){.xid = "4711"}, NULL,
+                   "to transaction '4711': no such transaction ended in the WAL");
+    expect_refused(&(struct recovery_target_words){.name = "n"}, NULL,
+                   "to restore point 'n': it is not in the WAL");
     expect_refused(&(struct recovery_target_words){.latest = true, .timeline = "1"}, NULL,
-                   "to the end of all WAL");
+                   "to the end of all WAL: no backup leads to timeline 1");
     expect_refused(&(struct recovery_target_words){.immediate = true}, "20260101T000000Z-full-0000",
                    "from backup '20260101T000000Z-full-0000'");
 }

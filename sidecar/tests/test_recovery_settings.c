@@ -49,10 +49,11 @@ static void a_copy_has_no_ties_to_its_source(void **state)
 {
     (void)state;
     static const char *const settings[] = {
-        "\narchive_mode = 'off'\n",      "\narchive_command = ''\n",
-        "\narchive_library = ''\n",      "\nprimary_conninfo = ''\n",
-        "\nprimary_slot_name = ''\n",    "\narchive_cleanup_command = ''\n",
-        "\nrecovery_end_command = ''\n",
+        "\narchive_mode = 'off'\n",           "\narchive_command = ''\n",
+        "\narchive_library = ''\n",           "\nprimary_conninfo = ''\n",
+        "\nprimary_slot_name = ''\n",         "\narchive_cleanup_command = ''\n",
+        "\nrecovery_end_command = ''\n",      "\nmax_logical_replication_workers = '0'\n",
+        "\nsynchronous_standby_names = ''\n",
     };
     CLEANUP(own_freep) char *after = recovery_settings_apply("archive_mode = 'on'\n", NULL);
     for (size_t i = 0; i < ARRAY_SIZE(settings); i++)
