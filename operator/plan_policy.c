@@ -196,6 +196,7 @@ static void show_members(const struct policy_facts *facts, const struct policy_p
     const struct policy_status_regions_facts regions = {
         .view = facts->view,
         .archiving = policy_archiving_told(facts->view, plan->streamer),
+        .gap = json_object_get(status, "gap"),
         .before = json_object_get(before, "regions"),
         .now_ms = facts->now_ms,
     };

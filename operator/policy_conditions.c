@@ -295,9 +295,9 @@ static bool set_windows(const struct policy_conditions_facts *facts, struct cond
         return false;
     const struct message_archiving *archiving = policy_archiving_told(view, facts->streamer);
     for (size_t i = 0; i < view->spec->region_count; i++)
-        told |= policy_windows_tell(
-            &view->regions[i], policy_archiving_reaches(archiving, view->spec->regions[i].name),
-            text, sizeof(text));
+        told |= policy_windows_tell(&view->regions[i],
+                                    policy_windows_grow(&view->regions[i], archiving, facts->gap),
+                                    text, sizeof(text));
     if (facts->gap)
         policy_gap_text(facts->gap, gap);
     if (told)

@@ -124,7 +124,8 @@ static json_t *format_region(const struct policy_status_regions_facts *facts,
     if (region->listed)
         add_listing(formatted, region);
     if (region->listed && streams)
-        policy_windows_format(formatted, region, reaches);
+        policy_windows_format(formatted, region,
+                              policy_windows_grow(region, facts->archiving, facts->gap));
     if (!region->listed)
         take_over(formatted, lookup_element(facts->before, "name", name));
     if (streams && !region->region->read_only)

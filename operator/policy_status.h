@@ -17,6 +17,7 @@ struct policy_view;
 struct policy_status_regions_facts {
     const struct policy_view *view;
     const struct message_archiving *archiving; /* how WAL gets there; NULL: not told */
+    const json_t *gap;                         /* status.gap; may be NULL */
     const json_t *before;                      /* status.regions */
     int64_t now_ms;
 };

@@ -8,6 +8,8 @@
 
 #include "common/clock.h"
 #include "operator/coarse.h"
+#include "operator/policy_archiving.h"
+#include "operator/policy_gap.h"
 #include "operator/policy_view.h"
 
 static void append(char *text, size_t capacity, const char *format, ...)
@@ -38,6 +40,16 @@ static void set_coarse(json_t *object, const char *name, const char *from, const
     to_ms = coarse_time_ms(to_ms);
     clock_format(to_ms > from_ms ? to_ms : from_ms, text);
     json_object_set_new(object, name, json_string(text));
+}
+
+bool policy_windows_grow(const struct policy_view_region *region,
+                         const struct message_archiving *archiving, const json_t *gap)
+{
+    const struct message_region *listing = region->listing;
+    if (!listing || listing->window_count == 0 || policy_gap_open(gap) ||
+        !policy_archiving_reaches(archiving, region->region->name))
+        return false;
+    return listing->windows[listing->window_count - 1].timeline == archiving->timeline;
 }
 
 static json_t *format_window(const struct message_window *window, bool grows)

@@ -11,10 +11,14 @@
 
 #include <jansson.h>
 
+struct message_archiving;
 struct policy_view_region;
 
-/* Sets recoverableFrom, recoverableTo and windows of an element of status.regions. grows: WAL gets
- * there at present. */
+/* Whether the newest window of that region grows: WAL of its timeline gets there, and nothing is
+ * missing in between. Either may be NULL: status.gap, and what the pod that streams says. */
+bool policy_windows_grow(const struct policy_view_region *region,
+                         const struct message_archiving *archiving, const json_t *gap);
+/* Sets recoverableFrom, recoverableTo and windows of an element of status.regions. */
 void policy_windows_format(json_t *formatted, const struct policy_view_region *region, bool grows);
 /* For a person, appended: "region 'eu': any time since 2026-11-20T03:10:00Z"; false: there are no
  * windows, and nothing is appended. text has a NUL. */

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "common/own.h"
+#include "operator/condition.h"
 #include "operator/tests/helper_policy.h"
 
 #define STREAM "{" REGIONS ", \"wal\": {\"mode\": \"Stream\"}}"
@@ -269,12 +270,178 @@ static void a_gap_makes_one_full_backup_due(void **state)
     }
 }
 
+#define WINDOW(timeline, from, to)                                                                 \
+    "{\"timeline\": " timeline                                                                     \
+    ", \"fromLSN\": \"0/1000000\", \"toLSN\": \"0/2000000\", \"from\": "                           \
+    "\"2026-11-" from ":00:00Z\", \"to\": \"2026-11-" to "Z\"}"
+#define RECOVERABLE(name, to, windows)                                                             \
+    "{\"name\": \"" name "\", \"reachable\": true, \"backups\": 2, \"bytes\": 1000,"               \
+    " \"lastBackup\": \"" NEW "\", \"recoverableFrom\": \"2026-11-19T03:00:00Z\","                 \
+    " \"recoverableTo\": \"2026-11-" to "Z\", \"windows\": [" windows "]}"
+#define TWO(to) WINDOW("1", "19T03", "19T20:00:00") "," WINDOW("2", "20T03", to)
+#define REGIONS_OF(eu, us) LOADED DATABASE("primary") ", \"regions\": [" eu "," us "],"
+#define LOST_US ARCHIVING("\"streaming\": true, \"lagSeconds\": 2, \"lostRegions\": [\"us\"]")
+
+/* The status of a policy whose only sidecar says that; the caller's. */
+static json_t *status_of(const char *said, const char *before, const char *now)
+{
+    struct scene scene = {
+        .spec = STREAM, .status = before, .pods = {{.name = "shop-0", .state = said}}};
+    CLEANUP(facts_done) struct facts facts;
+    CLEANUP(policy_plan_done) struct policy_plan plan;
+    plan_scene(&scene, &facts, now, &plan);
+    return json_incref(plan.status);
+}
+
+static void assert_json(const json_t *found, const char *expected)
+{
+    json_auto_t *wanted = load_json(expected);
+    CLEANUP(own_freep) char *text = json_dumps(found, JSON_INDENT(1));
+    if (!json_equal(found, wanted))
+        fail_msg("%s", text);
+}
+
+#define NOON "2026-11-21T12:00:00Z"
+
+static void the_status_shows_what_can_be_restored_to(void **state)
+{
+    (void)state;
+    json_auto_t *status =
+        status_of(REGIONS_OF(RECOVERABLE("eu", "21T11:59:58", TWO("21T11:59:58")),
+                             RECOVERABLE("us", "21T11:00:07", TWO("21T11:00:07"))) LOST_US,
+                  NULL, NOON);
+    static const char old[] =
+        "{\"timeline\": 1, \"fromLSN\": \"0/1000000\", \"toLSN\": \"0/2000000\","
+        " \"from\": \"2026-11-19T03:00:00Z\", \"to\": "
+        "\"2026-11-19T20:00:00Z\"}";
+    CLEANUP(own_freep)
+    char *expected = own_format(
+        "[{\"name\": \"eu\", \"reachable\": true, \"backups\": 2, \"bytes\": 1000, \"size\": "
+        "\"1.0 kB\", \"lastBackup\": \"" NEW "\", \"recoverableFrom\": \"2026-11-19T03:00:00Z\","
+        " \"recoverableTo\": \"2026-11-21T11:55:00Z\", \"windows\": [%s, {\"timeline\": 2,"
+        " \"fromLSN\": \"0/1000000\", \"from\": \"2026-11-20T03:00:00Z\"}]},"
+        "{\"name\": \"us\", \"reachable\": true, \"backups\": 2, \"bytes\": 1000, \"size\": "
+        "\"1.0 kB\", \"lastBackup\": \"" NEW "\", \"recoverableFrom\": \"2026-11-19T03:00:00Z\","
+        " \"recoverableTo\": \"2026-11-21T11:00:07Z\", \"lagSeconds\": 1920, \"windows\": [%s,"
+        " {\"timeline\": 2, \"fromLSN\": \"0/1000000\", \"toLSN\": \"0/2000000\","
+        " \"from\": \"2026-11-20T03:00:00Z\", \"to\": \"2026-11-21T11:00:07Z\"}]}]",
+        old, old);
+    assert_json(json_object_get(status, "regions"), expected);
+    json_auto_t *object = json_pack("{s:O}", "status", status);
+    const json_t *recoverable = condition_find(object, "Recoverable");
+    assert_string_equal(text_at(recoverable, "reason"), "PointInTime");
+    assert_string_equal(
+        text_at(recoverable, "message"),
+        "region 'eu': any time from 2026-11-19T03:00:00Z to 2026-11-19T20:00:00Z and since "
+        "2026-11-20T03:00:00Z; region 'us': any time from 2026-11-19T03:00:00Z to "
+        "2026-11-19T20:00:00Z and from 2026-11-20T03:00:00Z to 2026-11-21T11:00:07Z");
+}
+
+static void wal_that_flows_does_not_change_the_status(void **state)
+{
+    (void)state;
+    json_auto_t *status =
+        status_of(REGIONS_OF(RECOVERABLE("eu", "21T11:55:01", TWO("21T11:55:01")),
+                             RECOVERABLE("us", "21T11:55:01", TWO("21T11:55:01"))) FLOWS,
+                  NULL, NOON);
+    CLEANUP(own_freep) char *before = json_dumps(status, 0);
+    json_auto_t *later =
+        status_of(REGIONS_OF(RECOVERABLE("eu", "21T11:59:59", TWO("21T11:59:59")),
+                             RECOVERABLE("us", "21T11:58:59", TWO("21T11:58:59")))
+                      ARCHIVING("\"streaming\": true, \"lagSeconds\": 55, \"keptBytes\": 77"),
+                  before, "2026-11-21T12:03:00Z");
+    CLEANUP(own_freep) char *after = json_dumps(later, 0);
+    assert_string_equal(after, before);
+}
+
+/* Behind a gap there is no window before a backup was made there. */
+static void a_window_that_ended_does_not_grow(void **state)
+{
+    static const char *const streams[] = {
+        ARCHIVING("\"streaming\": true, " GAP),
+        ARCHIVING("\"streaming\": false, \"error\": \"x\""),
+        "\"archiving\": {\"mode\": \"stream\", \"streaming\": true, \"timeline\": 3}",
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(streams); i++) {
+        CLEANUP(own_freep)
+        char *said = own_format("%s%s",
+                                REGIONS_OF(RECOVERABLE("eu", "21T11:51:58", TWO("21T11:51:58")),
+                                           RECOVERABLE("us", "21T11:51:58", TWO("21T11:51:58"))),
+                                streams[i]);
+        json_auto_t *status = status_of(said, NULL, NOON);
+        const json_t *region = json_array_get(json_object_get(status, "regions"), 0);
+        const json_t *window = json_array_get(json_object_get(region, "windows"), 1);
+        assert_string_equal(text_at(window, "to"), "2026-11-21T11:51:58Z");
+        assert_string_equal(text_at(region, "recoverableTo"), "2026-11-21T11:51:58Z");
+    }
+}
+
+static void the_last_gap_is_named_after_it_was_closed(void **state)
+{
+    (void)state;
+    json_auto_t *status =
+        status_of(REGIONS_OF(RECOVERABLE("eu", "21T11:59:58", WINDOW("2", "21T11", "21T11:59:58")),
+                             BAD_REGION("us")) FLOWS,
+                  KNOWN_GAP(", \"closedBy\": \"" NEW "\""), NOON);
+    json_auto_t *object = json_pack("{s:O}", "status", status);
+    assert_string_equal(text_at(condition_find(object, "Archiving"), "reason"), "Streaming");
+    assert_string_equal(text_at(condition_find(object, "Recoverable"), "message"),
+                        "region 'eu': any time since 2026-11-21T11:00:00Z; no region has the WAL "
+                        "from 0/3000000 to 1/5000000 of timeline 2");
+}
+
+/* What was seen there last is still there, as far as anybody knows. */
+static void a_region_that_is_away_keeps_its_windows(void **state)
+{
+    (void)state;
+    static const char before[] =
+        "{\"regions\": [{\"name\": \"us\", \"backups\": 2, \"recoverableFrom\":"
+        " \"2026-11-19T03:00:00Z\", \"recoverableTo\": \"2026-11-21T11:30:00Z\","
+        " \"windows\": [{\"timeline\": 2, \"fromLSN\": \"0/1000000\"}]}]}";
+    json_auto_t *status = status_of(
+        REGIONS_OF(RECOVERABLE("eu", "21T11:59:58", TWO("21T11:59:58")), BAD_REGION("us")) LOST_US,
+        before, NOON);
+    const json_t *us = json_array_get(json_object_get(status, "regions"), 1);
+    assert_string_equal(text_at(us, "recoverableTo"), "2026-11-21T11:30:00Z");
+    assert_int_equal(json_array_size(json_object_get(us, "windows")), 1);
+    assert_int_equal(json_integer_value(json_object_get(us, "lagSeconds")), 960);
+}
+
+/* Each backup has a bit of WAL of its own, between which nothing can be restored to. */
+static void without_a_stream_backups_are_what_can_be_restored(void **state)
+{
+    (void)state;
+    struct scene scene = {
+        .why = "no stream",
+        .pods = {{.name = "shop-0",
+                  .state = REGIONS_OF(RECOVERABLE("eu", "21T11:59:58", TWO("21T11:59:58")),
+                                      BAD_REGION("us")) "\"job\": null"}},
+        .condition = "Recoverable",
+        .expected = "True",
+        .reason = "BackupExists"};
+    check_scene(&scene);
+    CLEANUP(facts_done) struct facts facts;
+    CLEANUP(policy_plan_done) struct policy_plan plan;
+    plan_scene(&scene, &facts, NOON, &plan);
+    const json_t *region = json_array_get(json_object_get(plan.status, "regions"), 0);
+    assert_null(json_object_get(region, "windows"));
+    assert_null(json_object_get(region, "recoverableFrom"));
+    assert_null(json_object_get(region, "lagSeconds"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(archiving_says_whether_wal_gets_to_the_regions),
         cmocka_unit_test(what_does_not_archive_is_ready_all_the_same),
         cmocka_unit_test(a_gap_makes_one_full_backup_due),
+        cmocka_unit_test(the_status_shows_what_can_be_restored_to),
+        cmocka_unit_test(wal_that_flows_does_not_change_the_status),
+        cmocka_unit_test(a_window_that_ended_does_not_grow),
+        cmocka_unit_test(the_last_gap_is_named_after_it_was_closed),
+        cmocka_unit_test(a_region_that_is_away_keeps_its_windows),
+        cmocka_unit_test(without_a_stream_backups_are_what_can_be_restored),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
