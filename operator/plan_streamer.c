@@ -14,9 +14,13 @@ static bool can(const struct policy_view_pod *pod)
     return pod->connected && pod->generation > 0 && !pod->foreign && !pod->member->terminating;
 }
 
-static bool is_primary(const struct policy_view_pod *pod)
+/* A primary that was not heard of since another one was promoted is none any more, most likely. */
+static unsigned rank(const struct policy_view_pod *pod)
 {
-    return pod->state->database.reachable && !pod->state->database.standby;
+    const struct message_database *database = &pod->state->database;
+    if (!database->reachable)
+        return 0;
+    return database->standby ? 1 : pod->hiccup ? 2 : 3;
 }
 
 static bool streams(const struct policy_view_pod *pod)
@@ -34,10 +38,8 @@ static uint64_t lag(const struct policy_view_pod *pod)
 
 static bool is_better(const struct policy_view_pod *a, const struct policy_view_pod *b)
 {
-    if (a->state->database.reachable != b->state->database.reachable)
-        return a->state->database.reachable;
-    if (is_primary(a) != is_primary(b))
-        return is_primary(a);
+    if (rank(a) != rank(b))
+        return rank(a) > rank(b);
     if (streams(a) != streams(b))
         return streams(a);
     if (lag(a) != lag(b))

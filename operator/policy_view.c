@@ -43,6 +43,7 @@ static void read_agent(struct policy_view *view, const struct policy_view_facts 
     if (hiccup)
         look_again(view, POLICY_VIEW_HICCUP_MS - silent_ms);
     pod->connected = (agent->connected && agent->fresh && told) || hiccup;
+    pod->hiccup = hiccup;
     if (pod->connected)
         pod->state = &agent->state.state;
     if (told && agent->state.state.archiving.mode != MESSAGE_WAL_UNSAID)

@@ -35,6 +35,7 @@ struct policy_view_pod {
     const struct member *member;
     const struct message_state *state; /* NULL: not told, or silent for too long */
     bool connected;
+    bool hiccup;                           /* … only as it was a moment ago */
     int64_t generation;                    /* of this policy that its sidecar has; 0: none */
     bool foreign;                          /* carries the configuration of another policy */
     bool waits;                            /* for the kubelet to bring the policy */

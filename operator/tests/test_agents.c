@@ -222,6 +222,26 @@ static void a_database_that_works_is_no_news(void **state)
     assert_int_equal(changes, 3); /* connected, its first state, promoted */
 }
 
+static void wal_that_flows_is_no_news(void **state)
+{
+    (void)state;
+    static const char format[] =
+        "{\"version\":1,\"type\":\"state\",\"generation\":3,"
+        "\"database\":{\"reachable\":false},\"archiving\":{\"mode\":\"stream\","
+        "\"streaming\":%s,\"serverLSN\":\"0/%d\",\"receivedLSN\":\"0/%d\",\"durableLSN\":\"0/%d\","
+        "\"lagSeconds\":%d,\"keptBytes\":%d,\"leftBytes\":%d,\"leftSeconds\":%d}}";
+    static const char *const streaming[] = {"true", "true", "true", "false"};
+    CLEANUP(agents_freep) struct agents *agents = agents_for_test();
+    agents_join(agents, &db0, 1);
+    for (int i = 0; i < (int)ARRAY_SIZE(streaming); i++) {
+        CLEANUP(own_freep) char *text = own_format(format, streaming[i], i, i, i, i, i, i, i);
+        hear(agents, 1, text);
+        CLEANUP(agent_view_done) struct agent_view view = view_of(agents);
+        assert_int_equal(view.state.state.archiving.lag_seconds, i);
+    }
+    assert_int_equal(changes, 3); /* connected, its first state, streams no more */
+}
+
 static void before_its_state_results_of_a_sidecar_are_ignored(void **state)
 {
     (void)state;
@@ -455,6 +475,7 @@ int main(void)
         cmocka_unit_test(a_result_outlives_the_next_states),
         cmocka_unit_test(the_same_state_again_is_no_news),
         cmocka_unit_test(a_database_that_works_is_no_news),
+        cmocka_unit_test(wal_that_flows_is_no_news),
         cmocka_unit_test(before_its_state_results_of_a_sidecar_are_ignored),
         cmocka_unit_test(answers_are_kept_until_the_next_connection),
         cmocka_unit_test(what_only_an_operator_says_is_corrupt),

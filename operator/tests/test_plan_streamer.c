@@ -17,7 +17,7 @@ enum { PODS_MAX = 3 };
 
 struct pod {
     const char *name;
-    bool silent, foreign, empty /* has no configuration yet */, terminating, down, standby;
+    bool silent, hiccup, foreign, empty /* has no configuration yet */, terminating, down, standby;
     int64_t lag_seconds;
     enum message_wal mode;
 };
@@ -51,6 +51,7 @@ static void fill(struct scene *scene, const struct pod *pods)
             (struct policy_view_pod){.member = &scene->members[i],
                                      .state = pods[i].silent ? NULL : &scene->states[i],
                                      .connected = !pods[i].silent,
+                                     .hiccup = pods[i].hiccup,
                                      .foreign = pods[i].foreign,
                                      .generation = pods[i].empty ? 0 : 3};
         scene->view.pod_count++;
@@ -74,6 +75,12 @@ static void one_pod_streams(void **state)
         {.sentence = "of two primaries the one that streams",
          .pods = {{.name = "db-0", .mode = MESSAGE_WAL_HOLD},
                   {.name = "db-1", .mode = MESSAGE_WAL_STREAM}},
+         .expected = "db-1"},
+        {.sentence = "unless that was not heard of since the other one was promoted",
+         .pods = {{.name = "db-0"}, {.name = "db-1", .hiccup = true, .mode = MESSAGE_WAL_STREAM}},
+         .expected = "db-0"},
+        {.sentence = "a hiccup of the only primary changes nothing",
+         .pods = {{.name = "db-0", .standby = true}, {.name = "db-1", .hiccup = true}},
          .expected = "db-1"},
         {.sentence = "without a primary the one that streams, whatever its lag",
          .pods =

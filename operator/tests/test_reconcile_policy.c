@@ -194,6 +194,7 @@ static void a_policy_has_all_at_first_sight_and_is_not_written_again(void **stat
     make_policy("first", "\"schedules\": [{\"name\": \"d\", \"cron\": \"0 3 * * *\"}]");
     assert_true(list_and_look("first") > 0);
     assert_condition("first", "Ready", "False", "NoMembers", "lifeboat.dev/policy: first");
+    assert_condition("first", "Archiving", "False", "BackupOnly", "spec.wal.mode: Stream");
     assert_condition("first", "Recoverable", "Unknown", "NotKnown", "");
     assert_condition("first", "Replicated", "Unknown", "NoBackup", "");
 
@@ -460,18 +461,35 @@ static void what_no_schema_can_see_is_a_condition(void **state)
                      "spec.schedules[0].cron: '0 3 30 2 *' never comes");
 }
 
-static void put_pod(const char *policy, const char *name)
+static json_t *make_pod(const char *policy, const char *name)
 {
-    json_auto_t *pod = json_pack(
-        "{s:{s:s, s:s, s:s, s:s, s:{s:s}, s:{s:s}}, s:{s:[{s:s, s:{s:s}}],"
-        " s:[{s:s, s:[{s:s}]}]}, s:{s:s, s:[{s:s, s:{s:{}}}]}}",
-        "metadata", "namespace", namespace, "name", name, "uid", name, "resourceVersion", "1",
-        "labels", "lifeboat.dev/policy", policy, "annotations", "lifeboat.dev/region", "eu", "spec",
-        "volumes", "name", "c", "configMap", "name", "lifeboat-members", "initContainers", "name",
-        "lifeboat", "volumeMounts", "name", "c", "status", "phase", "Running",
-        "initContainerStatuses", "name", "lifeboat", "state", "running");
-    json_auto_t *all = json_pack("[O]", pod);
+    CLEANUP(own_freep) char *config_map = own_format("lifeboat-%s", policy);
+    return json_pack("{s:{s:s, s:s, s:s, s:s, s:{s:s}, s:{s:s}}, s:{s:[{s:s, s:{s:s}}],"
+                     " s:[{s:s, s:[{s:s}]}]}, s:{s:s, s:[{s:s, s:{s:{}}}]}}",
+                     "metadata", "namespace", namespace, "name", name, "uid", name,
+                     "resourceVersion", "1", "labels", "lifeboat.dev/policy", policy, "annotations",
+                     "lifeboat.dev/region", "eu", "spec", "volumes", "name", "c", "configMap",
+                     "name", config_map, "initContainers", "name", "lifeboat", "volumeMounts",
+                     "name", "c", "status", "phase", "Running", "initContainerStatuses", "name",
+                     "lifeboat", "state", "running");
+}
+
+/* All pods that there are from now on; other may be NULL. */
+static void put_pods(const char *policy, const char *name, const char *other)
+{
+    json_auto_t *all = json_pack("[o]", make_pod(policy, name));
+    if (other)
+        json_array_append_new(all, make_pod(policy, other));
     json_decref(cache_replace(reconcile.pods, namespace, all));
+}
+
+static void join(const char *pod, uint64_t connection)
+{
+    struct agent_identity who = {.namespace = ""};
+    snprintf(who.namespace, sizeof(who.namespace), "%s", namespace);
+    snprintf(who.pod, sizeof(who.pod), "%s", pod);
+    snprintf(who.uid, sizeof(who.uid), "%s", pod);
+    agents_join(reconcile.agents, &who, connection);
 }
 
 static void hear(const char *pod, uint64_t connection, const char *state_text)
@@ -515,14 +533,12 @@ static void assert_metric(const char *text, bool there)
 static void a_member_is_told_what_it_serves_and_shown(void **state)
 {
     (void)state;
-    struct agent_identity who = {.pod = "shop-0", .uid = "shop-0"};
-    snprintf(who.namespace, sizeof(who.namespace), "%s", namespace);
     make_policy("members", "");
-    put_pod("members", "shop-0");
+    put_pods("members", "shop-0", NULL);
     list_and_look("members");
     assert_condition("members", "Ready", "False", "NoSidecar", "shop-0");
 
-    agents_join(reconcile.agents, &who, 1);
+    join("shop-0", 1);
     hear("shop-0", 1, STATE);
     look("members");
     assert_told("shop-0", 1, "\"type\":\"assign\"");
@@ -553,7 +569,7 @@ static void a_member_is_told_what_it_serves_and_shown(void **state)
     assert_told("shop-0", 1, "\"generation\":2");
     assert_condition("members", "Ready", "False", "NoConfiguration", "generation 2");
 
-    agents_join(reconcile.agents, &who, 2); /* a new connection is told anew */
+    join("shop-0", 2); /* a new connection is told anew */
     hear("shop-0", 2, STATE);
     look("members");
     assert_told("shop-0", 2, "\"type\":\"assign\"");
@@ -563,8 +579,86 @@ static void a_member_is_told_what_it_serves_and_shown(void **state)
     assert_metric(series, false);
 }
 
-/* Whether there is an Event with that reason about that policy. */
-static bool has_event(const char *policy, const char *reason)
+#define SERVER(role, archiving)                                                                    \
+    "\"generation\": 1, \"database\": {\"reachable\": true, \"role\": \"" role "\"},"              \
+    "\"regions\": [{\"name\": \"eu\", \"reachable\": true}], \"archiving\": {\"slot\": "           \
+    "\"lifeboat_1\","                                                                              \
+    " \"timeline\": 1, " archiving "}"
+#define HOLDS "\"mode\": \"hold\", \"streaming\": false"
+#define STREAMS "\"mode\": \"stream\", \"streaming\": true, \"keptBytes\": 5"
+#define GAP ", \"gap\": {\"timeline\": 1, \"from\": \"0/1000000\", \"to\": \"0/2000000\"}"
+
+static void one_member_streams_and_the_others_hold(void **state)
+{
+    (void)state;
+    make_policy("wal", "\"wal\": {\"mode\": \"Stream\"}");
+    put_pods("wal", "wal-0", "wal-1");
+    join("wal-0", 11);
+    join("wal-1", 12);
+    hear("wal-0", 11, SERVER("primary", HOLDS));
+    hear("wal-1", 12, SERVER("standby", HOLDS));
+    assert_in_range(list_and_look("wal"), 1, 30000);
+    assert_told("wal-0", 11, "\"wal\":\"stream\"");
+    assert_told("wal-1", 12, "\"wal\":\"hold\"");
+    assert_condition("wal", "Archiving", "Unknown", "NotKnown", "wal-0");
+    hear("wal-0", 11, SERVER("primary", STREAMS));
+    look("wal");
+    assert_told("wal-0", 11, NULL);
+    assert_told("wal-1", 12, NULL);
+    assert_condition("wal", "Archiving", "True", "Streaming", "timeline 1 into 'eu'");
+    CLEANUP(own_freep)
+    char *series =
+        own_format("lifeboat_policy_archiving{namespace=\"%s\",policy=\"wal\"} 1", namespace);
+    assert_metric(series, true);
+    assert_metric("policy=\"wal\",pod=\"wal-0\"} 5\n", true);
+
+    hear("wal-0", 11, SERVER("standby", STREAMS)); /* a switchover */
+    hear("wal-1", 12, SERVER("primary", HOLDS));
+    look("wal");
+    assert_told("wal-0", 11, "\"wal\":\"hold\"");
+    assert_told("wal-1", 12, "\"wal\":\"stream\"");
+}
+
+static void a_gap_has_one_backup_whatever_happens_in_between(void **state)
+{
+    (void)state;
+    static const char name[] = "wal-gap-1-0000000002000000";
+    hear("wal-0", 11, SERVER("standby", HOLDS));
+    hear("wal-1", 12, SERVER("primary", STREAMS GAP));
+    list_and_look("wal");
+    assert_condition("wal", "Archiving", "False", "Gap", name);
+    json_auto_t *backup = get(&kube_backups, name);
+    assert_string_equal(text_at(backup, "spec/type"), "Full");
+    assert_string_equal(text_at(backup, "spec/policyRef/name"), "wal");
+    json_auto_t *before = get(&kube_policies, "wal");
+    assert_string_equal(text_at(before, "status/gap/backup"), name);
+    list_and_look("wal");
+    json_auto_t *after = get(&kube_policies, "wal");
+    assert_string_equal(text_at(after, "metadata/resourceVersion"),
+                        text_at(before, "metadata/resourceVersion"));
+    destroy(&kube_backups, name);
+    list_and_look("wal");
+    assert_int_equal(count_backups("wal"), 0);
+}
+
+static void a_policy_that_is_gone_leaves_no_slot_behind(void **state)
+{
+    (void)state;
+    agents_leave(reconcile.agents, "wal-0", 11); /* heard of again never */
+    destroy(&kube_policies, "wal");
+    list_and_look("wal");
+    assert_told("wal-1", 12, "\"wal\":\"none\"");
+    list_and_look("wal");
+    assert_told("wal-1", 12, NULL);
+    assert_metric("policy=\"wal\"", false);
+
+    make_policy("wal", "\"wal\": {\"mode\": \"Stream\"}");
+    list_and_look("wal");
+    assert_told("wal-1", 12, "\"generation\":1");
+}
+
+/* Whether there is an Event with that reason about that object. */
+static bool has_event(const char *name, const char *reason)
 {
     struct error err;
     json_auto_t *page = NULL;
@@ -576,7 +670,7 @@ static bool has_event(const char *policy, const char *reason)
     const json_t *event;
     json_array_foreach(json_object_get(page, "items"), index, event)
     {
-        if (strcmp(text_at(event, "regarding/name"), policy) == 0 &&
+        if (strcmp(text_at(event, "regarding/name"), name) == 0 &&
             strcmp(text_at(event, "reason"), reason) == 0)
             return true;
     }
@@ -607,6 +701,11 @@ static void what_changed_was_told_in_events(void **state)
     assert_true(has_event("members", "Ready"));
     assert_true(has_event("members", "BackupExists"));
     assert_true(has_event("members", "NoConfiguration"));
+    assert_true(has_event("wal", "Streaming"));
+    assert_true(has_event("wal", "GapFound"));
+    assert_true(has_event("wal", "Gap"));
+    assert_true(has_event("wal-0", "SlotKept"));
+    assert_false(has_event("wal-1", "SlotKept"));
 }
 
 static int set_up(void)
@@ -686,6 +785,9 @@ int main(void)
         cmocka_unit_test(a_config_map_that_was_changed_is_put_right),
         cmocka_unit_test(what_no_schema_can_see_is_a_condition),
         cmocka_unit_test(a_member_is_told_what_it_serves_and_shown),
+        cmocka_unit_test(one_member_streams_and_the_others_hold),
+        cmocka_unit_test(a_gap_has_one_backup_whatever_happens_in_between),
+        cmocka_unit_test(a_policy_that_is_gone_leaves_no_slot_behind),
         cmocka_unit_test(what_changed_was_told_in_events),
     };
     int failed = cmocka_run_group_tests_name("reconcile_policy", tests, NULL, NULL);
