@@ -14,10 +14,8 @@
 #define GAPS " stop-at-gaps"
 
 static const char *const words[] = {
-    [WAL_CONTENT] = "content",
-    [WAL_NONE] = "none",
-    [WAL_AGAIN] = "again",
-    [WAL_REFUSED] = "refused",
+    [WAL_CONTENT] = "content", [WAL_FILE] = "file",       [WAL_NONE] = "none",
+    [WAL_AGAIN] = "again",     [WAL_REFUSED] = "refused",
 };
 
 /* A name leads nowhere but to a file in the archive. */
@@ -38,11 +36,16 @@ int wal_protocol_format_question(const struct wal_question *question,
     return 0;
 }
 
+static bool has_size(enum wal_answer_kind kind)
+{
+    return kind == WAL_CONTENT || kind == WAL_FILE;
+}
+
 void wal_protocol_format_answer(const struct wal_answer_line *answer,
                                 char ret_line[WAL_PROTOCOL_LINE_MAX])
 {
     const char *word = words[answer->kind];
-    if (answer->kind == WAL_CONTENT)
+    if (has_size(answer->kind))
         snprintf(ret_line, WAL_PROTOCOL_LINE_MAX, "%s %" PRIu64 "\n", word, answer->size);
     else if (answer->kind == WAL_NONE)
         snprintf(ret_line, WAL_PROTOCOL_LINE_MAX, "%s\n", word);
@@ -107,7 +110,7 @@ int wal_protocol_parse_answer(const char *line, size_t size, struct wal_answer_l
         known = strcmp(text, words[i]) == 0;
         answer.kind = (enum wal_answer_kind)i;
     }
-    if (known && answer.kind == WAL_CONTENT)
+    if (known && has_size(answer.kind))
         known = parse_size(rest, &answer.size);
     else if (known && answer.kind == WAL_NONE)
         known = *rest == '\0';

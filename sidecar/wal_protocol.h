@@ -24,6 +24,7 @@ struct wal_question {
 
 enum wal_answer_kind {
     WAL_CONTENT, /* here it is */
+    WAL_FILE,    /* the same: it is in an open file that comes with the line, and nobody else's */
     WAL_NONE,    /* it is the end: every region was asked, and none has it or any later */
     WAL_AGAIN,   /* nobody can tell now */
     WAL_REFUSED, /* the question is wrong, and asking it again is no use */
@@ -31,7 +32,7 @@ enum wal_answer_kind {
 
 struct wal_answer_line {
     enum wal_answer_kind kind;
-    uint64_t size;                             /* of WAL_CONTENT: bytes that follow */
+    uint64_t size;                             /* of WAL_CONTENT: bytes that follow; of WAL_FILE */
     char text[sizeof((struct error){0}.text)]; /* of WAL_AGAIN and WAL_REFUSED: why */
 };
 

@@ -3,12 +3,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -31,6 +33,7 @@ struct asking {
     const struct wal_request *request;
     int64_t deadline_ms; /* monotonic; INT64_MAX: none */
     int socket, file;
+    int handed;           /* a file that came with the answer; -1: none */
     char *part;           /* the file, until it is whole; NULL: not there */
     uint8_t *bytes;       /* CHUNK_BYTES of what was received … */
     size_t begin, filled; /* … of which these were not taken yet */
@@ -42,6 +45,7 @@ static void asking_done(struct asking *asking)
         unlink(asking->part);
     free(asking->part);
     free(asking->bytes);
+    own_closep(&asking->handed);
     own_closep(&asking->file);
     own_closep(&asking->socket);
 }
@@ -95,19 +99,40 @@ static int ask(const struct asking *asking, struct error *err)
     return 0;
 }
 
+static void keep_file(struct asking *asking, struct msghdr *message)
+{
+    const struct cmsghdr *control = CMSG_FIRSTHDR(message);
+    if (!control || control->cmsg_level != SOL_SOCKET || control->cmsg_type != SCM_RIGHTS ||
+        control->cmsg_len < CMSG_LEN(sizeof(asking->handed)))
+        return;
+    own_closep(&asking->handed);
+    memcpy(&asking->handed, CMSG_DATA(control), sizeof(asking->handed));
+}
+
 /* More bytes behind those that were not taken yet, of which there is room for some. */
 static int receive(struct asking *asking, struct error *err)
 {
+    union {
+        struct cmsghdr aligned;
+        char bytes[CMSG_SPACE(sizeof(asking->handed))];
+    } control;
+    struct iovec room = {asking->bytes + asking->filled, CHUNK_BYTES - asking->filled};
+    struct msghdr message = {
+        .msg_iov = &room,
+        .msg_iovlen = 1,
+        .msg_control = &control,
+        .msg_controllen = sizeof(control),
+    };
     if (await(asking, POLLIN, err) < 0)
         return -1;
-    const ssize_t got =
-        recv(asking->socket, asking->bytes + asking->filled, CHUNK_BYTES - asking->filled, 0);
+    const ssize_t got = recvmsg(asking->socket, &message, MSG_CMSG_CLOEXEC);
     if (got < 0 && (errno == EAGAIN || errno == EINTR))
         return 0;
     if (got <= 0)
         return error_set(err, ERROR_TRANSIENT, "'%s' was closed in the middle of an answer",
                          asking->request->socket);
     asking->filled += (size_t)got;
+    keep_file(asking, &message);
     return 0;
 }
 
@@ -129,14 +154,29 @@ static int receive_line(struct asking *asking, struct wal_answer_line *ret_answe
 }
 
 /* Beside its place, so that it can be moved there when it is whole. */
+static char *name_part(const struct asking *asking)
+{
+    char *part = own_format("%s.lifeboat-%d", asking->request->path, getpid());
+    unlink(part); /* of another one of that number, who was killed */
+    return part;
+}
+
 static int open_part(struct asking *asking, struct error *err)
 {
-    CLEANUP(own_freep) char *part = own_format("%s.lifeboat-%d", asking->request->path, getpid());
-    unlink(part); /* of another one of that number, who was killed */
+    CLEANUP(own_freep) char *part = name_part(asking);
     asking->file = open(part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, FILE_MODE);
     if (asking->file < 0)
         return error_errno(err, errno, "create '%s'", part);
     asking->part = TAKE(part);
+    return 0;
+}
+
+static int move_part(struct asking *asking, struct error *err)
+{
+    const char *path = asking->request->path;
+    if (rename(asking->part, path) < 0)
+        return error_errno(err, errno, "rename '%s' to '%s'", asking->part, path);
+    free(TAKE(asking->part));
     return 0;
 }
 
@@ -158,10 +198,47 @@ static int receive_file(struct asking *asking, uint64_t size, struct error *err)
         asking->begin += next;
         written += next;
     }
-    if (rename(asking->part, path) < 0)
-        return error_errno(err, errno, "rename '%s' to '%s'", asking->part, path);
-    free(TAKE(asking->part));
+    return move_part(asking, err);
+}
+
+/* The file that was handed over gets a name here. false: it cannot, as on another file system, or
+ * it would be another user's, whom PostgreSQL could not write to when it uses the file again. */
+static bool link_handed(struct asking *asking, const struct stat *handed)
+{
+    if (handed->st_uid != geteuid())
+        return false;
+    CLEANUP(own_freep) char *open_file = own_format("/proc/self/fd/%d", asking->handed);
+    CLEANUP(own_freep) char *part = name_part(asking);
+    if (linkat(AT_FDCWD, open_file, AT_FDCWD, part, AT_SYMLINK_FOLLOW) < 0)
+        return false;
+    asking->part = TAKE(part);
+    return true;
+}
+
+static int copy_handed(struct asking *asking, uint64_t size, struct error *err)
+{
+    if (open_part(asking, err) < 0)
+        return -1;
+    for (uint64_t copied = 0; copied < size;) {
+        const ssize_t got = buf_pread(asking->handed, asking->bytes, CHUNK_BYTES, copied, err);
+        if (got == 0)
+            return error_set(err, ERROR_TRANSIENT, "the file that was handed over has shrunk");
+        if (got < 0 || buf_pwrite(asking->file, asking->bytes, (size_t)got, copied, err) < 0)
+            return error_wrap(err, "copy to '%s'", asking->request->path);
+        copied += (uint64_t)got;
+    }
     return 0;
+}
+
+static int take_handed(struct asking *asking, uint64_t size, struct error *err)
+{
+    struct stat handed;
+    if (asking->handed < 0 || fstat(asking->handed, &handed) < 0 || handed.st_size != (int64_t)size)
+        return error_set(err, ERROR_TRANSIENT, "'%s' handed over no file of %" PRIu64 " bytes",
+                         asking->request->socket, size);
+    if (!link_handed(asking, &handed) && copy_handed(asking, size, err) < 0)
+        return -1;
+    return move_part(asking, err);
 }
 
 /* The exit status, or -1: ask again, unless the kind is CORRUPT. NOT_FOUND: nobody listens. */
@@ -169,7 +246,7 @@ static int attempt(const struct wal_request *request, int64_t deadline_ms, struc
 {
     CLEANUP(asking_done)
     struct asking asking = {
-        .request = request, .deadline_ms = deadline_ms, .socket = -1, .file = -1};
+        .request = request, .deadline_ms = deadline_ms, .socket = -1, .file = -1, .handed = -1};
     struct wal_answer_line answer;
     asking.bytes = own_alloc(CHUNK_BYTES);
     if (connect_socket(&asking, err) < 0 || ask(&asking, err) < 0 ||
@@ -178,6 +255,8 @@ static int attempt(const struct wal_request *request, int64_t deadline_ms, struc
     switch (answer.kind) {
     case WAL_CONTENT:
         return receive_file(&asking, answer.size, err) < 0 ? -1 : WAL_REQUEST_DELIVERED;
+    case WAL_FILE:
+        return take_handed(&asking, answer.size, err) < 0 ? -1 : WAL_REQUEST_DELIVERED;
     case WAL_NONE:
         return WAL_REQUEST_NONE;
     case WAL_AGAIN:

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <libgen.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -43,6 +44,7 @@ struct server {
     const struct wal_server_options *options;
     int lock, listener;
     struct stat socket_stat; /* of the one that is ours */
+    char *directory;         /* that it lies in */
     int64_t started_s;       /* of the postmaster; 0: there was none */
     struct regions *regions;
     struct repo *repo;
@@ -55,6 +57,18 @@ struct server {
     pthread_mutex_t course_lock;
     struct timeline course; /* guarded by it: the history that was given last; count 0: none */
 };
+
+/* What is given to who asks. */
+struct found {
+    int file; /* -1: it is content */
+    struct buf content;
+};
+
+static void found_done(struct found *found)
+{
+    own_closep(&found->file);
+    buf_done(&found->content);
+}
 
 /* The socket */
 
@@ -181,6 +195,30 @@ static int read_line(const struct server *server, int fd, char line[WAL_PROTOCOL
     return error_set(err, ERROR_CORRUPT, "a question of more than %d bytes", WAL_PROTOCOL_LINE_MAX);
 }
 
+/* The line of an answer, and with it the file if there is one. A new socket has room for it. */
+static int send_line(int fd, const char *line, int file, struct error *err)
+{
+    union {
+        struct cmsghdr aligned;
+        char bytes[CMSG_SPACE(sizeof(file))];
+    } control = {0};
+    struct iovec text = {(char *)(uintptr_t)line, strlen(line)};
+    struct msghdr message = {.msg_iov = &text, .msg_iovlen = 1};
+    if (file >= 0) {
+        message.msg_control = &control;
+        message.msg_controllen = sizeof(control);
+        *CMSG_FIRSTHDR(&message) = (struct cmsghdr){
+            .cmsg_len = CMSG_LEN(sizeof(file)),
+            .cmsg_level = SOL_SOCKET,
+            .cmsg_type = SCM_RIGHTS,
+        };
+        memcpy(CMSG_DATA(CMSG_FIRSTHDR(&message)), &file, sizeof(file));
+    }
+    if (sendmsg(fd, &message, MSG_NOSIGNAL) != (ssize_t)text.iov_len)
+        return error_errno(err, errno, "answer");
+    return 0;
+}
+
 static int send_all(const struct server *server, int fd, const void *data, size_t size,
                     struct error *err)
 {
@@ -222,15 +260,15 @@ static void fetch_ahead(struct server *server, const struct wal_ahead_segment *a
 
 static enum wal_answer_kind find_segment(struct server *server,
                                          const struct wal_ahead_segment *wanted, bool stop_at_gaps,
-                                         struct buf *content, struct error *ret_why)
+                                         struct found *found, struct error *ret_why)
 {
-    const int taken = wal_shelf_take(server->shelf, wanted, content, ret_why);
+    const int taken = wal_shelf_take(server->shelf, wanted, &found->content, &found->file, ret_why);
     if (taken < 0)
         return WAL_AGAIN;
-    const enum wal_answer_kind kind =
-        taken > 0 ? WAL_CONTENT
-                  : wal_lookup_segment(&server->lookup, wanted, stop_at_gaps, content, ret_why);
-    if (kind == WAL_CONTENT)
+    enum wal_answer_kind kind = found->file < 0 ? WAL_CONTENT : WAL_FILE;
+    if (taken == 0)
+        kind = wal_lookup_segment(&server->lookup, wanted, stop_at_gaps, &found->content, ret_why);
+    if (kind == WAL_CONTENT || kind == WAL_FILE)
         fetch_ahead(server, wanted);
     return kind;
 }
@@ -246,7 +284,7 @@ static bool is_history(const char *name, uint32_t *ret_timeline)
 
 /* What the file of a question holds. */
 static enum wal_answer_kind find_file(struct server *server, const struct wal_question *question,
-                                      struct buf *content, struct error *ret_why)
+                                      struct found *found, struct error *ret_why)
 {
     struct wal_ahead_segment wanted;
     uint32_t timeline;
@@ -256,14 +294,14 @@ static enum wal_answer_kind find_file(struct server *server, const struct wal_qu
     }
     if (is_history(question->name, &timeline)) {
         const enum wal_answer_kind kind =
-            wal_lookup_history(&server->lookup, timeline, content, ret_why);
+            wal_lookup_history(&server->lookup, timeline, &found->content, ret_why);
         if (kind == WAL_CONTENT)
-            note_course(server, timeline, content);
+            note_course(server, timeline, &found->content);
         return kind;
     }
     if (wal_segment_parse(question->name, server->lookup.segment_bytes, &wanted.timeline,
                           &wanted.lsn))
-        return find_segment(server, &wanted, question->stop_at_gaps, content, ret_why);
+        return find_segment(server, &wanted, question->stop_at_gaps, found, ret_why);
     error_set(ret_why, ERROR_PERMANENT,
               "'%s' is the name neither of a segment of %" PRIu32
               " bytes nor of a timeline's history",
@@ -272,12 +310,12 @@ static enum wal_answer_kind find_file(struct server *server, const struct wal_qu
 }
 
 static enum wal_answer_kind find_answer(struct server *server, const char *line, size_t size,
-                                        struct buf *content, struct error *ret_why)
+                                        struct found *found, struct error *ret_why)
 {
     struct wal_question question;
     if (wal_protocol_parse_question(line, size, &question, ret_why) < 0)
         return WAL_REFUSED;
-    return find_file(server, &question, content, ret_why);
+    return find_file(server, &question, found, ret_why);
 }
 
 /* With another one something may have become better: a region that could not be opened stays lost
@@ -293,17 +331,19 @@ static int answer(struct server *server, int fd, struct error *err)
     char line[WAL_PROTOCOL_LINE_MAX];
     size_t size = 0;
     struct error why = {0};
-    CLEANUP(buf_done) struct buf content = BUF(WAL_PROTOCOL_CONTENT_MAX);
+    CLEANUP(found_done)
+    struct found found = {.content = BUF(WAL_PROTOCOL_CONTENT_MAX), .file = -1};
     if (read_line(server, fd, line, &size, err) < 0)
         return -1;
     struct wal_answer_line answer = {
-        .kind = find_answer(server, line, size, &content, &why),
-        .size = content.size,
+        .kind = find_answer(server, line, size, &found, &why),
+        .size = found.file < 0 ? found.content.size : server->lookup.segment_bytes,
     };
     snprintf(answer.text, sizeof(answer.text), "%s", why.text);
     wal_protocol_format_answer(&answer, line);
-    if (send_all(server, fd, line, strlen(line), err) < 0 ||
-        (answer.kind == WAL_CONTENT && send_all(server, fd, content.data, content.size, err) < 0))
+    if (send_line(fd, line, found.file, err) < 0 ||
+        (answer.kind == WAL_CONTENT &&
+         send_all(server, fd, found.content.data, found.content.size, err) < 0))
         return -1;
     if (answer.kind == WAL_AGAIN && !is_of_use(server))
         cancel_trigger(server->options->cancel);
@@ -348,14 +388,26 @@ static int open_repo(struct server *server, struct error *err)
     return 0;
 }
 
-static int start_answering(struct server *server, struct error *err)
+static int open_shelf(struct server *server, struct error *err)
 {
     const struct wal_server_options *options = server->options;
+    CLEANUP(own_freep) char *socket = own_strdup(options->socket);
+    server->directory = own_strdup(dirname(socket));
+    const struct wal_shelf_options shelf = {
+        .directory = server->directory,
+        .lookup = &server->lookup,
+        .workers = options->policy->uploads,
+        .crew = server->crew,
+        .cancel = options->cancel,
+    };
+    return wal_shelf_open(&server->shelf, &shelf, err);
+}
+
+static int start_answering(struct server *server, struct error *err)
+{
     atomic_store(&server->asked_ms, clock_monotonic_ms());
     atomic_store(&server->answering, 0);
-    if (server->failure.kind == ERROR_NONE &&
-        wal_shelf_open(&server->shelf, &server->lookup, options->policy->uploads, server->crew,
-                       options->cancel, err) < 0)
+    if (server->failure.kind == ERROR_NONE && open_shelf(server, err) < 0)
         return -1;
     for (int i = 0; i < ANSWERERS; i++)
         if (crew_start(server->crew, "wal-answer", work, server, err) < 0)
@@ -386,6 +438,7 @@ static void server_done(struct server *server)
     leave_socket(server);
     own_closep(&server->listener);
     wal_shelf_freep(&server->shelf);
+    free(server->directory);
     repo_closep(&server->repo);
     regions_closep(&server->regions);
     timeline_done(&server->course);

@@ -2,6 +2,7 @@
 #include "sidecar/wal_shelf.h"
 
 #include <assert.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdint.h>
@@ -16,13 +17,15 @@
 #include "sidecar/wal_ahead.h"
 #include "sidecar/wal_lookup.h"
 
+enum { FILE_MODE = 0640 };
+
 /* Of segments that wait for being asked for. */
 static const uint64_t shelf_bytes_max = UINT64_C(256) << 20;
 
 enum place_state {
     PLACE_EMPTY,
     PLACE_QUEUED,  /* in the queue … */
-    PLACE_FETCHED, /* … taken out of it by a worker, who alone touches content now */
+    PLACE_FETCHED, /* … taken out of it by a worker, who alone touches file and content now */
     PLACE_FULL,
 };
 
@@ -30,13 +33,13 @@ struct place {
     enum place_state state;
     bool wanted;
     struct wal_ahead_segment segment;
-    struct buf content;
-    int done; /* eventfd: readable but while it is fetched */
+    int file;           /* with the segment, or -1 … */
+    struct buf content; /* … and it is here */
+    int done;           /* eventfd: readable but while it is fetched */
 };
 
 struct wal_shelf {
-    const struct wal_lookup *lookup;
-    const struct cancel *cancel;
+    struct wal_shelf_options options;
     struct fifo *queue; /* of places */
     size_t count;
     pthread_mutex_t lock; /* guards the places */
@@ -69,6 +72,7 @@ static struct place *find_empty(struct wal_shelf *shelf)
 
 static void empty(struct place *place)
 {
+    own_closep(&place->file);
     buf_done(&place->content);
     place->state = PLACE_EMPTY;
 }
@@ -83,13 +87,37 @@ static bool begin(struct wal_shelf *shelf, struct place *place)
     const bool wanted = place->wanted;
     if (wanted) {
         place->state = PLACE_FETCHED;
-        place->content = BUF(shelf->lookup->segment_bytes);
         (void)eventfd_read(place->done, &ignored);
     } else {
         empty(place);
     }
     pthread_mutex_unlock(&shelf->lock);
     return wanted;
+}
+
+/* Negative: there can be none. It is PostgreSQL's umask that says whether its group may read. */
+static int write_file(const struct wal_shelf *shelf, const struct buf *content)
+{
+    struct error ignored;
+    CLEANUP(own_closep)
+    int file = open(shelf->options.directory, O_TMPFILE | O_RDWR | O_CLOEXEC, FILE_MODE);
+    if (file < 0 || buf_pwrite(file, content->data, content->size, 0, &ignored) < 0)
+        return -1;
+    return TAKE_FD(file);
+}
+
+/* content is taken where there can be no file. */
+static bool fetch(const struct wal_shelf *shelf, struct place *place, struct buf *content)
+{
+    struct error ignored; /* whoever asks for it finds out by himself */
+    if (wal_lookup_whole(shelf->options.lookup, &place->segment, content, &ignored) < 0)
+        return false;
+    place->file = write_file(shelf, content);
+    if (place->file < 0) {
+        place->content = *content;
+        *content = BUF(content->limit);
+    }
+    return true;
 }
 
 static void end(struct wal_shelf *shelf, struct place *place, bool fetched)
@@ -107,13 +135,10 @@ static int work(void *arg, struct error *err)
 {
     struct wal_shelf *shelf = arg;
     void *item;
-    while (fifo_pop(shelf->queue, &item, err) == 0) {
-        struct place *place = item;
-        struct error ignored; /* whoever asks for it finds out by himself */
-        if (begin(shelf, place))
-            end(shelf, place,
-                wal_lookup_whole(shelf->lookup, &place->segment, &place->content, &ignored) == 0);
-    }
+    CLEANUP(buf_done) struct buf content = BUF(shelf->options.lookup->segment_bytes);
+    while (fifo_pop(shelf->queue, &item, err) == 0)
+        if (begin(shelf, item))
+            end(shelf, item, fetch(shelf, item, &content));
     return 0; /* stopped on request */
 }
 
@@ -190,18 +215,21 @@ static int find_waiting(struct wal_shelf *shelf, const struct wal_ahead_segment 
 }
 
 int wal_shelf_take(struct wal_shelf *shelf, const struct wal_ahead_segment *segment,
-                   struct buf *content, struct error *err)
+                   struct buf *content, int *ret_file, struct error *err)
 {
     const int done = find_waiting(shelf, segment);
-    if (done >= 0 && cancel_poll(shelf->cancel, done, POLLIN, -1, err) < 0)
+    if (done >= 0 && cancel_poll(shelf->options.cancel, done, POLLIN, -1, err) < 0)
         return -1;
     pthread_mutex_lock(&shelf->lock);
     struct place *place = find(shelf, segment);
     const bool here = place && place->state == PLACE_FULL;
     if (here) {
-        buf_done(content);
-        *content = place->content;
-        place->content = (struct buf){0};
+        *ret_file = TAKE_FD(place->file);
+        if (*ret_file < 0) {
+            buf_done(content);
+            *content = place->content;
+            place->content = (struct buf){0};
+        }
         place->state = PLACE_EMPTY;
     }
     pthread_mutex_unlock(&shelf->lock);
@@ -214,7 +242,7 @@ void wal_shelf_freep(struct wal_shelf **shelf)
     if (!s)
         return;
     for (size_t i = 0; i < s->count; i++) {
-        buf_done(&s->places[i].content);
+        empty(&s->places[i]);
         own_closep(&s->places[i].done);
     }
     fifo_freep(&s->queue);
@@ -229,25 +257,25 @@ static size_t count_places(uint32_t segment_bytes, size_t workers)
     return 2 * workers < fitting ? 2 * workers : fitting;
 }
 
-int wal_shelf_open(struct wal_shelf **ret_shelf, const struct wal_lookup *lookup, size_t workers,
-                   struct crew *crew, const struct cancel *cancel, struct error *err)
+int wal_shelf_open(struct wal_shelf **ret_shelf, const struct wal_shelf_options *options,
+                   struct error *err)
 {
     struct wal_shelf *shelf = own_alloc(sizeof(*shelf));
     *ret_shelf = shelf; /* freed by the caller in any case, when the threads have ended */
-    shelf->lookup = lookup;
-    shelf->cancel = cancel;
+    shelf->options = *options;
     pthread_mutex_init(&shelf->lock, NULL);
-    const size_t count = count_places(lookup->segment_bytes, workers);
+    const size_t count = count_places(options->lookup->segment_bytes, options->workers);
     assert(count <= WAL_SHELF_PLACES_MAX);
     for (; shelf->count < count; shelf->count++) {
         struct place *place = &shelf->places[shelf->count];
+        place->file = -1;
         place->done = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
         if (place->done < 0)
             return error_set(err, ERROR_PERMANENT, "no file descriptors are left");
     }
-    shelf->queue = fifo_new(count + 1, cancel);
-    for (size_t i = 0; i < workers && i < count; i++)
-        if (crew_start(crew, "wal-ahead", work, shelf, err) < 0)
+    shelf->queue = fifo_new(count + 1, options->cancel);
+    for (size_t i = 0; i < options->workers && i < count; i++)
+        if (crew_start(options->crew, "wal-ahead", work, shelf, err) < 0)
             return -1;
     return 0;
 }

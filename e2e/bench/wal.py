@@ -70,6 +70,7 @@ def keep(bench: Bench) -> Kept:
     while not has_written(0.5):
         server.sql(BULK)
     while not has_written(1):
+        server.sql("CHECKPOINT")  # what changes next is written in pages
         server.pgbench("--no-vacuum", "--client=2", "--transactions=10000", timeout_s=TIMEOUT_S)
     last = server.sql("SELECT pg_walfile_name(pg_switch_wal())")
     bench.report.note(f"WAL: {describe(server)}, half of it of a bulk load, half of it of pgbench's transactions")

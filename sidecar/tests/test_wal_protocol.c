@@ -80,6 +80,7 @@ static void an_answer_is_one_line(void **state)
     } cases[] = {
         {{.kind = WAL_CONTENT, .size = 16777216}, "content 16777216\n"},
         {{.kind = WAL_CONTENT}, "content 0\n"},
+        {{.kind = WAL_FILE, .size = 16777216}, "file 16777216\n"},
         {{.kind = WAL_NONE}, "none\n"},
         {{.kind = WAL_AGAIN, .text = "list\nregion 'us': \tS3 503"},
          "again list region 'us':  S3 503\n"},
@@ -115,6 +116,7 @@ static void what_is_no_answer_is_corrupt(void **state)
     static const char *const lines[] = {
         "",          "content",    "content ",     "content -1", "content 1x", "content 1073741825",
         "none left", "contents 1", "lifeboat-wal", "None",       "content +1", " none",
+        "file",      "file 1 2",   "file -1",
     };
     for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
         struct wal_answer_line answer;

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -434,9 +435,18 @@ static void several_can_ask_at_once(void **state)
     }
 }
 
-static void what_was_fetched_ahead_is_what_the_archive_had(void **state)
+static void read_handed(int file, struct buf *content)
 {
-    struct fixture *f = *state;
+    struct error err;
+    uint8_t *space;
+    buf_clear(content);
+    assert_int_equal(buf_reserve(content, MIB, &space, &err), 0);
+    content->size = (size_t)buf_pread(file, space, MIB, 0, &err);
+    close(file);
+}
+
+static void expect_fetched_ahead(struct fixture *f, const char *directory, bool as_file)
+{
     struct error err;
     struct wal_shelf *shelf;
     const struct wal_lookup lookup = {f->helper.repo, MIB};
@@ -444,19 +454,34 @@ static void what_was_fetched_ahead_is_what_the_archive_had(void **state)
     CLEANUP(buf_done) struct buf content = BUF(MIB);
     put_segment(f, BOTH, FIRST);
     struct crew *crew = crew_new(&f->asking);
-    assert_int_equal(wal_shelf_open(&shelf, &lookup, 2, crew, &f->asking, &err), 0);
+    const struct wal_shelf_options options = {directory, &lookup, 2, crew, &f->asking};
+    assert_int_equal(wal_shelf_open(&shelf, &options, &err), 0);
     assert_int_equal(wal_shelf_places(shelf), 4);
-    int taken = 0;
+    int taken = 0, file = -1;
     while (taken == 0) { /* who comes before a worker is not kept waiting */
         wal_shelf_want(shelf, next, ARRAY_SIZE(next));
-        taken = wal_shelf_take(shelf, &next[0], &content, &err);
+        taken = wal_shelf_take(shelf, &next[0], &content, &file, &err);
     }
     assert_int_equal(taken, 1);
+    assert_int_equal(file >= 0, as_file);
+    if (file >= 0)
+        read_handed(file, &content);
     expect_content(f, FIRST, &content, MIB);
-    assert_int_equal(wal_shelf_take(shelf, &next[1], &content, &err), 0); /* is not there */
-    assert_int_equal(wal_shelf_take(shelf, &next[0], &content, &err), 0); /* was taken away */
+    assert_int_equal(wal_shelf_take(shelf, &next[1], &content, &file, &err), 0); /* not there */
+    assert_int_equal(wal_shelf_take(shelf, &next[0], &content, &file, &err), 0); /* taken away */
     crew_freep(&crew);
     wal_shelf_freep(&shelf);
+}
+
+static void what_was_fetched_ahead_is_what_the_archive_had(void **state)
+{
+    struct fixture *f = *state;
+    expect_fetched_ahead(f, f->helper.directory, true);
+}
+
+static void and_waits_in_memory_where_no_file_can_be(void **state)
+{
+    expect_fetched_ahead(*state, "/proc", false);
 }
 
 /* The end, and what is none */
@@ -604,47 +629,119 @@ static void what_is_no_name_is_refused_at_once(void **state)
 
 /* Lives and deaths */
 
-/* Answers a connection with half of a segment. */
-static int half_an_answer(void *arg, struct error *err)
+/* One that answers a connection in the place of the server, and then dies. */
+struct impostor {
+    int listener;
+    const char *line;
+    int file; /* is handed over; or -1 */
+};
+
+static void hand_over(int fd, const struct impostor *impostor)
 {
-    static const char line[] = "content 1048576\n";
+    union {
+        struct cmsghdr aligned;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control = {0};
+    struct iovec text = {(char *)(uintptr_t)impostor->line, strlen(impostor->line)};
+    struct msghdr message = {
+        .msg_iov = &text,
+        .msg_iovlen = 1,
+        .msg_control = &control,
+        .msg_controllen = sizeof(control),
+    };
+    control.aligned = (struct cmsghdr){
+        .cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+    memcpy(CMSG_DATA(&control.aligned), &impostor->file, sizeof(int));
+    (void)!sendmsg(fd, &message, MSG_NOSIGNAL);
+}
+
+/* The line, and half of a segment or a file. */
+static int pose(void *arg, struct error *err)
+{
     static const char half[MIB / 2];
-    const int listener = *(const int *)arg;
+    const struct impostor *impostor = arg;
     (void)err;
-    CLEANUP(own_closep) int fd = accept(listener, NULL, NULL);
+    CLEANUP(own_closep) int fd = accept(impostor->listener, NULL, NULL);
     char question[256];
-    if (fd >= 0 && recv(fd, question, sizeof(question), 0) > 0 &&
-        send(fd, line, strlen(line), MSG_NOSIGNAL) > 0)
-        (void)!send(fd, half, sizeof(half), MSG_NOSIGNAL);
-    close(listener);
+    if (fd >= 0 && recv(fd, question, sizeof(question), 0) > 0) {
+        if (impostor->file >= 0)
+            hand_over(fd, impostor);
+        else if (send(fd, impostor->line, strlen(impostor->line), MSG_NOSIGNAL) > 0)
+            (void)!send(fd, half, sizeof(half), MSG_NOSIGNAL);
+    }
+    close(impostor->listener);
     return 0;
 }
 
-static void half_an_answer_is_none(void **state)
+/* The first to answer is the impostor, then the server, if that is asked for. */
+static void expect_in_spite_of(struct fixture *f, struct impostor *impostor)
 {
-    struct fixture *f = *state;
     struct error err;
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     char name[WAL_SEGMENT_NAME_BYTES];
     CLEANUP(own_freep) char *path = path_of(f, "out");
     CLEANUP(buf_done) struct buf content = BUF(MIB);
     memcpy(address.sun_path, f->socket, strlen(f->socket) + 1);
-    int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_int_equal(bind(listener, (const struct sockaddr *)&address, sizeof(address)), 0);
-    assert_int_equal(listen(listener, 1), 0);
+    impostor->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(impostor->listener, (const struct sockaddr *)&address, sizeof(address)),
+                     0);
+    assert_int_equal(listen(impostor->listener, 1), 0);
     put_segment(f, BOTH, FIRST);
     struct crew *crew = crew_new(&f->asking);
-    assert_int_equal(crew_start(crew, "half", half_an_answer, &listener, &err), 0);
+    assert_int_equal(crew_start(crew, "impostor", pose, impostor, &err), 0);
     name_segment(FIRST, name);
     struct wal_request request = request_of(f, name, path);
     request.start = start_server; /* in the place of the one that died */
     f->patient = true;
     assert_int_equal(wal_request_run(&request, &err), WAL_REQUEST_DELIVERED);
-    assert_non_null(strstr(f->told.text, "in the middle of an answer"));
     read_out(path, &content);
     expect_content(f, FIRST, &content, MIB);
     expect_nothing_written(f);
     crew_freep(&crew);
+}
+
+static void half_an_answer_is_none(void **state)
+{
+    struct fixture *f = *state;
+    struct impostor impostor = {.line = "content 1048576\n", .file = -1};
+    expect_in_spite_of(f, &impostor);
+    assert_non_null(strstr(f->told.text, "in the middle of an answer"));
+}
+
+static void a_file_that_was_not_handed_over_is_none(void **state)
+{
+    struct fixture *f = *state;
+    struct impostor impostor = {.line = "file 1048576\n", .file = -1};
+    expect_in_spite_of(f, &impostor);
+    assert_non_null(strstr(f->told.text, "handed over no file of 1048576 bytes"));
+}
+
+static int memory_file(struct fixture *f, size_t size)
+{
+    struct error err;
+    const int file = memfd_create("segment", MFD_CLOEXEC);
+    assert_return_code(file, 0);
+    assert_int_equal(buf_pwrite(file, wal_of(f, 1, FIRST), size, 0, &err), 0);
+    return file;
+}
+
+static void nor_is_one_of_another_size(void **state)
+{
+    struct fixture *f = *state;
+    CLEANUP(own_closep) int file = memory_file(f, MIB / 2);
+    struct impostor impostor = {.line = "file 1048576\n", .file = file};
+    expect_in_spite_of(f, &impostor);
+    assert_non_null(strstr(f->told.text, "handed over no file of 1048576 bytes"));
+}
+
+static void a_file_of_another_file_system_is_copied(void **state)
+{
+    struct fixture *f = *state;
+    CLEANUP(own_closep) int file = memory_file(f, MIB);
+    struct impostor impostor = {.line = "file 1048576\n", .file = file};
+    expect_in_spite_of(f, &impostor);
+    assert_int_equal(f->told.kind, ERROR_NONE);
+    assert_null(f->crew); /* nobody else was asked */
 }
 
 static void it_ends_when_nobody_asks(void **state)
@@ -731,6 +828,7 @@ int main(void)
         WITH_TWO(a_region_that_is_down_is_made_up_for_by_the_other),
         WITH_TWO(several_can_ask_at_once),
         WITH_TWO(what_was_fetched_ahead_is_what_the_archive_had),
+        WITH_TWO(and_waits_in_memory_where_no_file_can_be),
         WITH_TWO(a_region_that_fails_never_looks_like_the_end),
         WITH_TWO(nor_for_a_history),
         WITH_TWO(nor_does_a_tail_while_a_region_fails),
@@ -744,6 +842,9 @@ int main(void)
         WITH_TWO(wal_behind_a_fork_may_be),
         WITH_TWO(what_is_no_name_is_refused_at_once),
         WITH_TWO(half_an_answer_is_none),
+        WITH_TWO(a_file_that_was_not_handed_over_is_none),
+        WITH_TWO(nor_is_one_of_another_size),
+        WITH_TWO(a_file_of_another_file_system_is_copied),
         WITH_TWO(it_ends_when_nobody_asks),
         WITH_TWO(it_ends_with_the_server_in_its_directory),
         WITH_TWO(it_ends_when_its_socket_is_gone),
