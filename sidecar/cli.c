@@ -69,6 +69,8 @@ enum {
     OPTION_PATIENCE,
     OPTION_STANDBY,
     OPTION_STOP_AT_GAPS,
+    OPTION_HOLD,
+    OPTION_DROP_SLOT,
     OPTION_TARGET_TIME,
     OPTION_TARGET_LSN,
     OPTION_TARGET_XID,
@@ -122,6 +124,8 @@ static const struct option long_options[] = {
     {"patience", required_argument, NULL, OPTION_PATIENCE},
     {"standby", no_argument, NULL, OPTION_STANDBY},
     {"stop-at-gaps", no_argument, NULL, OPTION_STOP_AT_GAPS},
+    {"hold", no_argument, NULL, OPTION_HOLD},
+    {"drop-slot", no_argument, NULL, OPTION_DROP_SLOT},
     {"target-time", required_argument, NULL, OPTION_TARGET_TIME},
     {"target-lsn", required_argument, NULL, OPTION_TARGET_LSN},
     {"target-xid", required_argument, NULL, OPTION_TARGET_XID},
@@ -146,7 +150,7 @@ static const struct {
     {'f', FOR_ONCE | FOR_WAL, TEXT(policy)},
     {'o', FOR_ONCE, 0},
     {OPTION_SECRETS, FOR_ONCE | FOR_WAL | FOR_SERVE, TEXT(secrets)},
-    {OPTION_PGDATA, FOR_BACKUP | FOR_SERVE, TEXT(pgdata)},
+    {OPTION_PGDATA, FOR_BACKUP | FOR_WAL_RECEIVE | FOR_SERVE, TEXT(pgdata)},
     {OPTION_HOST, FOR_BACKUP | FOR_WAL_RECEIVE | FOR_SERVE, TEXT(host)},
     {OPTION_PORT, FOR_BACKUP | FOR_WAL_RECEIVE, 0},
     {OPTION_USER, FOR_BACKUP | FOR_WAL_RECEIVE, TEXT(user)},
@@ -171,7 +175,7 @@ static const struct {
     {OPTION_SOURCE_REGION, FOR_BACKUP, TEXT(source_region)},
     {OPTION_FIRST_REGION, FOR_RESTORE, TEXT(first_region)},
     {OPTION_EXCLUDE_REGION, FOR_RESTORE, 0},
-    {OPTION_PROGRESS, FOR_JOBS, 0},
+    {OPTION_PROGRESS, FOR_JOBS | FOR_WAL_RECEIVE, 0},
     {OPTION_DEADLINE, FOR_JOBS, 0},
     {OPTION_REGIONS, FOR_LIST, 0},
     {OPTION_WINDOWS, FOR_LIST, 0},
@@ -179,6 +183,8 @@ static const struct {
     {OPTION_PATIENCE, FOR_WAL_FETCH, 0},
     {OPTION_STANDBY, FOR_WAL_FETCH, 0},
     {OPTION_STOP_AT_GAPS, FOR_WAL_FETCH, 0},
+    {OPTION_HOLD, FOR_WAL_RECEIVE, 0},
+    {OPTION_DROP_SLOT, FOR_WAL_RECEIVE, 0},
     {OPTION_TARGET_TIME, FOR_RESTORE, TEXT(target_words.time)},
     {OPTION_TARGET_LSN, FOR_RESTORE, TEXT(target_words.lsn)},
     {OPTION_TARGET_XID, FOR_RESTORE, TEXT(target_words.xid)},
@@ -340,6 +346,12 @@ static const char *const help_texts[] = {
         "spec.wal.flushSeconds. A replication slot keeps on the server what is not stored yet.\n"
         "\n" COMMON_HELP "  --host HOST              server, or directory of its Unix socket\n"
         "  --port PORT --user USER  override spec.connection, as PGPORT and PGUSER do\n"
+        "  --pgdata DIR             the data directory (else PGDATA), so that room for WAL on\n"
+        "                           its volume is watched\n"
+        "  --hold                   stream nothing: only keep the slot, and let it go on with\n"
+        "                           what the regions have, on a server that may stream later\n"
+        "  --drop-slot              only drop the slot\n"
+        "  --progress json          print on stderr how it goes as JSON, a line for each change\n"
         "\n"
         "SIGTERM and SIGINT end it with status 0, within ten seconds, when what came is stored.\n",
     [CLI_WAL_FETCH] =
@@ -597,6 +609,8 @@ static bool set_flag(struct cli_options *options, int option)
         {OPTION_NEW_DATA_KEY, &options->new_data_key},
         {OPTION_STANDBY, &options->standby},
         {OPTION_STOP_AT_GAPS, &options->stop_at_gaps},
+        {OPTION_HOLD, &options->hold},
+        {OPTION_DROP_SLOT, &options->drop_slot},
         {OPTION_TARGET_IMMEDIATE, &options->target_words.immediate},
         {OPTION_TARGET_LATEST, &options->target_words.latest},
         {OPTION_TARGET_EXCLUSIVE, &options->target_words.exclusive},
@@ -715,6 +729,8 @@ static int check_options(struct cli_options *options, struct error *err)
     if (options->command == CLI_COPY && strcmp(options->from, options->to) == 0)
         return error_set(err, ERROR_PERMANENT, "--from and --to name the same region '%s'",
                          options->to);
+    if (options->hold && options->drop_slot)
+        return error_set(err, ERROR_PERMANENT, "--hold and --drop-slot: keep the slot or drop it");
     if (options->command == CLI_RESTORE)
         return recovery_target_parse(&options->target_words, &options->target, err);
     return options->command == CLI_BACKUP ? check_backup(options, err) : 0;

@@ -84,6 +84,7 @@ struct cli_options {
     const char *wal_name;       /* of wal-fetch */
     unsigned patience_seconds;  /* of wal-fetch */
     bool standby, stop_at_gaps; /* of wal-fetch */
+    bool hold, drop_slot;       /* of wal-receive */
     const char *config, *token; /* of serve */
     const char *supervised;     /* of serve: the number of the ledger's descriptor, given by the
                                    supervisor and by nobody else; NULL: be the supervisor */

@@ -36,6 +36,7 @@ struct job {
     struct buf output, line;
     bool line_is_cut; /* what follows until its end is dropped */
     struct job_progress progress;
+    json_t *archiving;
     char last_line[256];   /* that was no log event: an assertion, a library's last words */
     struct error canceled; /* why it is to end; NONE: it is not */
     int64_t deadline_ms, kill_at_ms; /* monotonic; INT64_MAX: never */
@@ -138,15 +139,20 @@ static void take_progress(struct job *job, json_t *progress)
     job->progress = read;
 }
 
-/* A whole line: progress is kept, a log event goes on as it is, all else becomes one. */
+/* A whole line: progress and how it goes are kept, a log event goes on as it is, all else becomes
+ * one. */
 static void take_line(struct job *job)
 {
     struct error ignored;
     const char *text = (const char *)job->line.data;
     json_auto_t *json = json_loadb(text, job->line.size, 0, NULL);
     json_t *progress = json_object_get(json, "progress");
+    json_t *archiving = json_object_get(json, "archiving");
     if (progress) {
         take_progress(job, progress);
+    } else if (archiving) {
+        json_decref(job->archiving);
+        job->archiving = json_incref(archiving);
     } else if (json_is_object(json)) {
         if (buf_append(&job->line, "\n", 1, &ignored) == 0)
             log_pass(job->line.data, job->line.size);
@@ -266,6 +272,11 @@ const struct job_progress *job_progress(const struct job *job)
     return &job->progress;
 }
 
+json_t *job_archiving(const struct job *job)
+{
+    return job->archiving;
+}
+
 /* Results */
 
 /* {"error":{"kind":…,"message":…}} */
@@ -338,6 +349,7 @@ void job_freep(struct job **job)
     own_closep(&j->pidfd);
     own_closep(&j->output_fd);
     own_closep(&j->log_fd);
+    json_decref(j->archiving);
     buf_done(&j->output);
     buf_done(&j->line);
     free(j);

@@ -50,6 +50,9 @@ int64_t job_due_ms(const struct job *job);
 bool job_step(struct job *job);
 /* What it said last. */
 const struct job_progress *job_progress(const struct job *job);
+/* What one that receives WAL said last of how it goes (wal_news), as it said it; lent. NULL:
+ * nothing yet. */
+json_t *job_archiving(const struct job *job);
 
 /* SIGTERM now, SIGKILL after grace_ms. The first reason stays, the shortest grace counts. */
 void job_cancel(struct job *job, const char *reason, int grace_ms);

@@ -7,6 +7,7 @@
 
 #include "common/own.h"
 #include "common/text.h"
+#include "sidecar/archiver.h"
 #include "sidecar/configuration.h"
 #include "sidecar/database_watch.h"
 #include "sidecar/inquiry.h"
@@ -144,6 +145,7 @@ void report_init(struct report *ret_report, const struct report_facts *facts)
     report_work(state, facts);
     report_lookup(state, facts);
     report_regions(state, facts->inquiry->regions);
+    archiver_report(facts->archiver, &state->archiving);
 }
 
 void report_done(struct report *report)

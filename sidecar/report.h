@@ -5,6 +5,7 @@
 
 #include "common/message.h"
 
+struct archiver;
 struct configuration;
 struct database_status;
 struct inquiry;
@@ -18,6 +19,7 @@ struct report_facts {
     const struct work *work;
     const struct results *results;
     const struct inquiry *inquiry;
+    const struct archiver *archiver;
 };
 
 struct report {

@@ -13,6 +13,7 @@
 #include "common/log.h"
 #include "common/message.h"
 #include "common/own.h"
+#include "sidecar/archiver.h"
 #include "sidecar/channel_client.h"
 #include "sidecar/configuration.h"
 #include "sidecar/database_watch.h"
@@ -20,6 +21,7 @@
 #include "sidecar/policy.h"
 #include "sidecar/report.h"
 #include "sidecar/results.h"
+#include "sidecar/wal_duty.h"
 #include "sidecar/work.h"
 
 enum {
@@ -28,6 +30,7 @@ enum {
     PROGRESS_MS = 1000,
     SHUTDOWN_GRACE_MS = 2000, /* of a job, when PostgreSQL or we are told to end */
     STOP_PATIENCE_MS = 5000,
+    WAL_PATIENCE_MS = 12 * 1000, /* what came of WAL may be all that is left of it */
     NAME_BYTES = 256,
 };
 
@@ -37,9 +40,10 @@ enum {
     POLL_CHANNEL,
     POLL_DATABASE,
     POLL_WORK,
-    POLL_INQUIRY = POLL_WORK + JOB_POLL_FDS
+    POLL_INQUIRY = POLL_WORK + JOB_POLL_FDS,
+    POLL_ARCHIVER = POLL_INQUIRY + JOB_POLL_FDS,
+    POLL_COUNT = POLL_ARCHIVER + JOB_POLL_FDS,
 };
-enum { POLL_COUNT = POLL_INQUIRY + JOB_POLL_FDS };
 
 struct server {
     const struct server_options *options;
@@ -53,9 +57,12 @@ struct server {
     struct results results;
     struct inquiry inquiry;
     struct work work;
-    struct { /* what the operator said of us */
+    struct archiver archiver;
+    int64_t started_ms, connected_ms; /* monotonic; the last moment with an operator, 0: none */
+    struct {                          /* what the operator said of us */
         char namespace[NAME_BYTES], policy[NAME_BYTES], region[NAME_BYTES];
         int64_t heartbeat_ms;
+        enum message_wal wal;
     } assigned;
     char *other_policy; /* NULL unless the loaded policy is not the assigned one */
     bool news;          /* the state has changed */
@@ -81,6 +88,7 @@ static void tell_state(struct server *server)
         .work = &server->work,
         .results = &server->results,
         .inquiry = &server->inquiry,
+        .archiver = &server->archiver,
     };
     CLEANUP(report_done) struct report report;
     report_init(&report, &facts);
@@ -162,6 +170,7 @@ static void take_assign(struct server *server, const struct message_assign *assi
     copy_name(server->assigned.policy, assign->policy);
     copy_name(server->assigned.region, assign->region);
     server->assigned.heartbeat_ms = (int64_t)assign->heartbeat_seconds * 1000;
+    server->assigned.wal = assign->wal;
     compare_policies(server);
     server->look_at_ms = 0;
     server->news = true;
@@ -277,6 +286,7 @@ static void look_at_configuration(struct server *server)
                              configuration->policy ? &configuration->policy->connection : NULL);
     compare_policies(server);
     inquiry_refresh(&server->inquiry);
+    archiver_retry(&server->archiver);
     server->news = true;
 }
 
@@ -311,6 +321,41 @@ static void do_work(struct server *server)
         server->news = true;
 }
 
+static enum wal_duty wal_duty(const struct server *server)
+{
+    const struct configuration *configuration = &server->configuration;
+    const struct wal_duty_facts facts = {
+        .usable = configuration->usable,
+        .foreign = server->other_policy,
+        .mode = configuration->usable ? configuration->policy->wal.mode : POLICY_WAL_UNSAID,
+        .assigned = server->assigned.wal,
+        .now_ms = clock_monotonic_ms(),
+        .started_ms = server->started_ms,
+        .connected_ms = server->connected_ms,
+        .asked = server->database.standing.system_identifier != 0,
+        .in_recovery = server->database.standing.in_recovery,
+        .present = archiver_duty(&server->archiver),
+    };
+    return wal_duty_decide(&facts);
+}
+
+static void archive(struct server *server)
+{
+    const char *told = server->database.standing.data_directory;
+    const struct archiver_wish wish = {
+        .duty = wal_duty(server),
+        .policy = server->configuration.policy,
+        .ready = server->database.reachable,
+        .pgdata = server->options->pgdata ? server->options->pgdata
+                  : told[0]               ? told
+                                          : NULL,
+    };
+    if (channel_client_connected(server->channel))
+        server->connected_ms = clock_monotonic_ms();
+    if (archiver_step(&server->archiver, &wish))
+        server->news = true;
+}
+
 /* Until something comes, or something is due. */
 static void wait_for_events(const struct server *server)
 {
@@ -321,6 +366,7 @@ static void wait_for_events(const struct server *server)
     };
     work_poll_fds(&server->work, &fds[POLL_WORK]);
     inquiry_poll_fds(&server->inquiry, &fds[POLL_INQUIRY]);
+    archiver_poll_fds(&server->archiver, &fds[POLL_ARCHIVER]);
     int64_t left_ms = work_due_ms(&server->work) - clock_monotonic_ms();
     if (left_ms < 0)
         left_ms = 0;
@@ -329,18 +375,26 @@ static void wait_for_events(const struct server *server)
 
 /* The beginning and the end */
 
-/* The job gets a moment to close its sessions and remove its heartbeat. */
-static void stop_work(struct server *server)
+/* The job gets a moment to close its sessions and remove its heartbeat, WAL that came is stored. */
+static void stop_children(struct server *server)
 {
-    const int64_t until_ms = clock_monotonic_ms() + STOP_PATIENCE_MS;
-    work_cancel(&server->work, "the sidecar was told to end", SHUTDOWN_GRACE_MS);
-    while (server->work.job && clock_monotonic_ms() < until_ms) {
-        struct pollfd fds[JOB_POLL_FDS];
+    static const char reason[] = "the sidecar was told to end";
+    const struct archiver_wish stop = {.duty = WAL_DUTY_STOP};
+    const int64_t begun_ms = clock_monotonic_ms();
+    work_cancel(&server->work, reason, SHUTDOWN_GRACE_MS);
+    archiver_stop(&server->archiver, reason);
+    for (int64_t passed_ms = 0;
+         (server->work.job && passed_ms < STOP_PATIENCE_MS) ||
+         (archiver_duty(&server->archiver) != WAL_DUTY_LEAVE && passed_ms < WAL_PATIENCE_MS);
+         passed_ms = clock_monotonic_ms() - begun_ms) {
+        struct pollfd fds[2 * JOB_POLL_FDS];
         work_poll_fds(&server->work, fds);
-        poll(fds, JOB_POLL_FDS, SHUTDOWN_GRACE_MS / 4);
+        archiver_poll_fds(&server->archiver, fds + JOB_POLL_FDS);
+        poll(fds, ARRAY_SIZE(fds), SHUTDOWN_GRACE_MS / 4);
         const struct message_done *done = work_step(&server->work, &server->inquiry);
         if (done)
             tell_done(server, done);
+        archiver_step(&server->archiver, &stop);
     }
 }
 
@@ -348,6 +402,7 @@ static void server_done(struct server *server)
 {
     crew_freep(&server->crew); /* cancels and joins */
     work_done(&server->work);
+    archiver_done(&server->archiver);
     inquiry_done(&server->inquiry);
     results_done(&server->results);
     configuration_done(&server->configuration);
@@ -402,6 +457,14 @@ static int server_init(struct server *server, const struct server_options *optio
         .pgdata = options->pgdata,
         .pod = options->pod,
     };
+    const struct archiver_options archiver = {
+        .program = options->program,
+        .policy = server->policy_path,
+        .secrets = options->secrets,
+        .host = options->host,
+    };
+    server->started_ms = clock_monotonic_ms();
+    archiver_init(&server->archiver, &archiver);
     results_init(&server->results, options->ledger);
     inquiry_init(&server->inquiry, &inquiry);
     work_init(&server->work, &work, &server->results, &server->inquiry);
@@ -421,10 +484,11 @@ int server_run(const struct server_options *options, struct error *err)
         look_at_database(&server);
         hear_operator(&server);
         do_work(&server);
+        archive(&server);
         tell_what_is_new(&server);
         wait_for_events(&server);
     }
-    stop_work(&server);
+    stop_children(&server);
     if (cancel_requested(options->cancel)) {
         log_info("Stopped the server on request");
         return 0;

@@ -107,6 +107,15 @@ void wal_board_move(struct wal_board *board, const struct wal_board_progress *pr
     pthread_mutex_unlock(&board->lock);
 }
 
+void wal_board_hold(struct wal_board *board, uint32_t timeline, uint64_t durable_lsn)
+{
+    pthread_mutex_lock(&board->lock);
+    board->state.error = (struct error){0};
+    board->state.timeline = timeline;
+    board->state.durable_lsn = durable_lsn;
+    pthread_mutex_unlock(&board->lock);
+}
+
 bool wal_board_end(struct wal_board *board, const struct error *err)
 {
     pthread_mutex_lock(&board->lock);

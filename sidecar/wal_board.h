@@ -65,6 +65,8 @@ struct wal_board_progress {
     uint64_t server_lsn, received_lsn, durable_lsn;
 };
 void wal_board_move(struct wal_board *board, const struct wal_board_progress *progress);
+/* The slot is only kept, and this is well; durable_lsn 0: not known. */
+void wal_board_hold(struct wal_board *board, uint32_t timeline, uint64_t durable_lsn);
 /* It streams no more; err NULL: for no bad reason. Whether that is news. */
 bool wal_board_end(struct wal_board *board, const struct error *err);
 /* Regions failed; one answers again, so that a spell that goes on without it is renewed. */

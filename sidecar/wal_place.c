@@ -4,6 +4,7 @@
 #include <assert.h>
 
 #include "sidecar/timeline.h"
+#include "sidecar/wal_stream.h"
 
 /* The last timeline of the history that begins at lsn or before: at a fork the new one. */
 static size_t first_span(const struct timeline *history, uint64_t lsn)
@@ -56,5 +57,13 @@ struct wal_place wal_place_find(const struct wal_place_facts *facts)
     if (!place.joins && last.to != 0)
         place.gap = (struct wal_span){history->spans[first_span(history, last.to)].timeline,
                                       last.to, place.lsn};
+    place.last_lsn = last_before(facts, UINT64_MAX).to;
     return place;
+}
+
+uint64_t wal_place_release(const struct wal_place *place)
+{
+    static const uint64_t under_way = UINT64_C(2) * WAL_STREAM_FLYING_MAX * WAL_STREAM_BLOCK_MAX;
+    const bool given_up = place->last_lsn > place->lsn && place->last_lsn - place->lsn > under_way;
+    return given_up ? place->last_lsn : place->lsn;
 }

@@ -28,6 +28,13 @@ struct wal_place {
     /* What is missing before that, since the last that is there: the server may have it still. to
      * is 0 if nothing is, or nothing was ever there. */
     struct wal_span gap;
+    uint64_t last_lsn; /* the end of the last that is there, on this history; 0: nothing is */
 };
 
 struct wal_place wal_place_find(const struct wal_place_facts *facts);
+/*
+ * Up to where a slot that is only kept may let go of WAL, so that whoever streams from its server
+ * next goes on without a gap: the place. Also what is behind a gap, where that is too large to be
+ * on its way, as whoever streams has given it up.
+ */
+uint64_t wal_place_release(const struct wal_place *place);

@@ -31,6 +31,7 @@
 #include "sidecar/wal_message.h"
 #include "sidecar/wal_place.h"
 #include "sidecar/wal_rivals.h"
+#include "sidecar/wal_slot.h"
 #include "sidecar/wal_stream.h"
 #include "sidecar/wal_survey.h"
 #include "sidecar/wal_tails.h"
@@ -88,16 +89,6 @@ struct spell {
 
 /* Regions and server */
 
-static int look_at_slot(struct spell *spell, struct error *err)
-{
-    CLEANUP(pg_closep) struct pg *pg = NULL;
-    if (pg_open(&pg, &spell->pg, err) < 0)
-        return -1;
-    if (spell->server.version_num == 0 && pg_inspect(pg, &spell->server, err) < 0)
-        return -1;
-    return pg_slot_look(pg, spell->options->slot, &spell->slot, err);
-}
-
 static int open_regions(struct spell *spell, struct error *err)
 {
     const struct wal_spell_options *options = spell->options;
@@ -122,34 +113,12 @@ static int open_regions(struct spell *spell, struct error *err)
     return 0;
 }
 
-/* A slot that is lost for good makes way for a new one. */
-static int make_slot(struct spell *spell, struct error *err)
-{
-    const char *name = spell->options->slot;
-    if (spell->slot.found && !spell->slot.lost)
-        return 0;
-    if (spell->slot.lost)
-        log_warn("Made the replication slot anew, as the server gave it up", S("slot", name));
-    if (spell->slot.lost && pg_replication_drop_slot(spell->replication, name, err) < 0)
-        return -1;
-    if (pg_replication_create_slot(spell->replication, name, PG_SLOT_PERMANENT, err) < 0)
-        return -1;
-    return look_at_slot(spell, err);
-}
-
 static int open_replication(struct spell *spell, struct error *err)
 {
     struct pg_system system;
     CLEANUP(buf_done) struct buf history = BUF(WAL_ARCHIVE_HISTORY_MAX);
-    if (pg_replication_open(&spell->replication, &spell->pg, &system, err) < 0)
-        return -1;
-    if (system.system_identifier != spell->server.system_identifier)
-        return error_set(err, ERROR_PERMANENT,
-                         "the server that answers replication connections is database system "
-                         "%" PRIu64 ", not %" PRIu64
-                         ": check connection.host and the proxy between",
-                         system.system_identifier, spell->server.system_identifier);
-    if (make_slot(spell, err) < 0)
+    const struct wal_slot slot = {spell->options->slot, &spell->pg};
+    if (wal_slot_open(&slot, &spell->server, &spell->slot, &spell->replication, &system, err) < 0)
         return -1;
     uint64_t stored_bytes = 0;
     if (system.timeline > 1 &&
@@ -628,8 +597,9 @@ static int stream_and_drain(struct spell *spell, struct error *err)
 static int run(struct spell *spell, struct error *err)
 {
     const struct cancel *cancel = spell->options->cancel;
-    if (look_at_slot(spell, err) < 0 || open_regions(spell, err) < 0 ||
-        open_replication(spell, err) < 0)
+    const struct wal_slot slot = {spell->options->slot, &spell->pg};
+    if (wal_slot_look(&slot, &spell->server, &spell->slot, err) < 0 ||
+        open_regions(spell, err) < 0 || open_replication(spell, err) < 0)
         return -1;
     if (wal_tails_new(&spell->tails, spell->repo, spell->crew, cancel, err) < 0 ||
         choose_place(spell, err) < 0 || load_known(spell, err) < 0)

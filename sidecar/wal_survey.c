@@ -70,7 +70,8 @@ static int list_log(struct survey *survey, uint32_t timeline, uint64_t log, stru
     if (repo_list(survey->options->repo, prefix, &names, err) < 0)
         return -1;
     note_names(survey, &names);
-    note_tails(survey, &names);
+    if (survey->options->tails)
+        note_tails(survey, &names);
     return 0;
 }
 

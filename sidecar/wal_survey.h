@@ -13,7 +13,7 @@ struct wal_tails;
 
 struct wal_survey_options { /* all lent */
     struct repo *repo;
-    struct wal_tails *tails;        /* is told of the parts of segments that it meets */
+    struct wal_tails *tails; /* is told of the parts of segments that it meets; may be NULL */
     const struct timeline *history; /* of the server's timeline */
     uint32_t segment_bytes;
     uint64_t kept_lsn;   /* the server has all WAL from there on */

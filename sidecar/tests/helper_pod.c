@@ -85,9 +85,6 @@ char *helper_pod_policy_text(const struct helper_pod *pod, const struct helper_p
                        ? own_strdup("")
                        : own_format("  limits: {readBytesPerSecond: %" PRIu64 "}\n",
                                     policy->read_bytes_per_second);
-    CLEANUP(own_freep)
-    char *wal =
-        policy->wal_mode ? own_format("  wal: {mode: %s}\n", policy->wal_mode) : own_strdup("");
     return own_format("apiVersion: lifeboat.dev/v1alpha1\n"
                       "kind: BackupPolicy\n"
                       "metadata: {name: shop, namespace: web, uid: uid-1, generation: %" PRId64
@@ -99,8 +96,8 @@ char *helper_pod_policy_text(const struct helper_pod *pod, const struct helper_p
                       "  parallelism: {workers: 1, uploads: 1}\n"
                       "  quorum: 1\n"
                       "  regions: [{name: eu, file: {path: %s/eu}}%s]\n",
-                      policy->generation, policy->port ? policy->port : "5432", limits, wal,
-                      pod->directory, second);
+                      policy->generation, policy->port ? policy->port : "5432", limits,
+                      policy->more ? policy->more : "", pod->directory, second);
 }
 
 char *helper_pod_backup_id(const char *word, unsigned dice)

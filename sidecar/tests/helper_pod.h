@@ -26,7 +26,7 @@ struct helper_pod_policy {
     int64_t generation;
     const char *port;               /* of the server; NULL: 5432 */
     uint64_t read_bytes_per_second; /* 0: no limit */
-    const char *wal_mode;           /* NULL: none is said */
+    const char *more;               /* lines of the spec, indented by two; NULL: none */
     const char *second_region; /* its directory, below the pod's or absolute; NULL: there is none */
 };
 /* A policy "web/shop" with the region "eu" in the directory "eu"; own_freep. */

@@ -137,6 +137,16 @@ static void wal_receive_takes_a_connection(void **state)
     assert_string_equal(options.host, "/run");
     assert_string_equal(options.port, "5433");
     assert_string_equal(options.user, "u");
+    assert_false(options.hold || options.drop_slot || options.progress);
+    cli_options_done(&options);
+    char hold[] = "wal-receive -f p --hold --pgdata /data --progress json";
+    assert_int_equal(parse(hold, &options, &err), 0);
+    assert_true(options.hold && options.progress);
+    assert_string_equal(options.pgdata, "/data");
+    cli_options_done(&options);
+    char drop[] = "wal-receive -f p --drop-slot";
+    assert_int_equal(parse(drop, &options, &err), 0);
+    assert_true(options.drop_slot);
 }
 
 static void serve_needs_no_option_in_a_pod(void **state)
@@ -299,6 +309,8 @@ static void wrong_usage_is_told_with_what_was_typed(void **state)
         {"copy -f p --from eu", "copy needs --from REGION and --to REGION"},
         {"copy -f p --from eu --to eu", "the same region 'eu'"},
         {"copy -f p --from eu --to us --region eu", "copy does not know --region"},
+        {"wal-receive -f p --hold --drop-slot", "keep the slot or drop it"},
+        {"backup -f p --hold", "backup does not know --hold"},
         {"rotate-key -f p --to us", "rotate-key does not know --to"},
         {"backup -f p --dry-run", "backup does not know --dry-run"},
         {"list -f p -o xml", "-o 'xml': expected json"},
@@ -313,7 +325,7 @@ static void wrong_usage_is_told_with_what_was_typed(void **state)
         {"verify -f p --dry-run", "verify does not know --dry-run"},
         {"prune -f p --backup x", "prune does not know --backup"},
         {"wal-receive", "wal-receive needs -f FILE"},
-        {"wal-receive -f p --pgdata /d", "wal-receive does not know --pgdata"},
+        {"wal-receive -f p --to /d", "wal-receive does not know --to"},
         {"serve -f p", "serve does not know --file"},
         {"serve extra", "unexpected argument 'extra'"},
         {"backup -f p --config /c", "backup does not know --config"},

@@ -246,6 +246,20 @@ static void progress_is_kept_and_not_logged(void **state)
     assert_string_equal(log, "");
 }
 
+static void how_it_goes_with_wal_is_kept_as_it_is(void **state)
+{
+    (void)state;
+    CLEANUP(job_freep)
+    struct job *job = start_script("echo '{\"archiving\":{\"mode\":\"hold\"}}' >&2;"
+                                   "echo '{\"archiving\":{\"mode\":\"stream\"}}' >&2; echo '{}'",
+                                   0);
+    assert_null(job_archiving(job));
+    wait_for_end(job);
+    assert_string_equal(json_string_value(json_object_get(job_archiving(job), "mode")), "stream");
+    CLEANUP(own_freep) char *log = logged();
+    assert_string_equal(log, "");
+}
+
 static void the_kernel_is_told_to_take_it_first(void **state)
 {
     (void)state;
@@ -300,6 +314,7 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_line_without_end_takes_bounded_memory, set_up, tear_down),
         cmocka_unit_test_setup_teardown(progress_is_kept_and_not_logged, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(how_it_goes_with_wal_is_kept_as_it_is, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_kernel_is_told_to_take_it_first, set_up, tear_down),
         cmocka_unit_test_setup_teardown(no_descriptor_of_ours_is_inherited, set_up, tear_down),
         cmocka_unit_test_setup_teardown(one_that_is_dropped_is_gone, set_up, tear_down),

@@ -317,8 +317,8 @@ static void regions_are_told_after_a_backup(void **state)
 {
     (void)state;
     CLEANUP(own_freep) char *id = helper_pod_backup_id("full", 0x1112);
-    configure_as(
-        &(struct helper_pod_policy){.generation = 1, .second_region = "us", .wal_mode = "Stream"});
+    configure_as(&(struct helper_pod_policy){
+        .generation = 1, .second_region = "us", .more = "  wal: {mode: Stream}\n"});
     start_sidecar(NULL);
     await_ready();
     run_backup(id, 1);
