@@ -311,6 +311,16 @@ static char *describe_reason(const struct choice *choice)
                       last);
 }
 
+/* What no region says it has, one that did not answer may have. */
+static int refuse_for(const struct choice *choice, const char *text, struct error *err)
+{
+    const struct recovery_survey *survey = choice->survey;
+    if (!survey->incomplete)
+        return error_set(err, ERROR_PERMANENT, "%s", text);
+    return error_set(err, ERROR_TRANSIENT, "not all regions could be listed (%s); without them %s",
+                     survey->unlisted_error.text, text);
+}
+
 static int refuse(const struct choice *choice, struct error *err)
 {
     if (recovery_survey_find_ends(choice->survey, SIZE_MAX, err) < 0)
@@ -320,12 +330,15 @@ static int refuse(const struct choice *choice, struct error *err)
     CLEANUP(own_freep)
     char *backup =
         choice->backup ? own_format(" from backup '%s'", choice->backup) : own_strdup("");
-    if (choice->survey->windows.count == 0)
-        return error_set(err, ERROR_PERMANENT,
-                         "there is no recovery to %s%s: no backup has its WAL", target, backup);
+    CLEANUP(own_freep) char *text = NULL;
+    if (choice->survey->windows.count == 0) {
+        text = own_format("there is no recovery to %s%s: no backup has its WAL", target, backup);
+        return refuse_for(choice, text, err);
+    }
     CLEANUP(own_freep) char *reason = describe_reason(choice);
-    return error_set(err, ERROR_PERMANENT, "there is no recovery to %s%s%s; there is to %s", target,
-                     backup, reason, windows);
+    text = own_format("there is no recovery to %s%s%s; there is to %s", target, backup, reason,
+                      windows);
+    return refuse_for(choice, text, err);
 }
 
 int recovery_choice_make(struct recovery_survey *survey, const struct recovery_target *target,

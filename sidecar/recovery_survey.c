@@ -89,7 +89,7 @@ static int load_history(const struct recovery_survey *survey, struct wal_line *l
         line->history = history;
         return 0;
     }
-    if (err->kind == ERROR_CANCELED || err->kind == ERROR_TRANSIENT)
+    if (err->kind == ERROR_CANCELED || (err->kind == ERROR_TRANSIENT && !survey->incomplete))
         return -1;
     log_warn("Cannot tell where a timeline comes from", U("timeline", line->timeline),
              S("error", err->text));
@@ -107,13 +107,28 @@ static int load_histories(struct recovery_survey *survey, struct error *err)
     return 0;
 }
 
+/* As given, or listed into ret_listed; NULL: that failed. */
+static const struct repo_names *names_below(struct recovery_survey *survey, const char *prefix,
+                                            struct repo_names *ret_listed, struct error *err)
+{
+    if (survey->options.names)
+        return survey->options.names;
+    if (repo_list(survey->options.repo, prefix, ret_listed, err) < 0)
+        return NULL;
+    if (ret_listed->unlisted != 0) {
+        survey->incomplete = true;
+        survey->unlisted_error = ret_listed->unlisted_error;
+    }
+    return ret_listed;
+}
+
 static int read_wal(struct recovery_survey *survey, struct error *err)
 {
-    CLEANUP(repo_names_done) struct repo_names names = {0};
-    const struct repo_names *given = survey->options.names;
-    if (!given && repo_list(survey->options.repo, "wal/", &names, err) < 0)
+    CLEANUP(repo_names_done) struct repo_names listed = {0};
+    const struct repo_names *names = names_below(survey, "wal/", &listed, err);
+    if (!names)
         return -1;
-    read_names(survey, given ? given : &names);
+    read_names(survey, names);
     return 0;
 }
 
@@ -170,11 +185,9 @@ static int load_manifest(struct recovery_survey *survey, const char *id, struct 
 static int load_manifests(struct recovery_survey *survey, struct error *err)
 {
     CLEANUP(repo_names_done) struct repo_names listed = {0};
-    const struct repo_names *names = survey->options.names;
-    if (!names && repo_list(survey->options.repo, manifests, &listed, err) < 0)
-        return -1;
+    const struct repo_names *names = names_below(survey, manifests, &listed, err);
     if (!names)
-        names = &listed;
+        return -1;
     const size_t first = repo_names_lower_bound(names, manifests);
     size_t end = first;
     while (end < names->count && text_starts_with(names->names[end].name, manifests))

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -32,7 +33,9 @@ struct recovery_survey {
     struct recovery_windows windows;
     const struct manifest **backups;
     size_t backup_count;
-    struct manifest *loaded; /* those that were not given */
+    bool incomplete;             /* a region may have more, which could not be listed … */
+    struct error unlisted_error; /* … because of this */
+    struct manifest *loaded;     /* those that were not given */
     size_t loaded_count;
     struct wal_span *spans;
     size_t span_count;

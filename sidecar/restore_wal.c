@@ -104,12 +104,17 @@ static int get_fork(const struct restore_wal *wal, const struct timeline_span *l
     const uint32_t bytes = wal->manifest->wal_segment_bytes;
     const uint64_t first = wal_segment_start(left->end_lsn, bytes);
     const size_t kept = left->end_lsn - first;
+    struct error unasked = {0}; /* a region that may have it */
     for (const struct timeline_span *span = left;; span++) {
         const bool is_only = span == last || span[1].begin_lsn >= first + bytes;
         if (wal_archive_get(wal->repo, span->timeline, first, left->end_lsn, bytes, segment, err) ==
             0)
             break;
-        if (err->kind != ERROR_NOT_FOUND || is_only)
+        if (err->kind == ERROR_TRANSIENT)
+            unasked = *err;
+        else if (err->kind == ERROR_NOT_FOUND && unasked.kind != ERROR_NONE)
+            *err = unasked;
+        if ((err->kind != ERROR_NOT_FOUND && err->kind != ERROR_TRANSIENT) || is_only)
             return -1;
     }
     memset(segment->data + kept, 0, bytes - kept);

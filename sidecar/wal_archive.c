@@ -418,6 +418,17 @@ static int check_rivals(const struct search *search, const struct wal_candidate 
 
 /* Finding candidates */
 
+/* What is missing may be in a region that did not say what it has; who writes has done with such a
+ * region. */
+static void doubt_absence(const struct search *search, struct error *err)
+{
+    const struct error missing = *err;
+    if (missing.kind == ERROR_NOT_FOUND && search->names.unlisted != 0 &&
+        !regions_strict(search->repo->regions))
+        error_set(err, ERROR_TRANSIENT, "%s, but not all regions could be listed: %s", missing.text,
+                  search->names.unlisted_error.text);
+}
+
 static void search_done(struct search *search)
 {
     repo_names_done(&search->names);
@@ -549,9 +560,10 @@ int wal_archive_get_history(struct repo *repo, uint32_t timeline, struct buf *co
                             struct error *err)
 {
     CLEANUP(search_done) struct search search = {.repo = repo, .kind = CONTAINER_HISTORY};
-    if (find_histories(&search, timeline, err) < 0 || read_history(&search, content, err) < 0)
-        return error_wrap(err, "history of timeline %" PRIu32, timeline);
-    return 0;
+    if (find_histories(&search, timeline, err) == 0 && read_history(&search, content, err) == 0)
+        return 0;
+    doubt_absence(&search, err);
+    return error_wrap(err, "history of timeline %" PRIu32, timeline);
 }
 
 int wal_archive_load_history(struct repo *repo, uint32_t timeline, struct timeline *ret_history,
@@ -580,6 +592,7 @@ static int get_listed(struct repo *repo, const struct wal_piece *whole, struct b
     buf_clear(segment);
     if (find_pieces(&search, whole, err) == 0 && assemble(&search, whole, segment, err) == 0)
         return 0;
+    doubt_absence(&search, err);
     *ret_vanished = has_vanished(&search);
     return -1;
 }

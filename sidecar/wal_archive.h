@@ -76,7 +76,8 @@ MUST_CHECK int wal_archive_put_history(struct repo *repo, uint32_t timeline, con
 
 /* Puts the segment together that holds lsn, zero-padded to its size, into segment (cleared first;
  * its limit must allow segment_bytes), so that it is complete up to lsn_end (above lsn) at least,
- * or to the segment's end. NOT_FOUND: names the first missing byte's LSN; CORRUPT names the object;
+ * or to the segment's end. NOT_FOUND: names the first missing byte's LSN; TRANSIENT: so
+ * it does, but a region that could not be listed may have it; CORRUPT names the object;
  * CONFLICT: two intact objects say different things of the same bytes, both are named. */
 MUST_CHECK int wal_archive_get(struct repo *repo, uint32_t timeline, uint64_t lsn, uint64_t lsn_end,
                                uint32_t segment_bytes, struct buf *segment, struct error *err);
@@ -93,7 +94,8 @@ MUST_CHECK int wal_archive_pad(struct buf *segment, uint32_t segment_bytes, stru
 MUST_CHECK int wal_archive_check(struct repo *repo, const char *name, struct wal_piece *ret_piece,
                                  struct error *err);
 enum { WAL_ARCHIVE_HISTORY_MAX = 1 << 20 }; /* bytes */
-/* Cleared first. NOT_FOUND if there is none; CONFLICT if there are several that differ. */
+/* Cleared first. NOT_FOUND if there is none, TRANSIENT if it may be in a region that could not be
+ * listed; CONFLICT if there are several that differ. */
 MUST_CHECK int wal_archive_get_history(struct repo *repo, uint32_t timeline, struct buf *content,
                                        struct error *err);
 /* The same, read: the caller's (timeline_done). Of timeline 1, which has none, that it comes from

@@ -36,11 +36,21 @@ static void view_done(struct view *view)
     free(view->spans);
 }
 
-/* Every region is asked now, also those that did not answer lately. */
-static void forget_doubts(struct regions *regions)
+/* Every region is asked now, also those that did not answer lately. Whether there were any. */
+static bool forget_doubts(struct regions *regions)
 {
-    for (size_t i = 0; i < regions_count(regions); i++)
+    bool any = false;
+    for (size_t i = 0; i < regions_count(regions); i++) {
+        any |= regions_doubted(regions, i, NULL);
         regions_note_answer(regions, i, NULL);
+    }
+    return any;
+}
+
+/* What is not where it was looked for may be in a region that was not asked. */
+static bool is_worth_asking_all(const struct wal_lookup *lookup, const struct error *err)
+{
+    return err->kind == ERROR_TRANSIENT && forget_doubts(lookup->repo->regions);
 }
 
 static void note_unasked(struct view *view, const struct error *why)
@@ -185,7 +195,8 @@ enum wal_answer_kind wal_lookup_segment(const struct wal_lookup *lookup,
 {
     CLEANUP(view_done) struct view view = {.lookup = lookup, .place = wanted};
     struct error got;
-    if (wal_lookup_whole(lookup, wanted, content, &got) == 0)
+    if (wal_lookup_whole(lookup, wanted, content, &got) == 0 ||
+        (is_worth_asking_all(lookup, &got) && wal_lookup_whole(lookup, wanted, content, &got) == 0))
         return WAL_CONTENT;
     view.end = wanted->lsn + content->size;
     const enum wal_answer_kind kind = decide(&view, &got, stop_at_gaps, ret_why);
@@ -220,7 +231,9 @@ enum wal_answer_kind wal_lookup_history(const struct wal_lookup *lookup, uint32_
 {
     struct error err;
     buf_clear(content);
-    if (wal_archive_get_history(lookup->repo, timeline, content, &err) == 0)
+    if (wal_archive_get_history(lookup->repo, timeline, content, &err) == 0 ||
+        (is_worth_asking_all(lookup, &err) &&
+         wal_archive_get_history(lookup->repo, timeline, content, &err) == 0))
         return WAL_CONTENT;
     return miss_history(lookup, timeline, &err, ret_why);
 }

@@ -49,8 +49,8 @@ static uint64_t end_of(const struct wal_search *search, uint64_t lsn)
 
 /*
  * A segment with a fork in it is read of the newer timeline, as PostgreSQL does, which begins it
- * with a copy of what the older one had. While that is not in the repository, the older one serves
- * up to the fork.
+ * with a copy of what the older one had. While that is not in the repository, or in a region that
+ * does not answer, the older one serves up to the fork.
  */
 static int load(const struct wal_search *search, uint64_t lsn, struct buf *segment,
                 struct error *err)
@@ -60,12 +60,16 @@ static int load(const struct wal_search *search, uint64_t lsn, struct buf *segme
     size_t i = history->count - 1;
     while (history->spans[i].begin_lsn >= lsn + search->segment_bytes)
         i--; /* the first timeline begins at 0 */
-    for (;; i--) {
+    for (struct error unasked = {0};; i--) {
         const struct timeline_span *span = &history->spans[i];
         if (wal_archive_get(search->repo, span->timeline, lsn, end, search->segment_bytes, segment,
                             err) == 0)
             return 0;
-        if (err->kind != ERROR_NOT_FOUND || span->begin_lsn < end)
+        if (err->kind == ERROR_TRANSIENT)
+            unasked = *err;
+        else if (err->kind == ERROR_NOT_FOUND && unasked.kind != ERROR_NONE)
+            *err = unasked;
+        if ((err->kind != ERROR_NOT_FOUND && err->kind != ERROR_TRANSIENT) || span->begin_lsn < end)
             return -1;
     }
 }

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /* What can be recovered from a backup that brought its own WAL and nothing else; recovery through
  * WAL of a real server is e2e/test_restore_target.py. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -27,7 +29,7 @@ static int open_backup(void **state)
 {
     (void)state;
     log_set_level(LOG_LEVEL_ERROR);
-    helper_backup_open(&backup, 1);
+    helper_backup_open(&backup, 2);
     helper_backup_commit(&backup);
     return 0;
 }
@@ -142,13 +144,44 @@ static void what_is_out_of_reach_is_refused_with_the_windows(void **state)
                    "from backup '20260101T000000Z-full-0000'");
 }
 
+/* Goes on as another process, for which a region has another directory than it has. */
+static void reopen(const char *from, const char *to)
+{
+    struct error err;
+    CLEANUP(own_freep) char *there = own_format("%s/%s", backup.repo.directory, from);
+    CLEANUP(own_freep) char *away = own_format("%s/%s", backup.repo.directory, to);
+    assert_return_code(rename(there, away), errno);
+    if (helper_repo_reopen(&backup.repo, false, HELPER_REPO_SYSTEM, &err) < 0)
+        fail_msg("%s", err.text);
+    tear_down(NULL);
+    set_up(NULL);
+}
+
+static void what_a_region_that_cannot_be_listed_may_have_is_not_out_of_reach(void **state)
+{
+    (void)state;
+    static const struct recovery_target_words later = {.lsn = "0/200100"},
+                                              latest = {.latest = true};
+    struct recovery_choice choice;
+    struct error err;
+    reopen("r1", "away");
+    assert_int_equal(choose(&later, NULL, &choice, &err), -1);
+    assert_int_equal(err.kind, ERROR_TRANSIENT);
+    assert_non_null(strstr(err.text, "not all regions could be listed"));
+    assert_non_null(strstr(err.text, "the WAL ends at 0/200100"));
+    assert_int_equal(choose(&latest, NULL, &choice, &err), 0);
+    reopen("away", "r1");
+    expect_refused(&later, NULL, "the WAL ends at 0/200100");
+}
+
 /* Leaves the repository without the end of its WAL: the last test. */
 static void without_its_wal_a_backup_leads_nowhere(void **state)
 {
     (void)state;
     CLEANUP(own_freep)
     char *end = helper_repo_name(&backup.repo, "wal/00000002/00000000/000000020000000000000002.");
-    helper_repo_remove_object(&backup.repo, 0, end);
+    for (size_t region = 0; region < 2; region++)
+        helper_repo_remove_object(&backup.repo, region, end);
     tear_down(NULL);
     set_up(NULL);
     struct recovery_choice unused;
@@ -166,6 +199,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(its_end_can_be_reached, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_is_out_of_reach_is_refused_with_the_windows, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(
+            what_a_region_that_cannot_be_listed_may_have_is_not_out_of_reach, set_up, tear_down),
         cmocka_unit_test_setup_teardown(without_its_wal_a_backup_leads_nowhere, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, open_backup, close_backup);

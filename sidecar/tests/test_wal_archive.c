@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -509,6 +510,45 @@ static void a_missing_history_is_not_found(void **state)
     assert_non_null(strstr(err.text, "history of timeline 3"));
 }
 
+/* Goes on as another process, for which a region has another directory than it has. */
+static void reopen(struct fixture *f, bool write, const char *from, const char *to)
+{
+    struct error err;
+    CLEANUP(own_freep) char *there = own_format("%s/%s", f->helper.directory, from);
+    CLEANUP(own_freep) char *away = own_format("%s/%s", f->helper.directory, to);
+    assert_return_code(rename(there, away), errno);
+    if (helper_repo_reopen(&f->helper, write, HELPER_REPO_SYSTEM, &err) < 0)
+        fail_msg("%s", err.text);
+}
+
+static void what_a_region_that_cannot_be_listed_may_have_is_not_missing(void **state)
+{
+    struct fixture *f = *state;
+    struct error err;
+    CLEANUP(own_freep) char *text = NULL;
+    put(f, 0, 1000);
+    reopen(f, false, "r1", "away");
+    expect_segment(f, 1000, 1000);
+    expect_failure(f, 1001, ERROR_TRANSIENT, "but not all regions could be listed");
+    assert_int_equal(get_history(f, TIMELINE, &text, &err), -1);
+    assert_int_equal(err.kind, ERROR_TRANSIENT);
+    reopen(f, false, "away", "r1");
+    expect_failure(f, 1001, ERROR_NOT_FOUND, "is in the repository");
+    assert_int_equal(get_history(f, TIMELINE, &text, &err), -1);
+    assert_int_equal(err.kind, ERROR_NOT_FOUND);
+}
+
+static void whoever_writes_has_done_with_such_a_region(void **state)
+{
+    static const char history[] = "1\t0/5000000\tx\n";
+    struct fixture *f = *state;
+    struct error err;
+    reopen(f, true, "r1", "away");
+    assert_int_equal(
+        wal_archive_check_history(f->helper.repo, TIMELINE, history, strlen(history), &err), 0);
+    expect_failure(f, 1001, ERROR_NOT_FOUND, "is in the repository");
+}
+
 static void histories_that_differ_are_a_conflict_unless_one_is_damaged(void **state)
 {
     struct fixture *f = *state;
@@ -580,6 +620,8 @@ int main(void)
         test(fewer_bytes_than_the_name_says_are_corrupt),
         test(a_history_comes_back),
         test(a_missing_history_is_not_found),
+        test(what_a_region_that_cannot_be_listed_may_have_is_not_missing),
+        test(whoever_writes_has_done_with_such_a_region),
         test(histories_that_differ_are_a_conflict_unless_one_is_damaged),
         test(another_history_of_the_timeline_is_seen_before_it_is_put),
         test(a_damaged_history_is_named),

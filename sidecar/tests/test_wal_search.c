@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -36,7 +38,7 @@ static int setup(void **state)
 {
     struct fixture *f = own_alloc(sizeof(*f));
     *state = f;
-    helper_repo_open(&f->helper, 1, 0);
+    helper_repo_open(&f->helper, 2, 0);
     f->wal = helper_wal_from(first_lsn, MIB);
     f->spans[0] = (struct timeline_span){1, 0, UINT64_MAX};
     f->history = (struct timeline){f->spans, 1};
@@ -111,7 +113,8 @@ static void remove_segment(const struct fixture *f, uint32_t timeline, uint64_t 
     wal_segment_name(timeline, lsn, MIB, segment);
     CLEANUP(own_freep) char *prefix = own_format("wal/%.8s/%.8s/%s", segment, segment + 8, segment);
     CLEANUP(own_freep) char *name = helper_repo_name(&f->helper, prefix);
-    helper_repo_remove_object(&f->helper, 0, name);
+    for (size_t region = 0; region < 2; region++)
+        helper_repo_remove_object(&f->helper, region, name);
 }
 
 /* Searching */
@@ -495,6 +498,25 @@ static void up_to_the_fork_the_older_timeline_serves(void **state)
     expect_failure(f, at(f->ends[9].time_us + 1), ERROR_NOT_FOUND, "'00000002");
 }
 
+static void nobody_waits_for_a_region_that_may_have_the_newer_one(void **state)
+{
+    struct fixture *f = *state;
+    struct helper_wal fork = fork_away(f);
+    struct error err;
+    helper_wal_done(&fork);
+    put(f, &f->wal);
+    CLEANUP(own_freep) char *there = own_format("%s/r1", f->helper.directory);
+    CLEANUP(own_freep) char *away = own_format("%s/away", f->helper.directory);
+    assert_return_code(rename(there, away), errno);
+    if (helper_repo_reopen(&f->helper, false, 0, &err) < 0)
+        fail_msg("%s", err.text);
+    f->search.repo = f->helper.repo;
+    f->search.to = f->spans[1].begin_lsn;
+    expect_all_ends(f);
+    f->search.to += 8;
+    expect_failure(f, at(f->ends[9].time_us + 1), ERROR_TRANSIENT, "but not all regions");
+}
+
 /* What fails */
 
 static void missing_wal_is_named(void **state)
@@ -581,6 +603,7 @@ int main(void)
         test(the_record_that_recovery_to_an_lsn_stops_at_is_found),
         test(a_search_follows_the_history_over_a_fork),
         test(up_to_the_fork_the_older_timeline_serves),
+        test(nobody_waits_for_a_region_that_may_have_the_newer_one),
         test(missing_wal_is_named),
         test(wal_that_is_none_is_corrupt),
         test(wal_of_another_system_is_corrupt),
