@@ -2,6 +2,7 @@
 #include "common/text.h"
 
 #include <ctype.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -242,4 +243,13 @@ void text_fit(const char *text, char *ret_text, size_t capacity)
     }
     memcpy(ret_text, escaped, size);
     memcpy(ret_text + size, end, strlen(end) + 1);
+}
+
+void text_append(char *text, size_t capacity, const char *format, ...)
+{
+    const size_t used = strlen(text);
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text + used, capacity - used, format, args);
+    va_end(args);
 }

@@ -38,3 +38,6 @@ char *text_escape(const char *text);
 /* The same, cut at a character to fit into capacity bytes with NUL (at least 4); a text that was
  * cut ends with "…". */
 void text_fit(const char *text, char *ret_text, size_t capacity);
+/* Appends to a text in a buffer of that capacity, as far as there is room. */
+void text_append(char *text, size_t capacity, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));

@@ -2,7 +2,6 @@
 #include "operator/policy_archiving.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -17,6 +16,8 @@
 #include "operator/policy_spec.h"
 #include "operator/policy_view.h"
 
+enum { SAID_BYTES = 224 }; /* of what a sidecar says, so that what is to be done has room */
+
 struct told { /* facts, and what the pod says that counts */
     const struct policy_archiving_facts *facts;
     const struct policy_view_pod *pod;         /* NULL: none says anything */
@@ -25,18 +26,6 @@ struct told { /* facts, and what the pod says that counts */
 
 /* Each rule sets the condition and gives true if it applies; the first one that does wins. */
 typedef bool (*rule)(const struct told *told, struct condition *archiving);
-
-static void append(char *text, size_t capacity, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-
-static void append(char *text, size_t capacity, const char *format, ...)
-{
-    size_t used = strlen(text);
-    va_list args;
-    va_start(args, format);
-    vsnprintf(text + used, capacity - used, format, args);
-    va_end(args);
-}
 
 static bool is_streaming(const struct policy_view_pod *pod)
 {
@@ -76,6 +65,14 @@ bool policy_archiving_reaches(const struct message_archiving *archiving, const c
     return archiving && archiving->streaming && !is_lost(archiving, region);
 }
 
+/* The words of the sidecar, or what stands for them. */
+static const char *said(const struct told *told, const char *otherwise, char ret_text[SAID_BYTES])
+{
+    const char *error = told->archiving->error;
+    text_fit(error ? error : otherwise, ret_text, SAID_BYTES);
+    return ret_text;
+}
+
 /* Names of the writable regions that are left out, or that are not: "eu, us"; gives how many. */
 static size_t name_regions(const struct told *told, bool lost, char *names, size_t capacity)
 {
@@ -86,7 +83,7 @@ static size_t name_regions(const struct told *told, bool lost, char *names, size
         const struct policy_spec_region *region = &spec->regions[i];
         if (region->read_only || is_lost(told->archiving, region->name) != lost)
             continue;
-        append(names, capacity, "%s'%s'", count > 0 ? ", " : "", region->name);
+        text_append(names, capacity, "%s'%s'", count > 0 ? ", " : "", region->name);
         count++;
     }
     return count;
@@ -99,23 +96,24 @@ static void tell_kept(const struct told *told, char *text, size_t capacity)
     char size[16], age[24];
     *text = '\0';
     if (archiving->durable_lsn)
-        append(text, capacity, "; what is behind %s is on the server only", archiving->durable_lsn);
+        text_append(text, capacity, "; what is behind %s is on the server only",
+                    archiving->durable_lsn);
     if (archiving->kept_bytes > 0) {
         text_size(coarse_bytes(archiving->kept_bytes), size);
-        append(text, capacity, "; it keeps at least %s of WAL", size);
+        text_append(text, capacity, "; it keeps at least %s of WAL", size);
     }
     if (archiving->left_bytes < 0)
         return;
     text_size(coarse_bytes((uint64_t)archiving->left_bytes), size);
-    append(text, capacity, "; it has room for %s more", size);
+    text_append(text, capacity, "; it has room for %s more", size);
     if (archiving->left_seconds >= COARSE_FIRST_SECONDS) {
         text_age(coarse_seconds(archiving->left_seconds) * 1000, age);
-        append(text, capacity, ", for at least %s as it goes now", age);
+        text_append(text, capacity, ", for at least %s as it goes now", age);
     } else if (archiving->left_seconds >= 0) {
-        append(text, capacity, ", for less than a minute as it goes now");
+        text_append(text, capacity, ", for less than a minute as it goes now");
     }
-    append(text, capacity,
-           ": raise max_slot_wal_keep_size or enlarge the volume if that is too little");
+    text_append(text, capacity,
+                ": raise max_slot_wal_keep_size or enlarge the volume if that is too little");
 }
 
 static bool is_unreadable(const struct told *told, struct condition *archiving)
@@ -134,8 +132,8 @@ static bool is_not_wanted(const struct told *told, struct condition *archiving)
     const struct policy_view *view = told->facts->view;
     for (size_t i = 0; i < view->pod_count; i++)
         if (view->pods[i].slot && !view->pods[i].connected)
-            append(slots, sizeof(slots), "%s'%s' of pod '%s'", *slots ? ", " : "",
-                   view->pods[i].slot, view->pods[i].member->name);
+            text_append(slots, sizeof(slots), "%s'%s' of pod '%s'", *slots ? ", " : "",
+                        view->pods[i].slot, view->pods[i].member->name);
     condition_set(archiving, CONDITION_FALSE, "BackupOnly",
                   "only the WAL that backups need is stored: set spec.wal.mode: Stream for any "
                   "point in time%s%s%s",
@@ -165,13 +163,13 @@ static bool is_unheard(const struct told *told, struct condition *archiving)
 
 static bool is_refused(const struct told *told, struct condition *archiving)
 {
-    const struct message_archiving *said = told->archiving;
-    if (!said || !said->error_kind ||
-        strcmp(said->error_kind, error_kind_name(ERROR_CONFLICT)) != 0)
+    char text[SAID_BYTES];
+    const char *kind = told->archiving ? told->archiving->error_kind : NULL;
+    if (!kind || strcmp(kind, error_kind_name(ERROR_CONFLICT)) != 0)
         return false;
     condition_set(archiving, CONDITION_FALSE, "Conflict",
                   "pod '%s': %s; what the regions have stays as it is", told->pod->member->name,
-                  said->error ? said->error : "the regions have other WAL");
+                  said(told, "the regions have other WAL", text));
     return true;
 }
 
@@ -195,7 +193,7 @@ static bool is_hiccup(const struct told *told, struct condition *archiving)
 
 static bool lacks_regions(const struct told *told, struct condition *archiving)
 {
-    char names[256], kept[512];
+    char names[256], kept[512], text[SAID_BYTES];
     const struct policy_spec *spec = told->facts->spec;
     if (!told->archiving)
         return false;
@@ -203,10 +201,9 @@ static bool lacks_regions(const struct told *told, struct condition *archiving)
     if (lost == 0 || spec->writable_count - lost >= spec->quorum)
         return false;
     tell_kept(told, kept, sizeof(kept));
-    const char *error = told->archiving->error;
     condition_set(archiving, CONDITION_FALSE, "RegionUnreachable",
-                  "WAL does not get into %s, spec.quorum: %u regions must have it%s%s%s", names,
-                  spec->quorum, error ? ": " : "", error ? error : "", kept);
+                  "WAL does not get into %s, spec.quorum: %u regions must have it: %s%s", names,
+                  spec->quorum, said(told, "no reason is known", text), kept);
     return true;
 }
 
@@ -220,8 +217,9 @@ static bool has_no_streamer(const struct told *told, struct condition *archiving
         (told->archiving && told->archiving->streaming))
         return false;
     for (size_t i = 0; i < view->pod_count; i++)
-        append(lacks, sizeof(lacks), "%s'%s': %s", i > 0 ? "; " : "", view->pods[i].member->name,
-               *view->pods[i].message ? view->pods[i].message : "has not said why");
+        text_append(lacks, sizeof(lacks), "%s'%s': %s", i > 0 ? "; " : "",
+                    view->pods[i].member->name,
+                    *view->pods[i].message ? view->pods[i].message : "has not said why");
     condition_set(archiving, CONDITION_FALSE, "NoStreamer", "no pod can stream WAL: %s", lacks);
     return true;
 }
@@ -238,12 +236,12 @@ static bool has_not_begun(const struct told *told, struct condition *archiving)
 
 static bool is_not_streaming(const struct told *told, struct condition *archiving)
 {
-    char kept[512];
+    char kept[512], text[SAID_BYTES];
     if (told->archiving->streaming)
         return false;
     tell_kept(told, kept, sizeof(kept));
     condition_set(archiving, CONDITION_FALSE, "NotStreaming", "pod '%s': %s%s",
-                  told->pod->member->name, told->archiving->error, kept);
+                  told->pod->member->name, said(told, "no reason is known", text), kept);
     return true;
 }
 
@@ -269,16 +267,16 @@ static bool has_gap(const struct told *told, struct condition *archiving)
 static bool is_fine(const struct told *told, struct condition *archiving)
 {
     char names[256], lost[256], behind[64] = "", age[24];
-    const struct message_archiving *said = told->archiving;
+    const struct message_archiving *archiver = told->archiving;
     name_regions(told, false, names, sizeof(names));
     size_t lost_count = name_regions(told, true, lost, sizeof(lost));
-    if (said->lag_seconds >= COARSE_FIRST_SECONDS) {
-        text_age(coarse_seconds(said->lag_seconds) * 1000, age);
+    if (archiver->lag_seconds >= COARSE_FIRST_SECONDS) {
+        text_age(coarse_seconds(archiver->lag_seconds) * 1000, age);
         snprintf(behind, sizeof(behind), ", and is at least %s behind", age);
     }
     condition_set(archiving, CONDITION_TRUE, "Streaming",
                   "pod '%s' streams the WAL of timeline %" PRIu32 " into %s%s%s%s%s",
-                  told->pod->member->name, said->timeline, names,
+                  told->pod->member->name, archiver->timeline, names,
                   lost_count > 0 ? "; without " : "", lost,
                   lost_count > 0 ? ", until that can be used again" : "", behind);
     return true;

@@ -1,28 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "operator/policy_windows.h"
 
-#include <inttypes.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/text.h"
 #include "operator/coarse.h"
 #include "operator/policy_archiving.h"
 #include "operator/policy_gap.h"
 #include "operator/policy_view.h"
-
-static void append(char *text, size_t capacity, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-
-static void append(char *text, size_t capacity, const char *format, ...)
-{
-    size_t used = strlen(text);
-    va_list args;
-    va_start(args, format);
-    vsnprintf(text + used, capacity - used, format, args);
-    va_end(args);
-}
 
 static void set_text(json_t *object, const char *name, const char *text)
 {
@@ -93,16 +79,16 @@ bool policy_windows_tell(const struct policy_view_region *region, bool grows, ch
     size_t count = listing ? listing->window_count : 0;
     if (count == 0)
         return false;
-    append(text, capacity, "%sregion '%s': any time", *text ? "; " : "", listing->name);
+    text_append(text, capacity, "%sregion '%s': any time", *text ? "; " : "", listing->name);
     for (size_t i = 0; i < count; i++) {
         const struct message_window *window = &listing->windows[i];
         const char *from = either(window->from, window->from_lsn);
         const char *to = either(window->to, window->to_lsn);
         const char *and = i == 0 ? "" : i + 1 == count ? " and" : ",";
         if (grows && i + 1 == count)
-            append(text, capacity, "%s since %s", and, from);
+            text_append(text, capacity, "%s since %s", and, from);
         else
-            append(text, capacity, "%s from %s to %s", and, from, to);
+            text_append(text, capacity, "%s from %s to %s", and, from, to);
     }
     return true;
 }

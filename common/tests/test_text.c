@@ -234,6 +234,18 @@ static void a_text_is_cut_at_a_character(void **state)
     assert_string_equal(fitted, "…");
 }
 
+static void what_is_appended_never_exceeds_the_buffer(void **state)
+{
+    (void)state;
+    char text[8] = "";
+    text_append(text, sizeof(text), "%s%d", "ab", 12);
+    assert_string_equal(text, "ab12");
+    text_append(text, sizeof(text), "%s", "cdefgh");
+    assert_string_equal(text, "ab12cde");
+    text_append(text, sizeof(text), "%s", "more");
+    assert_string_equal(text, "ab12cde");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -251,6 +263,7 @@ int main(void)
         cmocka_unit_test(a_prefix_is_found_only_at_the_start),
         cmocka_unit_test(bytes_that_no_terminal_should_see_are_escaped),
         cmocka_unit_test(a_text_is_cut_at_a_character),
+        cmocka_unit_test(what_is_appended_never_exceeds_the_buffer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
