@@ -83,10 +83,11 @@ static void a_pod_that_has_just_been_created_is_trimmed(void **state)
     "{\"metadata\": {\"name\": \"b\", \"labels\": {\"lifeboat.dev/schedule\": \"daily\"}},"        \
     " \"spec\": {\"policyRef\": {\"name\": \"shop\"}},"                                            \
     " \"status\": {\"backupID\": \"i\", \"finished\": \"t\", \"regions\": [\"eu\"],"               \
+    "   \"startLSN\": \"0/1\", \"timeline\": 1,"                                                   \
     "   \"conditions\": [{\"type\": \"Succeeded\", \"status\": \"" succeeded "\"}" more "}}"
 #define DETAILS                                                                                    \
     ", {\"type\": \"Reconciling\", \"status\": \"False\"}],"                                       \
-    " \"attempts\": [{\"pod\": \"shop-0\"}], \"startLSN\": \"0/1\""
+    " \"attempts\": [{\"pod\": \"shop-0\"}], \"stopLSN\": \"0/2\""
 
 static void a_backup_at_its_end_keeps_what_policies_tell_of_it(void **state)
 {
