@@ -190,14 +190,24 @@ static void end_what_is_not_wanted(struct archiver *archiver, const struct archi
         archiver_stop(archiver, "the policy has changed");
 }
 
+/* Until the next one does. */
+static void stream_no_more(struct archiver *archiver)
+{
+    char since[CLOCK_TEXT_BYTES];
+    if (!json_is_true(json_object_get(archiver->said, "streaming")))
+        return;
+    clock_format(clock_now_ms(), since);
+    json_object_set_new(archiver->said, "since", json_string(since));
+    json_object_set_new(archiver->said, "streaming", json_false());
+}
+
 /* One that was told to end is followed at once, one that failed after a while. */
 static bool take_end(struct archiver *archiver, int64_t now_ms)
 {
     CLEANUP(job_freep) struct job *job = TAKE(archiver->job);
     json_auto_t *result = NULL;
     struct error err;
-    if (archiver->said) /* it is over */
-        json_object_set_new(archiver->said, "streaming", json_false());
+    stream_no_more(archiver);
     if (job_result(job, &result, &err) == 0) {
         archiver->dropped = archiver->duty == WAL_DUTY_NONE;
         archiver->problem = (struct error){0};
