@@ -328,6 +328,7 @@ static enum wal_duty wal_duty(const struct server *server)
         .usable = configuration->usable,
         .foreign = server->other_policy,
         .mode = configuration->usable ? configuration->policy->wal.mode : POLICY_WAL_UNSAID,
+        .member = server->assigned.policy[0],
         .assigned = server->assigned.wal,
         .now_ms = clock_monotonic_ms(),
         .started_ms = server->started_ms,

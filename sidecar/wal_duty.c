@@ -11,10 +11,9 @@ static enum wal_duty decide_alone(const struct wal_duty_facts *facts)
     return facts->in_recovery ? WAL_DUTY_HOLD : WAL_DUTY_STREAM;
 }
 
-static bool has_word(const struct wal_duty_facts *facts)
+static bool has_operator(const struct wal_duty_facts *facts)
 {
-    return facts->assigned != MESSAGE_WAL_UNSAID && facts->connected_ms != 0 &&
-           facts->now_ms - facts->connected_ms < WAL_DUTY_SILENCE_MS;
+    return facts->connected_ms != 0 && facts->now_ms - facts->connected_ms < WAL_DUTY_SILENCE_MS;
 }
 
 enum wal_duty wal_duty_decide(const struct wal_duty_facts *facts)
@@ -29,8 +28,11 @@ enum wal_duty wal_duty_decide(const struct wal_duty_facts *facts)
     if (facts->mode != POLICY_WAL_STREAM)
         return WAL_DUTY_NONE;
     /* a slot that was to be dropped is not made again because nobody is there to say so */
-    if (has_word(facts) || facts->assigned == MESSAGE_WAL_NONE)
+    if (facts->assigned == MESSAGE_WAL_NONE ||
+        (facts->assigned != MESSAGE_WAL_UNSAID && has_operator(facts)))
         return duties[facts->assigned];
+    if (!facts->member && has_operator(facts)) /* the pod of a restore */
+        return WAL_DUTY_LEAVE;
     if (facts->assigned == MESSAGE_WAL_UNSAID &&
         facts->now_ms - facts->started_ms < WAL_DUTY_WAIT_MS)
         return WAL_DUTY_LEAVE;

@@ -28,7 +28,8 @@ struct wal_duty_facts {
     bool usable;                /* the policy that is there now can be read … */
     bool foreign;               /* … but is not the one that was assigned */
     enum policy_wal_mode mode;  /* of it */
-    enum message_wal assigned;  /* the operator's last word */
+    bool member;                /* an operator has assigned a policy, as it does at once … */
+    enum message_wal assigned;  /* … and this is its last word about WAL */
     int64_t now_ms, started_ms; /* of this sidecar; monotonic */
     int64_t connected_ms;       /* when an operator was connected last; 0: never */
     bool asked, in_recovery;    /* the server said what it is, and what */

@@ -15,6 +15,7 @@ enum { STARTED_MS = 1000, NOW_MS = 10 * 60 * 1000 };
 static const struct wal_duty_facts settled = {
     .usable = true,
     .mode = POLICY_WAL_STREAM,
+    .member = true,
     .assigned = MESSAGE_WAL_STREAM,
     .now_ms = NOW_MS,
     .started_ms = STARTED_MS,
@@ -85,6 +86,7 @@ static void the_first_word_is_waited_for_half_a_minute(void **state)
     (void)state;
     struct wal_duty_facts facts = settled;
     facts.assigned = MESSAGE_WAL_UNSAID;
+    facts.member = false;
     facts.connected_ms = 0;
     facts.now_ms = STARTED_MS + WAL_DUTY_WAIT_MS - 1;
     expect(&facts, WAL_DUTY_LEAVE);
@@ -93,7 +95,19 @@ static void the_first_word_is_waited_for_half_a_minute(void **state)
     facts.in_recovery = true;
     expect(&facts, WAL_DUTY_HOLD);
     facts.connected_ms = facts.now_ms; /* an operator that says nothing of WAL is like none */
+    facts.member = true;
     expect(&facts, WAL_DUTY_HOLD);
+}
+
+static void a_pod_that_an_operator_assigns_nothing_to_is_no_member(void **state)
+{
+    (void)state;
+    struct wal_duty_facts facts = settled;
+    facts.assigned = MESSAGE_WAL_UNSAID;
+    facts.member = false;
+    expect(&facts, WAL_DUTY_LEAVE);
+    facts.connected_ms = NOW_MS - WAL_DUTY_SILENCE_MS;
+    expect(&facts, WAL_DUTY_STREAM);
 }
 
 static void a_word_holds_for_a_minute_of_silence(void **state)
@@ -146,6 +160,7 @@ int main(void)
         cmocka_unit_test(without_a_policy_nothing_is_changed),
         cmocka_unit_test(under_a_foreign_policy_nothing_runs_and_no_slot_is_dropped),
         cmocka_unit_test(the_first_word_is_waited_for_half_a_minute),
+        cmocka_unit_test(a_pod_that_an_operator_assigns_nothing_to_is_no_member),
         cmocka_unit_test(a_word_holds_for_a_minute_of_silence),
         cmocka_unit_test(alone_a_standby_that_streams_goes_on),
         cmocka_unit_test(alone_a_server_that_never_answered_is_left),
