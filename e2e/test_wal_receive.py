@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -228,14 +229,20 @@ def test_a_promotion_is_followed(streaming, server, cluster):
     assert gaps(streaming) == []
 
 
-def test_two_servers_on_one_timeline_are_refused(streaming, server, cluster, workspace):
-    """A volume was cloned. What came first stays."""
-    streaming.backup(server)
-    clone = cluster.adopt(Postgres(server.major, workspace / "clone"))
+def cloned(cluster, server: Postgres, home: Path) -> Postgres:
+    """As if its volume was."""
+    clone = cluster.adopt(Postgres(server.major, home))
     server.stop()
     host.run(["cp", "-a", server.data, clone.data])
     server.start()
     clone.start()
+    return clone
+
+
+def test_two_servers_on_one_timeline_are_refused(streaming, server, cluster, workspace):
+    """What came first stays."""
+    streaming.backup(server)
+    clone = cloned(cluster, server, workspace / "clone")
     with receiving(streaming, server) as process:
         server.sql("CREATE TABLE one(); SELECT pg_switch_wal()")
         wait_until_stored(server)
@@ -247,6 +254,30 @@ def test_two_servers_on_one_timeline_are_refused(streaming, server, cluster, wor
     failure.names("another server wrote on this timeline")
     after = streaming.objects()
     assert {name for name in before if "/wal/" in name} == {name for name in after if "/wal/" in name}
+
+
+def test_of_two_servers_that_stream_at_the_same_time_one_is_left(streaming, server, cluster, workspace):
+    """Or none, if they write at the same moment. What one of them wrote can be restored, and nothing contradicts it."""
+    streaming.backup(server)
+    clone = cloned(cluster, server, workspace / "clone")
+    with receiving(streaming, server) as first, receiving(streaming, clone) as second:
+        both = {"one": (server, first), "other": (clone, second)}
+        for table, (writer, _) in both.items():
+            writer.sql(f"CREATE TABLE {table}()")
+        host.wait_until(lambda: any(process.poll() is not None for _, process in both.values()), "one is refused", 60)
+        for name in [name for name, (_, process) in both.items() if process.poll() is not None]:
+            assert both.pop(name)[1].returncode == 1
+        for writer, process in both.values():
+            writer.sql("CREATE TABLE more(); SELECT pg_switch_wal()")
+            wait_until_stored(writer)
+            stop(process)
+    refusals = [line for line in log_of(streaming) if line.get("kind") == "conflict"]
+    assert refusals and all("another server wrote on this timeline" in line["error"] for line in refusals)
+    copy = cluster.adopt(Postgres(server.major, workspace / "copy"))
+    streaming.restore(copy.data, "--target-latest", "--target-action", "promote")
+    copy.start().wait_until_recovered()
+    tables = copy.sql("SELECT relname FROM pg_class WHERE relname IN ('one', 'other', 'more') ORDER BY 1").split()
+    assert tables == sorted([*both, "more"] if both else []), refusals
 
 
 def test_a_mode_without_streaming_is_refused(streaming, server):

@@ -147,13 +147,21 @@ bool regions_first_loss(struct regions *regions, struct error *err)
 }
 
 /* Large ones are not sent in vain: segments of WAL are in each backup that needs them. */
-static int put_same(struct store *store, const char *name, const struct store_bytes *bytes,
-                    struct error *err)
+static int look_first(struct store *store, const struct region_object *object, bool *ret_there,
+                      struct error *err)
+{
+    if (object->guard)
+        return object->guard->look(object->guard, store, object->name, ret_there, err);
+    return object->bytes->size < LARGE_BYTES ? 0 : store_has(store, object->name, ret_there, err);
+}
+
+static int put_same(struct store *store, const struct region_object *object, struct error *err)
 {
     bool there = false;
-    if (bytes->size >= LARGE_BYTES && store_has(store, name, &there, err) < 0)
+    if (look_first(store, object, &there, err) < 0)
         return -1;
-    if (there || store_put(store, name, bytes, err) == 0 || err->kind == ERROR_CONFLICT)
+    if (there || store_put(store, object->name, object->bytes, err) == 0 ||
+        err->kind == ERROR_CONFLICT)
         return 0;
     return -1;
 }
@@ -203,7 +211,7 @@ int regions_put_one(struct regions *regions, size_t index, const struct region_o
     if (!region->writable || !regions_usable(regions, index))
         return 0;
     int result = object->rule == PUT_SAME
-                     ? put_same(region->store, object->name, object->bytes, err)
+                     ? put_same(region->store, object, err)
                      : store_put(region->store, object->name, object->bytes, err);
     if (result == 0)
         return 1;

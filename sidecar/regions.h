@@ -99,10 +99,17 @@ enum put_rule {
     PUT_NEW,  /* an object of that name is an error: CONFLICT */
     PUT_SAME, /* names that say their content: an object of that name is as good */
 };
+/* Asked right before a put by PUT_SAME, in each region for itself: whether the object is there
+ * already. CONFLICT: it must not be put. */
+struct region_guard {
+    int (*look)(const struct region_guard *guard, struct store *store, const char *name,
+                bool *ret_there, struct error *err);
+};
 struct region_object {
     const char *name; /* in a store; lent, as is bytes */
     const struct store_bytes *bytes;
     enum put_rule rule;
+    const struct region_guard *guard; /* lent; NULL: none */
 };
 /* Into one region. 1: it is there; 0: the region is lost; -1: CONFLICT, CANCELED, or fewer regions
  * than the quorum are left. */

@@ -97,7 +97,8 @@ static int put_object(struct repo *repo, const struct region_object *object, enu
                       struct error *err)
 {
     CLEANUP(own_freep) char *full = repo_full_name(repo, object->name);
-    const struct region_object in_store = {full, object->bytes, object->rule};
+    struct region_object in_store = *object;
+    in_store.name = full;
     return repo->lanes ? lanes_put(repo->lanes, &in_store, wait, err)
                        : put_everywhere(repo->regions, &in_store, err);
 }
@@ -105,15 +106,13 @@ static int put_object(struct repo *repo, const struct region_object *object, enu
 int repo_put(struct repo *repo, const char *name, const struct store_bytes *bytes,
              enum put_rule rule, struct error *err)
 {
-    const struct region_object object = {name, bytes, rule};
+    const struct region_object object = {.name = name, .bytes = bytes, .rule = rule};
     return put_object(repo, &object, LANES_HELD_BACK, err);
 }
 
-int repo_put_beside(struct repo *repo, const char *name, const struct store_bytes *bytes,
-                    enum put_rule rule, struct error *err)
+int repo_put_beside(struct repo *repo, const struct region_object *object, struct error *err)
 {
-    const struct region_object object = {name, bytes, rule};
-    return put_object(repo, &object, LANES_BESIDE, err);
+    return put_object(repo, object, LANES_BESIDE, err);
 }
 
 int repo_await(struct repo *repo, struct fifo *fifo, int timeout_ms, void **ret_item,

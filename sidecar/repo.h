@@ -71,10 +71,11 @@ char *repo_full_name(const struct repo *repo,
 MUST_CHECK int repo_put(struct repo *repo, const char *name, const struct store_bytes *bytes,
                         enum put_rule rule, struct error *err);
 /* The same beside the job, which goes on meanwhile: being slow at it is no reason to give a region
- * up. Whoever is held back nevertheless says so with repo_await, in the place of fifo_pop_within.
+ * up. The object's name is that below the repository. Whoever is held back nevertheless says so
+ * with repo_await, in the place of fifo_pop_within.
  */
-MUST_CHECK int repo_put_beside(struct repo *repo, const char *name, const struct store_bytes *bytes,
-                               enum put_rule rule, struct error *err);
+MUST_CHECK int repo_put_beside(struct repo *repo, const struct region_object *object,
+                               struct error *err);
 MUST_CHECK int repo_await(struct repo *repo, struct fifo *fifo, int timeout_ms, void **ret_item,
                           struct error *err);
 /* A small container in one piece, before it is sealed. */

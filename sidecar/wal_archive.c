@@ -50,14 +50,6 @@ static bool is_whole(const struct wal_piece *piece)
     return piece->from == 0 && piece->to == piece->segment_bytes;
 }
 
-/* What all names of objects of a segment begin with. */
-static void format_prefix(const struct wal_piece *piece, char ret_prefix[WAL_ARCHIVE_NAME_MAX])
-{
-    char segment[WAL_SEGMENT_NAME_BYTES];
-    wal_segment_name(piece->timeline, piece->segment_lsn, piece->segment_bytes, segment);
-    snprintf(ret_prefix, WAL_ARCHIVE_NAME_MAX, "wal/%.8s/%.8s/%s", segment, segment + 8, segment);
-}
-
 static bool parse_offset(const char *digits, uint32_t *ret_offset)
 {
     uint8_t bytes[4];
@@ -80,6 +72,14 @@ void wal_archive_log_prefix(uint32_t timeline, uint64_t log, char ret_prefix[WAL
     snprintf(ret_prefix, WAL_ARCHIVE_NAME_MAX, "wal/%08" PRIX32 "/%08" PRIX64 "/", timeline, log);
 }
 
+void wal_archive_segment_prefix(const struct wal_piece *piece,
+                                char ret_prefix[WAL_ARCHIVE_NAME_MAX])
+{
+    char segment[WAL_SEGMENT_NAME_BYTES];
+    wal_segment_name(piece->timeline, piece->segment_lsn, piece->segment_bytes, segment);
+    snprintf(ret_prefix, WAL_ARCHIVE_NAME_MAX, "wal/%.8s/%.8s/%s", segment, segment + 8, segment);
+}
+
 void wal_archive_history_prefix(uint32_t timeline, char ret_prefix[WAL_ARCHIVE_NAME_MAX])
 {
     snprintf(ret_prefix, WAL_ARCHIVE_NAME_MAX, "wal/%08" PRIX32 ".history-", timeline);
@@ -89,7 +89,7 @@ void wal_archive_format_name(const struct wal_piece *piece, const char *content_
                              char ret_name[WAL_ARCHIVE_NAME_MAX])
 {
     char prefix[WAL_ARCHIVE_NAME_MAX];
-    format_prefix(piece, prefix);
+    wal_archive_segment_prefix(piece, prefix);
     if (is_whole(piece))
         snprintf(ret_name, WAL_ARCHIVE_NAME_MAX, "%.*s-%.*s", DIRECTORY_LENGTH + SEGMENT_LENGTH,
                  prefix, CONTENT_ID_LENGTH, content_id);
@@ -229,9 +229,11 @@ int wal_archive_seal(struct repo *repo, const struct wal_piece *piece, const voi
     return 0;
 }
 
-int wal_archive_put_sealed(struct repo *repo, const struct wal_sealed *sealed, struct error *err)
+int wal_archive_put_sealed(struct repo *repo, const struct wal_sealed *sealed,
+                           const struct region_guard *guard, struct error *err)
 {
-    return repo_put_beside(repo, sealed->name, &sealed->bytes, PUT_SAME, err);
+    const struct region_object object = {sealed->name, &sealed->bytes, PUT_SAME, guard};
+    return repo_put_beside(repo, &object, err);
 }
 
 int wal_archive_put(struct repo *repo, const struct wal_piece *piece, const void *data,
@@ -239,7 +241,7 @@ int wal_archive_put(struct repo *repo, const struct wal_piece *piece, const void
 {
     CLEANUP(wal_sealed_done) struct wal_sealed sealed = {0};
     if (wal_archive_seal(repo, piece, data, &sealed, err) < 0 ||
-        wal_archive_put_sealed(repo, &sealed, err) < 0)
+        wal_archive_put_sealed(repo, &sealed, NULL, err) < 0)
         return -1;
     *stored_bytes += sealed.bytes.size;
     return 0;
@@ -338,8 +340,8 @@ static int check_segment(const char *name, const struct wal_piece *says, size_t 
     return check_says(&candidate, says, err) < 0 ? -1 : check_size(&candidate, size, err);
 }
 
-int wal_archive_check(struct repo *repo, const char *name, struct wal_piece *ret_piece,
-                      struct error *err)
+int wal_archive_read(struct repo *repo, const char *name, struct buf *plain,
+                     struct wal_piece *ret_piece, struct error *err)
 {
     struct wal_candidate history = {.name = name};
     const bool is_history = wal_archive_parse_history_name(name, &history.piece.timeline);
@@ -347,16 +349,22 @@ int wal_archive_check(struct repo *repo, const char *name, struct wal_piece *ret
                                   .kind = is_history ? CONTAINER_HISTORY : CONTAINER_WAL};
     struct wal_piece says;
     char id[KEY_ID_TEXT_BYTES];
-    CLEANUP(buf_done) struct buf plain = BUF(CONTAINER_BYTES_MAX);
-    if (fetch(&search, name, &plain, &says, err) < 0 ||
+    if (fetch(&search, name, plain, &says, err) < 0 ||
         (is_history ? check_says(&history, &says, err)
-                    : check_segment(name, &says, plain.size, err)) < 0)
+                    : check_segment(name, &says, plain->size, err)) < 0)
         return -1;
-    key_content_id(&repo->keyring.id_key, plain.data, plain.size, id);
+    key_content_id(&repo->keyring.id_key, plain->data, plain->size, id);
     if (strcmp(id, name + strlen(name) - CONTENT_ID_LENGTH) != 0)
         return error_set(err, ERROR_CORRUPT, "'%s' holds other content than its name says", name);
     *ret_piece = says;
     return 0;
+}
+
+int wal_archive_check(struct repo *repo, const char *name, struct wal_piece *ret_piece,
+                      struct error *err)
+{
+    CLEANUP(buf_done) struct buf plain = BUF(CONTAINER_BYTES_MAX);
+    return wal_archive_read(repo, name, &plain, ret_piece, err);
 }
 
 int wal_archive_check_history(struct repo *repo, uint32_t timeline, const void *content,
@@ -446,7 +454,7 @@ static int list_names(struct search *search, const char *prefix, struct error *e
 static int find_pieces(struct search *search, const struct wal_piece *segment, struct error *err)
 {
     char prefix[WAL_ARCHIVE_NAME_MAX];
-    format_prefix(segment, prefix);
+    wal_archive_segment_prefix(segment, prefix);
     if (list_names(search, prefix, err) < 0)
         return -1;
     for (size_t i = 0; i < search->names.count; i++) {

@@ -16,6 +16,7 @@
 #include "sidecar/store.h"
 #include "sidecar/wal_gap.h"
 
+struct region_guard;
 struct repo;
 struct timeline;
 
@@ -38,10 +39,12 @@ MUST_CHECK int wal_archive_parse_name(const char *name, uint32_t segment_bytes,
 /* The timeline whose history has this name; false: it is no history's. Pure. */
 bool wal_archive_parse_history_name(const char *name, uint32_t *ret_timeline);
 
-/* What the names of all WAL of a timeline, of one of its logs (lsn >> WAL_LOG_SHIFT), and of its
- * history begin with; the first two end with a slash. Pure. */
+/* What the names of all WAL of a timeline, of one of its logs (lsn >> WAL_LOG_SHIFT), of a piece's
+ * segment, and of its history begin with; the first two end with a slash. Pure. */
 void wal_archive_timeline_prefix(uint32_t timeline, char ret_prefix[WAL_ARCHIVE_NAME_MAX]);
 void wal_archive_log_prefix(uint32_t timeline, uint64_t log, char ret_prefix[WAL_ARCHIVE_NAME_MAX]);
+void wal_archive_segment_prefix(const struct wal_piece *piece,
+                                char ret_prefix[WAL_ARCHIVE_NAME_MAX]);
 void wal_archive_history_prefix(uint32_t timeline, char ret_prefix[WAL_ARCHIVE_NAME_MAX]);
 
 /* What the footer of an object says of it: all of a piece, of a history its timeline. Pure.
@@ -61,8 +64,9 @@ struct wal_sealed {
 /* Seals data (to - from bytes), which is not needed after that. */
 MUST_CHECK int wal_archive_seal(struct repo *repo, const struct wal_piece *piece, const void *data,
                                 struct wal_sealed *ret_sealed, struct error *err);
+/* guard may be NULL; its CONFLICT, or the errors of repo_put_beside. */
 MUST_CHECK int wal_archive_put_sealed(struct repo *repo, const struct wal_sealed *sealed,
-                                      struct error *err);
+                                      const struct region_guard *guard, struct error *err);
 void wal_sealed_done(struct wal_sealed *sealed);
 
 /* Both; adds the object's size to *stored_bytes. */
@@ -93,6 +97,9 @@ MUST_CHECK int wal_archive_pad(struct buf *segment, uint32_t segment_bytes, stru
  * name is none of the archive's. */
 MUST_CHECK int wal_archive_check(struct repo *repo, const char *name, struct wal_piece *ret_piece,
                                  struct error *err);
+/* The same, and gives the content: plain is cleared first, its limit CONTAINER_BYTES_MAX. */
+MUST_CHECK int wal_archive_read(struct repo *repo, const char *name, struct buf *plain,
+                                struct wal_piece *ret_piece, struct error *err);
 enum { WAL_ARCHIVE_HISTORY_MAX = 1 << 20 }; /* bytes */
 /* Cleared first. NOT_FOUND if there is none, TRANSIENT if it may be in a region that could not be
  * listed; CONFLICT if there are several that differ. */

@@ -97,8 +97,7 @@ static int put_piece(struct wal_receiver *receiver, struct wal_buffer *buffer, s
     /* an idle buffer takes no memory */
     madvise(buffer->data, receiver->buffer_bytes, MADV_DONTNEED);
     if (fifo_push(receiver->idle, buffer, err) < 0 ||
-        wal_rivals_check(&receiver->rivals, sealed.name, err) < 0 ||
-        wal_archive_put_sealed(repo, &sealed, err) < 0)
+        wal_archive_put_sealed(repo, &sealed, &receiver->rivals.guard, err) < 0)
         return -1;
     atomic_fetch_add(&receiver->stored_bytes, sealed.bytes.size);
     atomic_store(&receiver->stored_lsn, piece.segment_lsn + piece.to);
@@ -398,10 +397,7 @@ int wal_receiver_start(struct wal_receiver *receiver, uint64_t start_lsn, struct
     uint64_t from = segment_start(receiver, start_lsn);
     receiver->received_lsn = from;
     atomic_store(&receiver->stored_lsn, from);
-    const struct wal_rivals_place place = {receiver->timeline, receiver->options.segment_bytes,
-                                           from};
     if (put_history(receiver, err) < 0 ||
-        wal_rivals_load(&receiver->rivals, receiver->options.repo, &place, err) < 0 ||
         pg_replication_start(receiver->replication, receiver->slot, receiver->timeline, from, err) <
             0)
         return -1;
@@ -422,7 +418,6 @@ void wal_receiver_closep(struct wal_receiver **receiver)
     fifo_freep(&r->finished);
     if (r->memory)
         munmap(r->memory, BUFFERS * r->buffer_bytes);
-    wal_rivals_done(&r->rivals);
     free(r);
 }
 
@@ -432,6 +427,7 @@ int wal_receiver_open(struct wal_receiver **ret_receiver,
     assert(wal_segment_bytes_valid(options->segment_bytes));
     CLEANUP(wal_receiver_closep) struct wal_receiver *receiver = own_alloc(sizeof(*receiver));
     receiver->options = *options;
+    receiver->rivals = wal_rivals_new(options->repo, options->segment_bytes);
     struct pg_system system;
     if (pg_replication_open(&receiver->replication, options->pg, &system, err) < 0)
         return -1;

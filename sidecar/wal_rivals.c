@@ -1,19 +1,49 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sidecar/wal_rivals.h"
 
-#include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/own.h"
-#include "sidecar/lsn.h"
+#include "sidecar/repo.h"
 #include "sidecar/wal_archive.h"
 
-/* The same bytes, but for the hash of their content. */
-static bool is_rival(const char *name, const char *other)
+/* What is in a store for the same bytes as an object: all but the hash of the content is the same
+ * in their names. */
+struct place {
+    const char *name; /* of the object */
+    bool taken;       /* by the object itself */
+    char **rivals;    /* by these */
+    size_t rival_count;
+};
+
+static void place_done(struct place *place)
 {
-    const size_t bare = (size_t)(strrchr(name, '-') + 1 - name);
-    return strlen(name) == strlen(other) && memcmp(name, other, bare) == 0 &&
-           strcmp(name + bare, other + bare) != 0;
+    for (size_t i = 0; i < place->rival_count; i++)
+        free(place->rivals[i]);
+    free(place->rivals);
+}
+
+static int note(void *arg, const struct store_object *object, struct error *err)
+{
+    struct place *place = arg;
+    (void)err;
+    if (strcmp(object->name, place->name) == 0) {
+        place->taken = true;
+    } else if (strlen(object->name) == strlen(place->name)) {
+        place->rivals = own_resize(place->rivals, place->rival_count + 1, sizeof(place->rivals[0]));
+        place->rivals[place->rival_count++] = own_strdup(object->name);
+    }
+    return 0;
+}
+
+int wal_rivals_refuse(const char *name, struct error *err)
+{
+    return error_set(err, ERROR_CONFLICT,
+                     "'%s' says something else of the same WAL: another server wrote on this "
+                     "timeline, or this one went back in time; give the policy another prefix, or "
+                     "move away the WAL whose history you do not want",
+                     name);
 }
 
 static int check_rival(const struct wal_rivals *rivals, const char *rival, struct error *err)
@@ -23,42 +53,28 @@ static int check_rival(const struct wal_rivals *rivals, const char *rival, struc
         return err->kind == ERROR_CORRUPT || err->kind == ERROR_NOT_FOUND ? 0 : -1;
     if (piece.segment_bytes != rivals->segment_bytes)
         return 0; /* other WAL, from before the size of segments was changed */
-    return error_set(err, ERROR_CONFLICT,
-                     "'%s' says something else of the same WAL: another server wrote on this "
-                     "timeline, or this one went back in time; give the policy another prefix, or "
-                     "move away the WAL whose history you do not want",
-                     rival);
+    return wal_rivals_refuse(rival, err);
 }
 
-int wal_rivals_check(const struct wal_rivals *rivals, const char *name, struct error *err)
+static int look(const struct region_guard *guard, struct store *store, const char *name,
+                bool *ret_there, struct error *err)
 {
-    for (size_t i = 0; i < WAL_RIVALS_LOGS; i++)
-        for (size_t j = 0; j < rivals->names[i].count; j++) {
-            const char *other = rivals->names[i].names[j].name;
-            if (is_rival(name, other) && check_rival(rivals, other, err) < 0)
-                return -1;
-        }
-    return 0;
-}
-
-void wal_rivals_done(struct wal_rivals *rivals)
-{
-    for (size_t i = 0; i < WAL_RIVALS_LOGS; i++)
-        repo_names_done(&rivals->names[i]);
-}
-
-int wal_rivals_load(struct wal_rivals *ret_rivals, struct repo *repo,
-                    const struct wal_rivals_place *place, struct error *err)
-{
-    CLEANUP(wal_rivals_done)
-    struct wal_rivals rivals = {.repo = repo, .segment_bytes = place->segment_bytes};
-    for (size_t i = 0; i < WAL_RIVALS_LOGS; i++) {
-        char prefix[WAL_ARCHIVE_NAME_MAX];
-        wal_archive_log_prefix(place->timeline, (place->lsn >> WAL_LOG_SHIFT) + i, prefix);
-        if (repo_list(repo, prefix, &rivals.names[i], err) < 0)
+    const struct wal_rivals *rivals = (const struct wal_rivals *)guard;
+    const size_t base = strlen(rivals->repo->prefix);
+    CLEANUP(place_done) struct place place = {.name = name};
+    CLEANUP(own_freep) char *bare = own_strdup(name);
+    strrchr(bare, '-')[1] = '\0';
+    if (store_list(store, bare, STORE_SHALLOW, note, &place, err) < 0)
+        return -1;
+    for (size_t i = 0; i < place.rival_count; i++)
+        if (check_rival(rivals, place.rivals[i] + base, err) < 0)
             return -1;
-    }
-    *ret_rivals = rivals;
-    memset(rivals.names, 0, sizeof(rivals.names));
+    *ret_there = place.taken;
     return 0;
+}
+
+struct wal_rivals wal_rivals_new(struct repo *repo, uint32_t segment_bytes)
+{
+    return (struct wal_rivals){
+        .guard = {.look = look}, .repo = repo, .segment_bytes = segment_bytes};
 }

@@ -28,6 +28,7 @@
 #include "sidecar/timeline.h"
 #include "sidecar/wal_archive.h"
 #include "sidecar/wal_board.h"
+#include "sidecar/wal_lookout.h"
 #include "sidecar/wal_message.h"
 #include "sidecar/wal_place.h"
 #include "sidecar/wal_rivals.h"
@@ -65,6 +66,7 @@ struct spell {
     struct lanes *lanes;
     struct crew *crew;
     struct wal_tails *tails;
+    struct wal_lookout *lookout;
     struct pg_replication *replication;
     struct timeline history;
     uint32_t timeline; /* that is streamed */
@@ -214,13 +216,6 @@ static int load_known(struct spell *spell, struct error *err)
     return err->kind == ERROR_NOT_FOUND || err->kind == ERROR_CORRUPT ? 0 : -1;
 }
 
-/* The first rivals' logs are looked through, and no more: behind them another spell looks anew. */
-static bool is_beyond_rivals(const struct spell *spell)
-{
-    return spell->stream.block_lsn >> WAL_LOG_SHIFT >=
-           (spell->begin_lsn >> WAL_LOG_SHIFT) + WAL_RIVALS_LOGS;
-}
-
 /* Sealing and putting */
 
 static struct flight *free_flight(struct spell *spell)
@@ -229,6 +224,21 @@ static struct flight *free_flight(struct spell *spell)
         if (!spell->flights[i].busy)
             return &spell->flights[i];
     abort(); /* the stream seals no more than there are flights */
+}
+
+static void show_block(struct spell *spell)
+{
+    const struct wal_lookout_view view = {spell->stream.block_lsn, spell->stream.received_lsn,
+                                          spell->block};
+    wal_lookout_show(spell->lookout, &view);
+}
+
+/* Nothing of the next one is there yet: the memory is given back. */
+static void empty_block(struct spell *spell)
+{
+    const struct wal_lookout_view none = {0};
+    wal_lookout_show(spell->lookout, &none);
+    madvise(spell->block, spell->block_bytes, MADV_DONTNEED);
 }
 
 static int seal(struct spell *spell, const struct wal_stream_piece *range, struct error *err)
@@ -245,17 +255,18 @@ static int seal(struct spell *spell, const struct wal_stream_piece *range, struc
         .to = (uint32_t)(range->to_lsn - segment_lsn),
     };
     const uint8_t *data = spell->block + range->from_lsn % spell->block_bytes;
-    if (wal_archive_seal(spell->repo, &flight->piece, data, &flight->sealed, err) < 0 ||
-        wal_rivals_check(&spell->rivals, flight->sealed.name, err) < 0)
+    if (wal_archive_seal(spell->repo, &flight->piece, data, &flight->sealed, err) < 0)
         return -1;
-    if (range->complete) /* the rest of the block is not there yet: its memory is given back */
-        madvise(spell->block, spell->block_bytes, MADV_DONTNEED);
+    wal_lookout_own(spell->lookout, flight->sealed.name);
+    if (range->complete)
+        empty_block(spell);
     else
         wal_tails_add(spell->tails, flight->sealed.name, &flight->piece);
     flight->sealed.bytes.passing = !range->complete;
     flight->full_name = repo_full_name(spell->repo, flight->sealed.name);
     flight->put = (struct lane_put){
-        .object = {flight->full_name, &flight->sealed.bytes, PUT_SAME},
+        .object = {flight->full_name, &flight->sealed.bytes, PUT_SAME,
+                   range->complete ? &spell->rivals.guard : NULL},
         .done = spell->done,
     };
     flight->busy = true;
@@ -304,6 +315,7 @@ static void note_stored(struct spell *spell, struct flight *flight)
         return;
     flight->stored_ms = clock_monotonic_ms();
     wal_stream_store(&spell->stream, &flight->range, flight->stored_ms);
+    wal_lookout_store(spell->lookout, wal_stream_report_lsn(&spell->stream));
     tell_board(spell);
 }
 
@@ -383,6 +395,7 @@ static int take_data(struct spell *spell, struct error *err)
         return -1;
     memcpy(spell->block + stream->received_lsn % spell->block_bytes, data->data, taken);
     wal_stream_take(stream, taken, clock_monotonic_ms());
+    show_block(spell);
     data->data += taken;
     data->size -= taken;
     spell->end.streamed = true;
@@ -475,9 +488,20 @@ static int obey(struct spell *spell, enum wal_stream_deed deed,
 
 static bool is_over(const struct spell *spell)
 {
-    return spell->closed || spell->timeline_ended || is_beyond_rivals(spell) ||
+    return spell->closed || spell->timeline_ended ||
            (spell->from_gap && spell->stream.received_lsn >= spell->gap_end_lsn) ||
            wal_board_wants_end(spell->options->board);
+}
+
+/* Once somebody else is known to have been first: what was put beside his is taken away again. */
+static void withdraw(struct spell *spell)
+{
+    struct error ignored;
+    const int64_t begun_ms = clock_monotonic_ms();
+    while (spell->stream.aloft > 0 && clock_monotonic_ms() - begun_ms < WAL_STREAM_PATIENCE_MS)
+        if (take_stored(spell, TICK_MS, &ignored) < 0)
+            return;
+    wal_lookout_withdraw(spell->lookout);
 }
 
 static int stream_wal(struct spell *spell, struct error *err)
@@ -486,6 +510,10 @@ static int stream_wal(struct spell *spell, struct error *err)
     while (!is_over(spell)) {
         if (take_stored(spell, 0, err) < 0)
             return -1;
+        if (wal_lookout_check(spell->lookout, err) < 0) {
+            withdraw(spell);
+            return -1;
+        }
         const enum wal_stream_deed deed =
             wal_stream_next(&spell->stream, clock_monotonic_ms(), &piece);
         if (obey(spell, deed, &piece, err) < 0)
@@ -526,10 +554,8 @@ static int start_stream(struct spell *spell, struct error *err)
         .begin_lsn = spell->begin_lsn,
         .stored_lsn = spell->stored_lsn,
     };
-    const struct wal_rivals_place place = {spell->timeline, spell->server.wal_segment_bytes,
-                                           spell->begin_lsn};
     char lsn[LSN_TEXT_BYTES];
-    if (wal_rivals_load(&spell->rivals, spell->repo, &place, err) < 0 ||
+    if (wal_lookout_start(spell->lookout, spell->crew, options->cancel, err) < 0 ||
         pg_replication_start(spell->replication, by_slot ? options->slot : NULL, spell->timeline,
                              spell->begin_lsn, err) < 0)
         return -1;
@@ -559,6 +585,10 @@ static void make_room(struct spell *spell)
     spell->flights = own_alloc(spell->flight_count * sizeof(spell->flights[0]));
     spell->done = fifo_new(spell->flight_count, spell->options->cancel);
     spell->message = BUF(MESSAGE_BYTES_MAX);
+    const struct wal_lookout_options lookout = {spell->repo, spell->timeline,
+                                                spell->server.wal_segment_bytes};
+    spell->lookout = wal_lookout_new(&lookout);
+    spell->rivals = wal_rivals_new(spell->repo, spell->server.wal_segment_bytes);
 }
 
 /* Where the server does not have what is missing any more, it is named, and the next spell begins
@@ -621,7 +651,7 @@ static void spell_done(struct spell *spell)
     free(spell->flights);
     fifo_freep(&spell->done);
     wal_tails_freep(&spell->tails);
-    wal_rivals_done(&spell->rivals);
+    wal_lookout_freep(&spell->lookout);
     buf_done(&spell->known);
     buf_done(&spell->message);
     if (spell->block)

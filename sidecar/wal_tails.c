@@ -36,7 +36,7 @@ static int remove_from(struct store *store, const char *full, struct error *err)
     return locked_until_ms != 0 ? 0 : store_remove(store, full, err);
 }
 
-static void remove_everywhere(struct repo *repo, const char *name)
+void wal_tails_remove(struct repo *repo, const char *name)
 {
     CLEANUP(own_freep) char *full = repo_full_name(repo, name);
     for (size_t i = 0; i < regions_count(repo->regions); i++) {
@@ -57,7 +57,7 @@ static int sweep_main(void *arg, struct error *err)
     while (fifo_pop(tails->to_go, &item, err) == 0) {
         CLEANUP(own_freep) char *name = item;
         tails->waiting--;
-        remove_everywhere(tails->repo, name);
+        wal_tails_remove(tails->repo, name);
     }
     return err->kind == ERROR_CANCELED ? 0 : -1;
 }

@@ -18,6 +18,9 @@ struct repo;
 struct wal_piece;
 struct wal_tails;
 
+/* Removes a part of a segment from every region that is not lost; what cannot be is logged. */
+void wal_tails_remove(struct repo *repo, const char *name);
+
 /* Starts its thread on crew, which ends with cancel; all is lent. */
 MUST_CHECK int wal_tails_new(struct wal_tails **ret_tails, struct repo *repo, struct crew *crew,
                              const struct cancel *cancel, struct error *err);

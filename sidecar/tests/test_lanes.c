@@ -305,7 +305,8 @@ static void *put_wal(void *arg)
 {
     struct store_bytes bytes = helper_store_text("WAL");
     struct error *err = arg;
-    if (repo_put_beside(helper.repo, "wal/a", &bytes, PUT_SAME, err) == 0)
+    const struct region_object object = {.name = "wal/a", .bytes = &bytes, .rule = PUT_SAME};
+    if (repo_put_beside(helper.repo, &object, err) == 0)
         err->kind = ERROR_NONE;
     return NULL;
 }
@@ -338,7 +339,8 @@ static void what_a_quorum_has_is_known_before_the_others_have_it(void **state)
     CLEANUP(fifo_freep) struct fifo *done = fifo_new(1, &helper.cancel);
     const struct store_bytes bytes = helper_store_text("WAL");
     CLEANUP(own_freep) char *name = repo_full_name(helper.repo, "wal/a");
-    struct lane_put put = {.object = {name, &bytes, PUT_SAME}, .done = done};
+    struct lane_put put = {.object = {.name = name, .bytes = &bytes, .rule = PUT_SAME},
+                           .done = done};
     void *item;
     spoil(1, 1, STORE_FAULT_HANG);
     lanes_submit(lanes, &put);

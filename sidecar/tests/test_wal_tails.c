@@ -61,7 +61,7 @@ static void put(struct fixture *f, const struct wal_piece *piece,
     CLEANUP(own_freep) uint8_t *data = own_alloc(piece->to - piece->from);
     CLEANUP(wal_sealed_done) struct wal_sealed sealed = {0};
     if (wal_archive_seal(f->helper.repo, piece, data, &sealed, &err) < 0 ||
-        wal_archive_put_sealed(f->helper.repo, &sealed, &err) < 0)
+        wal_archive_put_sealed(f->helper.repo, &sealed, NULL, &err) < 0)
         fail_msg("%s", err.text);
     memcpy(ret_name, sealed.name, WAL_ARCHIVE_NAME_MAX);
 }
