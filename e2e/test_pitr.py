@@ -151,9 +151,9 @@ def test_a_restore_to_any_target_is_the_ledger_as_it_was_there(cluster, lifeboat
             assert copy.sql(f"{left} ORDER BY 1") == "archive_mode|off\nprimary_conninfo|\nprimary_slot_name|"
 
 
-def test_what_was_prepared_before_a_fork_is_there_again_before_it(cluster, lifeboat, workspace, major):
-    """PostgreSQL 18 cannot do it along the timeline that begins there: see Journal.direct."""
-    primary = cluster(major, **ledgers.SETTINGS)
+def test_what_was_prepared_before_a_fork_is_there_again_before_it(cluster, lifeboat, workspace, newest):
+    """PostgreSQL cannot do it along the timeline that begins there: see Journal.direct."""
+    primary = cluster(newest, **ledgers.SETTINGS)
     primary.add_role(PASSWORD)
     standby = cluster.standby(primary)
     with receiving(stream(lifeboat, flush_s=1), primary) as receiver:
@@ -170,11 +170,11 @@ def test_what_was_prepared_before_a_fork_is_there_again_before_it(cluster, lifeb
         standby.sql("COMMIT PREPARED 'pending'")
         receiver.wait_until_durable()
     words = ["--target-xid", target, "--target-action", "promote"]
-    with restored(cluster, lifeboat, workspace / "before", major, words) as copy:
+    with restored(cluster, lifeboat, workspace / "before", newest, words) as copy:
         assert copy.sql("SELECT i FROM t ORDER BY i").split() == ["1", "3"]
         copy.sql("COMMIT PREPARED 'pending'")
         assert copy.sql("SELECT i FROM t ORDER BY i").split() == ["1", "2", "3"]
-    with restored(cluster, lifeboat, workspace / "behind", major, ALL) as copy:
+    with restored(cluster, lifeboat, workspace / "behind", newest, ALL) as copy:
         assert copy.sql("SELECT i FROM t ORDER BY i").split() == ["1", "2", "3", "4"]
 
 

@@ -11,6 +11,7 @@ import host
 import lifeboat as command_line
 from lifeboat import PASSWORD, Lifeboat, at
 from postgres import Postgres, assert_verified
+from receiving import receiving
 
 STREAMS = "SELECT count(*) FROM pg_stat_replication WHERE usename = 'lifeboat' AND state = 'streaming'"
 BEHIND_ALL = "2999-01-01 00:00:00+00"
@@ -228,6 +229,30 @@ def test_a_source_that_asks_for_much_is_recovered(cluster, lifeboat, newest, wor
     lifeboat.restore(copy.data, "--target-immediate", "--target-action", "pause")
     copy.start()
     assert copy.sql("SHOW max_connections; SHOW max_prepared_transactions").split() == ["333", "7"]
+
+
+def test_a_source_that_asked_for_more_after_the_backup_is_recovered(cluster, lifeboat, newest, workspace):
+    """PostgreSQL would pause in the middle and wait for somebody to look."""
+    server = cluster(newest)
+    server.add_role(PASSWORD)
+    server.sql("CREATE TABLE story (i int); INSERT INTO story VALUES (0)")
+    lifeboat.spec["wal"] = {"mode": "Stream", "flushSeconds": 1}
+    with receiving(lifeboat, server):
+        lifeboat.backup(server)
+        server.stop()
+    for settings in [{"max_connections": "222", "max_prepared_transactions": "9"}, {"max_connections": "50"}]:
+        server.configure(**settings)
+        with receiving(lifeboat, server.start()) as receiver:
+            server.sql("INSERT INTO story VALUES (1)")
+            receiver.wait_until_durable()
+            server.stop()
+    for number, words in enumerate([["--target-latest"], ["--target-immediate"]]):
+        copy = cluster.adopt(Postgres(newest, workspace / f"copy{number}"))
+        lifeboat.restore(copy.data, *words)
+        assert rows_of(copy.start()) == ([0, 1, 1] if number == 0 else [0])
+        assert copy.sql("SHOW max_connections; SHOW max_prepared_transactions").split() == (
+            ["222", "9"] if number == 0 else ["100", "0"])
+        copy.end()
 
 
 def test_a_server_that_went_too_far_goes_back_in_its_own_place(source, story, lifeboat):

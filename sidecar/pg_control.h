@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "common/error.h"
+#include "sidecar/pg_demands.h"
 
 enum { PG_CONTROL_BYTES = 8192 };
 
@@ -32,9 +33,7 @@ struct pg_control {
     uint32_t min_recovery_timeline;
     uint32_t block_bytes, segment_blocks, wal_segment_bytes;
     uint32_t checksum_version; /* 0: data checksums are off */
-    /* what a server that replays this WAL needs at least */
-    uint32_t max_connections, max_worker_processes, max_wal_senders, max_prepared_transactions,
-        max_locks_per_transaction;
+    struct pg_demands demands;
     bool track_commit_timestamp;
     uint32_t wal_level; /* 0 minimal, 1 replica, 2 logical */
 };

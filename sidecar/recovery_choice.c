@@ -205,6 +205,14 @@ static bool has_record(const struct recovery_survey *survey, uint32_t timeline,
     return !wal_gap_find(survey->spans, survey->span_count, &wanted, &missing);
 }
 
+static uint64_t end_of(const struct recovery_target *target, const struct recovery_window *window,
+                       const struct way *way)
+{
+    if (target->kind == RECOVERY_TARGET_IMMEDIATE)
+        return way->backup->stop_lsn;
+    return way->stop.kind == WAL_RECORD_NONE ? window->to.lsn : way->stop.end_lsn;
+}
+
 /*
  * The timeline on which recovery ends. A later one leads there as well, but begins with a copy of
  * the segment with the fork: PostgreSQL would replay the copy and, for what transactions have
@@ -358,6 +366,8 @@ int recovery_choice_make(struct recovery_survey *survey, const struct recovery_t
             continue;
         snprintf(ret_choice->backup, sizeof(ret_choice->backup), "%s", way.backup->id);
         ret_choice->timeline = timeline_of(survey, window, &way.stop);
+        ret_choice->from_lsn = way.backup->stop_lsn;
+        ret_choice->to_lsn = end_of(target, window, &way);
         return 0;
     }
     return refuse(&choice, err);

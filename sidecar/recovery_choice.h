@@ -16,8 +16,8 @@ struct recovery_target;
 
 struct recovery_choice {
     char backup[BACKUP_ID_BYTES];
-    uint32_t
-        timeline; /* on which the target lies: with its history all that leads there is found */
+    uint32_t timeline;         /* on which the target lies; its history leads there */
+    uint64_t from_lsn, to_lsn; /* the WAL that is replayed behind the backup */
 };
 
 /* backup: the one to begin with; NULL: any. Reads WAL, for a transaction and a restore point all of

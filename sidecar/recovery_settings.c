@@ -6,7 +6,7 @@
 
 #include "common/own.h"
 #include "sidecar/lsn.h"
-#include "sidecar/pg_control.h"
+#include "sidecar/pg_demands.h"
 #include "sidecar/recovery_target.h"
 #include "sidecar/recovery_time.h"
 
@@ -103,7 +103,7 @@ static char *format_targets(const struct recovery_target *target)
 static char *format_recovery(const struct recovery_settings *settings)
 {
     const struct recovery_target *target = settings->target;
-    const struct pg_control *control = settings->control;
+    const struct pg_demands *demands = settings->demands;
     CLEANUP(own_freep) char *command = quote(settings->restore_command);
     CLEANUP(own_freep) char *targets = format_targets(target);
     return own_format("# How it recovers; of no meaning without recovery.signal:\n"
@@ -123,9 +123,9 @@ static char *format_recovery(const struct recovery_settings *settings)
                       command, targets, target->exclusive ? "off" : "on", settings->timeline,
                       recovery_action_names[target->action],
                       target->action == RECOVERY_PAUSE ? "hot_standby = 'on'\n" : "",
-                      control->max_connections, control->max_worker_processes,
-                      control->max_wal_senders, control->max_prepared_transactions,
-                      control->max_locks_per_transaction);
+                      demands->max_connections, demands->max_worker_processes,
+                      demands->max_wal_senders, demands->max_prepared_transactions,
+                      demands->max_locks_per_transaction);
 }
 
 static char *without_ours(const char *text)

@@ -14,7 +14,7 @@
 
 #include "common/error.h"
 
-struct pg_control;
+struct pg_demands;
 struct recovery_target;
 
 #define RECOVERY_SETTINGS_PATH "postgresql.auto.conf"
@@ -24,7 +24,7 @@ struct recovery_settings {
     const struct recovery_target *target; /* of a kind but NONE */
     uint32_t timeline;                    /* that leads to it */
     const char *restore_command;
-    const struct pg_control *control; /* says what the server needs at least to replay its WAL */
+    const struct pg_demands *demands; /* of the WAL that it replays */
 };
 /* The file with ours behind what was there before (""); settings NULL: there is no target.
  * own_freep. */

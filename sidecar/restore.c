@@ -20,6 +20,7 @@
 #include "sidecar/policy.h"
 #include "sidecar/progress.h"
 #include "sidecar/recovery_choice.h"
+#include "sidecar/recovery_demands.h"
 #include "sidecar/recovery_settings.h"
 #include "sidecar/recovery_survey.h"
 #include "sidecar/recovery_target.h"
@@ -64,8 +65,10 @@ struct job {
     struct pg_control control;
     struct pg_backup_manifest_file configs[RESTORE_CONFIG_FILES + 1]; /* those that were written */
     size_t config_count;
-    uint32_t timeline; /* that recovery follows; 0: without a target */
+    uint32_t timeline;         /* that recovery follows; 0: without a target */
+    struct pg_demands demands; /* of the WAL behind the backup; then those of the backup, too */
     uint64_t fetched_bytes, kept_bytes;
+    uint64_t wal_bytes;      /* that were read on the way to the target */
     bool writing, startable; /* how far the target has come */
     bool has_tablespaces;
 };
@@ -94,6 +97,18 @@ static const char *wanted_backup(const struct job *job, const struct restore_mar
     return backup;
 }
 
+static size_t worker_count(const struct job *job)
+{
+    return job->options->workers ? job->options->workers : job->options->policy->workers;
+}
+
+/* Each takes the memory of a worker and of an upload. */
+static size_t wal_reader_count(const struct job *job)
+{
+    const size_t workers = worker_count(job), uploads = job->options->policy->uploads;
+    return workers < uploads ? workers : uploads;
+}
+
 /* The backup that is wanted, or the one from which the target is reached. */
 static int choose_backup(struct job *job, const char *wanted, char ret_id[BACKUP_ID_BYTES],
                          struct error *err)
@@ -107,10 +122,19 @@ static int choose_backup(struct job *job, const char *wanted, char ret_id[BACKUP
         return -1;
     if (!target || target->kind == RECOVERY_TARGET_NONE)
         return 0;
+    const struct recovery_way way = {
+        .survey = &survey,
+        .choice = &choice,
+        .threads = wal_reader_count(job),
+        .cancel = job->options->cancel,
+        .progress = job->options->progress,
+    };
     if (recovery_survey_make(&survey, &all, err) < 0 ||
-        recovery_choice_make(&survey, target, is_given ? ret_id : NULL, &choice, err) < 0)
+        recovery_choice_make(&survey, target, is_given ? ret_id : NULL, &choice, err) < 0 ||
+        recovery_demands_find(&way, &job->demands, err) < 0)
         return -1;
     job->timeline = choice.timeline;
+    job->wal_bytes = choice.to_lsn - choice.from_lsn;
     memcpy(ret_id, choice.backup, sizeof(choice.backup));
     return 0;
 }
@@ -193,6 +217,7 @@ static int read_plan(struct job *job, struct error *err)
         restore_read_control(&read, job->control_bytes, &job->control, err) < 0)
         return -1;
     job->plan.control_span.crc32c = crc32c_extend(0, job->control_bytes, PG_CONTROL_BYTES);
+    pg_demands_raise(&job->demands, &job->control.demands);
     job->fetched_bytes += pack_reader_fetched_bytes(reader);
     return 0;
 }
@@ -270,11 +295,6 @@ static int make_directories(struct job *job, struct error *err)
     return 0;
 }
 
-static size_t worker_count(const struct job *job)
-{
-    return job->options->workers ? job->options->workers : job->options->policy->workers;
-}
-
 /* Takes off the plan what the directory has already. */
 static int compare(struct job *job, struct error *err)
 {
@@ -300,7 +320,7 @@ static void expect_bytes(const struct job *job)
 {
     const struct restore_spans all = {job->plan.spans, job->plan.span_count};
     progress_set_total(job->options->progress,
-                       restore_spans_bytes(&all) +
+                       restore_spans_bytes(&all) + job->wal_bytes +
                            restore_wal_count(&job->manifest) * job->manifest.wal_segment_bytes);
 }
 
@@ -410,7 +430,7 @@ static int format_settings(const struct job *job, const char *before, char **ret
     const struct recovery_settings settings = {.target = options->target,
                                                .timeline = job->timeline,
                                                .restore_command = restore_command,
-                                               .control = &job->control};
+                                               .demands = &job->demands};
     *ret_text = recovery_settings_apply(before, &settings);
     return 0;
 }

@@ -34,9 +34,10 @@ static char *format_settings(const struct pg_control *control)
 {
     static const char *const levels[] = {"minimal", "replica", "logical"};
     assert(control->wal_level < ARRAY_SIZE(levels));
-    return own_format(settings, control->max_connections, control->max_worker_processes,
-                      control->max_wal_senders, control->max_prepared_transactions,
-                      control->max_locks_per_transaction,
+    return own_format(settings, control->demands.max_connections,
+                      control->demands.max_worker_processes, control->demands.max_wal_senders,
+                      control->demands.max_prepared_transactions,
+                      control->demands.max_locks_per_transaction,
                       control->track_commit_timestamp ? "on" : "off", levels[control->wal_level]);
 }
 

@@ -12,7 +12,12 @@ enum { SIZE = 0, XID = 4, INFO = 16, RESOURCE_MANAGER = 17 };
 /* Resource managers (access/rmgrlist.h), and in the upper half of info what they did. */
 enum { XLOG = 0, XACT = 1, STANDBY = 8 };
 enum { OPERATION = 0xf0 };
-enum { XLOG_SWITCH = 0x40, XLOG_RESTORE_POINT = 0x70, STANDBY_RUNNING = 0x10 };
+enum {
+    XLOG_SWITCH = 0x40,
+    XLOG_PARAMETER_CHANGE = 0x60,
+    XLOG_RESTORE_POINT = 0x70,
+    STANDBY_RUNNING = 0x10,
+};
 enum {
     XACT_OPERATION = 0x70,
     XACT_COMMIT = 0x00,
@@ -24,6 +29,16 @@ enum {
 
 /* struct xl_running_xacts, without the transactions themselves */
 enum { RUNNING_NEXT = 12, RUNNING_OLDEST = 16, RUNNING_BYTES = 24 };
+
+/* struct xl_parameter_change, as far as numbers go that a server can have too few of */
+enum {
+    DEMANDS_CONNECTIONS = 0,
+    DEMANDS_WORKERS = 4,
+    DEMANDS_SENDERS = 8,
+    DEMANDS_PREPARED = 12,
+    DEMANDS_LOCKS = 16,
+    DEMANDS_BYTES = 20,
+};
 
 /* What the pieces behind the header are. All but the last, the main data, say nothing to us; there
  * are no blocks of relations in the records that we read. */
@@ -42,6 +57,7 @@ enum step {
     STEP_TIME,
     STEP_NAME,
     STEP_RUNNING,
+    STEP_DEMANDS,
     STEP_PARTS,
     STEP_COUNT,
     STEP_XID,
@@ -56,6 +72,7 @@ static const size_t step_bytes[] = {
     [STEP_TIME] = 8,
     [STEP_NAME] = WAL_RECORD_NAME_MAX,
     [STEP_RUNNING] = RUNNING_BYTES,
+    [STEP_DEMANDS] = DEMANDS_BYTES,
     [STEP_PARTS] = 4,
     [STEP_COUNT] = 4,
     [STEP_XID] = XID_BYTES,
@@ -106,6 +123,8 @@ static enum wal_record_kind kind_of(uint8_t resource_manager, uint8_t info)
         return WAL_RECORD_RUNNING;
     if (resource_manager == XLOG && (info & OPERATION) == XLOG_SWITCH)
         return WAL_RECORD_SWITCH;
+    if (resource_manager == XLOG && (info & OPERATION) == XLOG_PARAMETER_CHANGE)
+        return WAL_RECORD_DEMANDS;
     if (resource_manager == XLOG && (info & OPERATION) == XLOG_RESTORE_POINT)
         return WAL_RECORD_RESTORE_POINT;
     return WAL_RECORD_OTHER;
@@ -136,10 +155,13 @@ static void take_id(struct wal_record_reader *reader)
 /* The main data is all that comes. */
 static void take_length(struct wal_record_reader *reader, uint32_t length)
 {
+    const enum wal_record_kind kind = reader->record.kind;
     if (length != reader->left)
         reader->step = STEP_BAD;
     else
-        reader->step = reader->record.kind == WAL_RECORD_RUNNING ? STEP_RUNNING : STEP_TIME;
+        reader->step = kind == WAL_RECORD_RUNNING   ? STEP_RUNNING
+                       : kind == WAL_RECORD_DEMANDS ? STEP_DEMANDS
+                                                    : STEP_TIME;
 }
 
 static void take_time(struct wal_record_reader *reader)
@@ -168,6 +190,18 @@ static void take_running(struct wal_record_reader *reader)
 {
     reader->record.next_xid = bytes_load32(reader->held + RUNNING_NEXT);
     reader->record.oldest_xid = bytes_load32(reader->held + RUNNING_OLDEST);
+    reader->step = STEP_DONE;
+}
+
+static void take_demands(struct wal_record_reader *reader)
+{
+    reader->record.demands = (struct pg_demands){
+        .max_connections = bytes_load32(reader->held + DEMANDS_CONNECTIONS),
+        .max_worker_processes = bytes_load32(reader->held + DEMANDS_WORKERS),
+        .max_wal_senders = bytes_load32(reader->held + DEMANDS_SENDERS),
+        .max_prepared_transactions = bytes_load32(reader->held + DEMANDS_PREPARED),
+        .max_locks_per_transaction = bytes_load32(reader->held + DEMANDS_LOCKS),
+    };
     reader->step = STEP_DONE;
 }
 
@@ -209,6 +243,8 @@ static void take(struct wal_record_reader *reader)
         return take_name(reader);
     case STEP_RUNNING:
         return take_running(reader);
+    case STEP_DEMANDS:
+        return take_demands(reader);
     case STEP_PARTS:
         reader->parts = bytes_load32(reader->held);
         return go_on_with_parts(reader);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * A record of PostgreSQL's WAL (15 to 18, access/xlogrecord.h), as far as recovery decides by it
- * where to stop: the ends of transactions (access/xact.h) and restore points; and what helps to
- * find them. Read piece by piece, so that a record of a gigabyte costs no memory. Pure; wal_scan
- * finds the records.
+ * where to stop: the ends of transactions (access/xact.h) and restore points; what helps to find
+ * them; and what it demands of the server. Read piece by piece, so that a record of a gigabyte
+ * costs no memory. Pure; wal_scan finds the records.
  */
 #pragma once
 
@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "common/error.h"
+#include "sidecar/pg_demands.h"
 
 enum { WAL_RECORD_HEADER_BYTES = 24, WAL_RECORD_NAME_MAX = 64 };
 
@@ -22,6 +23,7 @@ enum wal_record_kind {
     WAL_RECORD_RESTORE_POINT,
     WAL_RECORD_RUNNING, /* which transactions run; written every 15 s, and with checkpoints */
     WAL_RECORD_SWITCH,  /* the rest of its segment holds nothing */
+    WAL_RECORD_DEMANDS, /* the server was started with other settings than before */
     WAL_RECORD_OTHER,
 };
 
@@ -36,6 +38,7 @@ struct wal_record {
     uint32_t next_xid;              /* RUNNING: it and all behind it have not begun; */
     uint32_t oldest_xid;            /* all before it have ended */
     char name[WAL_RECORD_NAME_MAX]; /* RESTORE_POINT */
+    struct pg_demands demands;      /* DEMANDS */
 };
 
 /* COMMIT or ABORT: recovery to a time or a transaction stops at these only. */

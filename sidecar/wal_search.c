@@ -345,3 +345,16 @@ int wal_search_first(const struct wal_search *search, const struct wal_search_wi
     *ret_record = record;
     return 0;
 }
+
+int wal_search_demands(const struct wal_search *search, uint64_t limit, struct pg_demands *demands,
+                       struct error *err)
+{
+    CLEANUP(walk_done) struct walk walk = walk_new(search);
+    struct wal_record record;
+    int found = 0;
+    walk_to(&walk, search->from, limit);
+    while (search->from < limit && (found = walk_on(&walk, &record, err)) > 0)
+        if (record.kind == WAL_RECORD_DEMANDS)
+            pg_demands_raise(demands, &record.demands);
+    return found;
+}

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Finds records in the WAL of a repository by what recovery targets name: the times of commits,
- * transactions, restore points. Reads as recovery does: along the history of a timeline, each
- * segment from the newest timeline that has it. Takes the memory of one segment.
+ * transactions, restore points; and what it demands of a server. Reads as recovery does: along the
+ * history of a timeline, each segment from the newest timeline that has it. Takes the memory of one
+ * segment.
  */
 #pragma once
 
@@ -54,3 +55,7 @@ MUST_CHECK int wal_search_first(const struct wal_search *search, const struct wa
  * NONE. Reads backwards from the end, as many segments as it takes. Errors as above. */
 MUST_CHECK int wal_search_last(const struct wal_search *search, struct wal_record *ret_record,
                                struct error *err);
+/* Raises demands to what the records demand that begin before limit; reads all of them. Errors as
+ * above. */
+MUST_CHECK int wal_search_demands(const struct wal_search *search, uint64_t limit,
+                                  struct pg_demands *demands, struct error *err);

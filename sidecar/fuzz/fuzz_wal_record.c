@@ -45,6 +45,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     expect(whole.kind == pieces.kind && whole.xid == pieces.xid);
     expect(whole.time_us == pieces.time_us &&
            memcmp(whole.name, pieces.name, sizeof(whole.name)) == 0);
+    expect(memcmp(&whole.demands, &pieces.demands, sizeof(whole.demands)) == 0);
     if (result == 0)
         expect(whole.kind != WAL_RECORD_NONE && memchr(whole.name, 0, sizeof(whole.name)));
     return 0;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "sidecar/pg_demands.h"
 #include "sidecar/tests/helper_wal.h"
 
 #include <setjmp.h>
@@ -164,6 +165,23 @@ uint64_t helper_wal_running(struct helper_wal *wal, uint32_t oldest_xid, uint32_
     return helper_wal_add(wal, &(struct helper_wal_record){
                                    .resource_manager = HELPER_WAL_STANDBY,
                                    .info = HELPER_WAL_RUNNING,
+                                   .data = data,
+                                   .size = sizeof(data),
+                               });
+}
+
+uint64_t helper_wal_demand(struct helper_wal *wal, const struct pg_demands *demands)
+{
+    enum { PARAMETER_BYTES = 28 };
+    uint8_t data[2 + PARAMETER_BYTES] = {ID_MAIN_SHORT, PARAMETER_BYTES};
+    bytes_store32(data + 2, demands->max_connections);
+    bytes_store32(data + 6, demands->max_worker_processes);
+    bytes_store32(data + 10, demands->max_wal_senders);
+    bytes_store32(data + 14, demands->max_prepared_transactions);
+    bytes_store32(data + 18, demands->max_locks_per_transaction);
+    return helper_wal_add(wal, &(struct helper_wal_record){
+                                   .resource_manager = HELPER_WAL_XLOG,
+                                   .info = HELPER_WAL_PARAMETER_CHANGE,
                                    .data = data,
                                    .size = sizeof(data),
                                });

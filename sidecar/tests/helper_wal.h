@@ -8,6 +8,8 @@
 
 #include "common/buf.h"
 
+struct pg_demands;
+
 struct helper_wal {
     struct buf bytes;
     uint64_t first_lsn; /* of bytes */
@@ -26,6 +28,7 @@ enum {
     HELPER_WAL_RUNNING = 0x10,
     HELPER_WAL_ABORT = 0x20,
     HELPER_WAL_SWITCH = 0x40,
+    HELPER_WAL_PARAMETER_CHANGE = 0x60,
     HELPER_WAL_RESTORE_POINT = 0x70,
     HELPER_WAL_MAGIC_17 = 0xd116,
 };
@@ -52,6 +55,8 @@ uint64_t helper_wal_end_transaction(struct helper_wal *wal, uint8_t info, uint32
 uint64_t helper_wal_restore_point(struct helper_wal *wal, const char *name, int64_t time_us);
 /* The transactions from oldest_xid to before next_xid run, or some of them. */
 uint64_t helper_wal_running(struct helper_wal *wal, uint32_t oldest_xid, uint32_t next_xid);
+/* The server goes on with these settings. */
+uint64_t helper_wal_demand(struct helper_wal *wal, const struct pg_demands *demands);
 /* One that says nothing, with so many bytes behind its header. */
 uint64_t helper_wal_fill(struct helper_wal *wal, size_t size);
 /* The rest of the segment holds zeros then. */

@@ -9,7 +9,7 @@
 
 #include "common/own.h"
 #include "common/text.h"
-#include "sidecar/pg_control.h"
+#include "sidecar/pg_demands.h"
 #include "sidecar/recovery_settings.h"
 #include "sidecar/recovery_target.h"
 
@@ -61,7 +61,7 @@ static void a_copy_has_no_ties_to_its_source(void **state)
             fail_msg("no '%s' in '%s'", settings[i], after);
 }
 
-static const struct pg_control control = {
+static const struct pg_demands demands = {
     .max_connections = 321,
     .max_worker_processes = 9,
     .max_wal_senders = 11,
@@ -72,7 +72,7 @@ static const struct pg_control control = {
 static char *apply(const struct recovery_target *target)
 {
     const struct recovery_settings settings = {
-        .target = target, .timeline = 7, .restore_command = "a 'b' c\\d", .control = &control};
+        .target = target, .timeline = 7, .restore_command = "a 'b' c\\d", .demands = &demands};
     return recovery_settings_apply("", &settings);
 }
 

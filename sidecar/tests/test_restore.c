@@ -25,9 +25,10 @@
 #include "common/text.h"
 #include "sidecar/manifest.h"
 #include "sidecar/pg_control.h"
-#include "sidecar/recovery_target.h"
 #include "sidecar/repo.h"
 #include "sidecar/restore.h"
+#include "sidecar/restore_wal.h"
+#include "sidecar/target.h"
 #include "sidecar/tests/helper_backup.h"
 #include "sidecar/tests/helper_restore.h"
 #include "sidecar/wal_archive.h"
@@ -291,26 +292,41 @@ static void put_wal(struct helper_backup *to, uint32_t timeline, uint32_t end)
         fail_msg("%s", err.text);
 }
 
+static void write_forks(const struct helper_backup *from, uint32_t timeline)
+{
+    CLEANUP(manifest_done) struct manifest manifest = {0};
+    CLEANUP(target_closep) struct target *target = NULL;
+    CLEANUP(own_freep) char *to = own_format("%s/pg", scratch);
+    CLEANUP(own_freep) char *wal_directory = own_format("%s/pg_wal", to);
+    CLEANUP(own_freep) char *status_directory = own_format("%s/archive_status", wal_directory);
+    struct error err;
+    if (repo_load_manifest(from->repo.repo, HELPER_PACKS_BACKUP, &manifest, &err) < 0 ||
+        target_open(&target, to, TARGET_EMPTY, &err) < 0)
+        fail_msg("%s", err.text);
+    assert_int_equal(mkdir(wal_directory, 0700), 0);
+    assert_int_equal(mkdir(status_directory, 0700), 0);
+    const struct restore_wal wal = {
+        .repo = from->repo.repo, .manifest = &manifest, .target = target};
+    if (restore_wal_forks(&wal, timeline, &err) < 0)
+        fail_msg("%s", err.text);
+}
+
 /* Timelines 2 and 3 are left behind the backup, 3 where a segment begins. */
 static void a_segment_with_a_fork_on_the_way_to_a_target_is_there_up_to_it(void **state)
 {
     (void)state;
     static const char history[] = "1\t0/180000\tx\n2\t0/200180\tx\n3\t0/300000\tx\n";
-    const struct recovery_target latest = {.kind = RECOVERY_TARGET_LATEST};
     struct helper_backup other;
     uint64_t unused = 0;
     struct error err;
     helper_backup_open(&other, 1);
     helper_backup_commit(&other);
     put_wal(&other, 3, HELPER_BACKUP_SEGMENT);
-    put_wal(&other, 4, HELPER_BACKUP_SEGMENT);
     if (wal_archive_put_history(other.repo.repo, 4, history, strlen(history), &unused, &err) < 0)
         fail_msg("%s", err.text);
-    const struct restore_options options = {
-        .target = &latest, .fetch = {.program = "/lifeboat-sidecar", .policy = "/policy.yaml"}};
-    assert_int_equal(must_restore(&other, &options).timeline, 4);
-    expect_segment("000000010000000000000001", 0x100000, HELPER_BACKUP_SEGMENT);
+    write_forks(&other, 4);
     expect_segment("000000020000000000000002", 0x200000, 0x180);
+    helper_directory_expect_missing(scratch, "pg/pg_wal/000000010000000000000001");
     helper_directory_expect_missing(scratch, "pg/pg_wal/000000030000000000000003");
     helper_backup_close(&other);
 }

@@ -12,11 +12,11 @@
 #include "sidecar/restore_config.h"
 
 static const struct pg_control control = {
-    .max_connections = 321,
-    .max_worker_processes = 9,
-    .max_wal_senders = 11,
-    .max_prepared_transactions = 5,
-    .max_locks_per_transaction = 65,
+    .demands.max_connections = 321,
+    .demands.max_worker_processes = 9,
+    .demands.max_wal_senders = 11,
+    .demands.max_prepared_transactions = 5,
+    .demands.max_locks_per_transaction = 65,
     .track_commit_timestamp = true,
     .wal_level = 2,
 };

@@ -18,6 +18,7 @@
 #include "common/log.h"
 #include "common/own.h"
 #include "sidecar/lsn.h"
+#include "sidecar/pg_demands.h"
 #include "sidecar/tests/helper_postgres.h"
 #include "sidecar/tests/helper_repo.h"
 #include "sidecar/timeline.h"
@@ -230,9 +231,17 @@ static void expect_line(const char *line, const struct wal_record *record)
         expect_running(line, record);
     else if (record->kind == WAL_RECORD_SWITCH)
         need(line, own_format("desc: SWITCH"));
+    else if (record->kind == WAL_RECORD_DEMANDS)
+        need(line,
+             own_format("desc: PARAMETER_CHANGE max_connections=%" PRIu32
+                        " max_worker_processes=%" PRIu32 " max_wal_senders=%" PRIu32
+                        " max_prepared_xacts=%" PRIu32 " max_locks_per_xact=%" PRIu32 " ",
+                        record->demands.max_connections, record->demands.max_worker_processes,
+                        record->demands.max_wal_senders, record->demands.max_prepared_transactions,
+                        record->demands.max_locks_per_transaction));
     else if (strstr(line, "desc: COMMIT") || strstr(line, "desc: ABORT") ||
              strstr(line, "desc: RESTORE_POINT") || strstr(line, "desc: RUNNING_XACTS") ||
-             strstr(line, "desc: SWITCH"))
+             strstr(line, "desc: SWITCH") || strstr(line, "desc: PARAMETER_CHANGE"))
         fail_msg("not recognised: %s", line);
 }
 
@@ -404,6 +413,42 @@ static void a_crash_of_the_server_changes_nothing(void **state)
     scan_and_compare(f, &part);
 }
 
+static void other_settings_are_demands(void **state)
+{
+    struct fixture *f = *state;
+    struct part part = work(primary, 1);
+    struct timeline_span span = {1, 0, UINT64_MAX};
+    struct timeline history = {&span, 1};
+    struct pg_demands demands = {.max_locks_per_transaction = 1000};
+    struct error err;
+    helper_postgres_do(primary, "ALTER SYSTEM SET max_connections = 222;\n"
+                                "ALTER SYSTEM SET max_prepared_transactions = 33;\n");
+    helper_postgres_shut_down(primary, "fast");
+    helper_postgres_resume(primary);
+    helper_postgres_do(primary, "ALTER SYSTEM RESET ALL");
+    helper_postgres_shut_down(primary, "fast");
+    helper_postgres_resume(primary);
+    part.to = current_lsn(primary);
+    helper_postgres_do(primary, "SELECT pg_catalog.pg_switch_wal()");
+    scan_and_compare(f, &part);
+    expect_count(f, WAL_RECORD_DEMANDS, 2);
+    open_repo(f);
+    put_part(f, &part);
+    const struct wal_search search = {
+        .repo = f->helper.repo,
+        .history = &history,
+        .segment_bytes = MIB,
+        .from = part.from,
+        .to = part.to,
+        .cancel = &f->helper.cancel,
+    };
+    if (wal_search_demands(&search, search.to, &demands, &err) < 0)
+        fail_msg("%s", err.text);
+    assert_int_equal(demands.max_connections, 222);
+    assert_int_equal(demands.max_prepared_transactions, 33);
+    assert_int_equal(demands.max_locks_per_transaction, 1000);
+}
+
 static void wal_search_finds_what_recovery_would_stop_at(void **state)
 {
     struct fixture *f = *state;
@@ -470,6 +515,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         test(every_record_is_what_pg_waldump_says),
         test(a_crash_of_the_server_changes_nothing),
+        test(other_settings_are_demands),
         test(wal_search_finds_what_recovery_would_stop_at),
         test(a_search_goes_on_over_a_promotion),
     };

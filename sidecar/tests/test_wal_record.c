@@ -21,6 +21,7 @@ enum {
     ABORT_PREPARED = 0x40,
     HAS_PARTS = 0x80,
     SWITCH = 0x40,
+    PARAMETER_CHANGE = 0x60,
     RESTORE_POINT = 0x70,
     RUNNING = 0x10,
 };
@@ -167,6 +168,27 @@ static void an_abort_is_none_and_ends_its_transaction_too(void **state)
     struct wal_record record = expect(f, (struct kind){XACT, ABORT, MAGIC_17, 0});
     assert_int_equal(record.kind, WAL_RECORD_ABORT);
     assert_true(wal_record_ends_transaction(&record));
+}
+
+static void settings_are_demands(void **state)
+{
+    struct fixture *f = *state;
+    for (uint32_t value = 250; value < 255; value++)
+        put(&f->main, value, 4);
+    put(&f->main, 1, 4); /* wal_level */
+    put_zeros(&f->main, 4);
+    close_main(f);
+    const struct wal_record record = expect(f, (struct kind){XLOG, PARAMETER_CHANGE, MAGIC_17, 0});
+    assert_int_equal(record.kind, WAL_RECORD_DEMANDS);
+    assert_int_equal(record.demands.max_connections, 250);
+    assert_int_equal(record.demands.max_worker_processes, 251);
+    assert_int_equal(record.demands.max_wal_senders, 252);
+    assert_int_equal(record.demands.max_prepared_transactions, 253);
+    assert_int_equal(record.demands.max_locks_per_transaction, 254);
+    f->body.size = f->main.size = 0;
+    put_zeros(&f->main, 19);
+    close_main(f);
+    expect_corrupt(f, XLOG, PARAMETER_CHANGE);
 }
 
 static void origin_and_top_level_transaction_are_passed_over(void **state)
@@ -354,6 +376,7 @@ int main(void)
         test(a_commit_says_its_time),
         test(what_else_a_commit_has_does_not_matter),
         test(an_abort_is_none_and_ends_its_transaction_too),
+        test(settings_are_demands),
         test(origin_and_top_level_transaction_are_passed_over),
         test(a_prepared_transaction_ends_under_its_own_number),
         test(a_restore_point_says_its_name),
