@@ -12,6 +12,7 @@
 #include "common/own.h"
 #include "operator/condition.h"
 #include "operator/tests/helper_policy.h"
+#include "operator/trim.h"
 #include "operator/zone.h"
 
 enum { NOW_MONOTONIC_MS = 10 * 60 * 1000, LEADING_MS = 0 };
@@ -65,6 +66,12 @@ static void gather(const struct scene *scene, struct facts *facts)
 {
     struct error err = {.text = ""};
     *facts = (struct facts){.backups = load_json(scene->backups ? scene->backups : "[]")};
+    size_t index;
+    json_t *backup;
+    json_array_foreach(facts->backups, index, backup)
+    {
+        trim_backup(backup); /* as the cache does */
+    }
     facts->object = json_pack("{s:s, s:s, s:{s:s, s:s, s:s, s:i, s:s}, s:o}", "apiVersion",
                               "lifeboat.dev/v1alpha1", "kind", "BackupPolicy", "metadata", "name",
                               "shop", "namespace", "default", "uid", "u1", "generation", 3,
