@@ -46,6 +46,12 @@ def read_all(descriptor: int) -> str:
             return content.decode()
 
 
+def read_until(descriptor: int, pattern: str) -> None:
+    content = ""
+    while not re.search(pattern, content):
+        content += os.read(descriptor, 65536).decode()
+
+
 def titles(line: str) -> list[str]:
     return re.split(r"  +", line)
 
@@ -113,3 +119,16 @@ def test_long_work_shows_how_far_it_is(lifeboat, server, newest):
     lines, written = on_terminal(lifeboat, 80, "verify")
     assert "Verifying: planning" in written
     assert lines[-1].startswith("Verified 1 backups in 1 regions: "), lines
+
+
+def test_a_stream_of_wal_shows_how_far_it_is(lifeboat, server):
+    lifeboat.spec["wal"] = {"mode": "Stream", "flushSeconds": 1}
+    ours, theirs = os.openpty()
+    with host.running(lifeboat.argv("wal-receive", *at(server)), stdin=theirs, stdout=theirs, stderr=theirs) as process:
+        os.close(theirs)
+        read_until(ours, r"\r\x1b\[KReceiving WAL: [^\r]*, stored to [0-9A-F]+/[0-9A-F]+, \d+ s behind\r")
+        process.terminate()
+        read_all(ours)
+        assert process.wait(60) == 0
+    os.close(ours)
+    lifeboat.run("wal-receive", *at(server), "--drop-slot")

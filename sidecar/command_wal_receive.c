@@ -21,6 +21,7 @@ struct receiver {
     const struct cli_options *options;
     const struct session *session;
     const struct cancel *cancel;
+    struct progress *progress;
     struct wal_board board;
 };
 
@@ -33,21 +34,20 @@ static struct connection_choice choice(const struct cli_options *options)
 /* Elsewhere than on a terminal only changes are told. */
 static struct progress *new_progress(const struct cli_options *options)
 {
-    return isatty(STDERR_FILENO) && !options->progress
+    return isatty(STDERR_FILENO) && !options->progress && !options->hold
                ? progress_new("Receiving WAL", PROGRESS_TERMINAL)
                : NULL;
 }
 
 static int stream(struct receiver *receiver, struct error *err)
 {
-    CLEANUP(progress_freep) struct progress *progress = new_progress(receiver->options);
     const struct wal_follow_options follow = {
         .policy = receiver->session->policy,
         .secrets = receiver->session->secrets,
         .connection = choice(receiver->options),
         .stop = receiver->cancel,
         .board = &receiver->board,
-        .progress = progress,
+        .progress = receiver->progress,
     };
     return wal_follow_run(&follow, err);
 }
@@ -77,6 +77,7 @@ static int receive(struct receiver *receiver, struct error *err)
         .mode = options->hold ? MESSAGE_WAL_HOLD : MESSAGE_WAL_STREAM,
         .pgdata = options->pgdata ? options->pgdata : connection_environment("PGDATA", NULL),
         .json = options->progress,
+        .progress = receiver->progress = new_progress(options),
         .cancel = &ended,
     };
     struct crew *crew = crew_new(&ended);
@@ -84,6 +85,7 @@ static int receive(struct receiver *receiver, struct error *err)
     if (result == 0)
         result = options->hold ? hold(receiver, err) : stream(receiver, err);
     crew_freep(&crew);
+    progress_freep(&receiver->progress);
     cancel_done(&ended);
     if (result == 0)
         log_info("Stopped on request", S("slot", receiver->board.state.slot));

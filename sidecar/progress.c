@@ -23,7 +23,8 @@ struct progress {
     _Atomic uint64_t total_bytes, done_bytes, done_files;
     _Atomic uint64_t phase_bytes; /* that were done before the phase */
     _Atomic(const char *) phase;
-    pthread_mutex_t lock; /* one line at a time */
+    pthread_mutex_t lock; /* one line at a time, and: */
+    char note[PROGRESS_NOTE_BYTES];
 };
 
 /* A moment of the work. */
@@ -71,7 +72,8 @@ static char *describe(const struct moment *now)
 static void draw(const struct progress *progress, const struct moment *now)
 {
     CLEANUP(own_freep) char *text = describe(now);
-    dprintf(STDERR_FILENO, "\r\033[K%s: %s", progress->verb, text);
+    dprintf(STDERR_FILENO, "\r\033[K%s: %s%s%s", progress->verb, text,
+            progress->note[0] ? ", " : "", progress->note);
 }
 
 /* The log writes whole lines at once, and so does this. */
@@ -129,6 +131,17 @@ void progress_set_phase(struct progress *progress, const char *phase)
     atomic_store(&progress->phase_ms, clock_monotonic_ms());
     atomic_store(&progress->phase_bytes, atomic_load(&progress->done_bytes));
     if (progress->mode != PROGRESS_LOG)
+        show(progress);
+}
+
+void progress_note(struct progress *progress, const char *note)
+{
+    if (!progress)
+        return;
+    pthread_mutex_lock(&progress->lock);
+    snprintf(progress->note, sizeof(progress->note), "%s", note);
+    pthread_mutex_unlock(&progress->lock);
+    if (progress->mode == PROGRESS_TERMINAL)
         show(progress);
 }
 

@@ -23,4 +23,7 @@ void progress_set_total(struct progress *progress, uint64_t total_bytes);
 void progress_set_phase(struct progress *progress, const char *phase);
 void progress_add(struct progress *progress, uint64_t bytes); /* from any thread; cheap */
 void progress_add_file(struct progress *progress);            /* one more is done; likewise */
-void progress_freep(struct progress **progress);              /* clears the line */
+enum { PROGRESS_NOTE_BYTES = 64 };
+/* What a terminal shows behind the figures from now on; copied, and cut. From any thread. */
+void progress_note(struct progress *progress, const char *note);
+void progress_freep(struct progress **progress); /* clears the line */

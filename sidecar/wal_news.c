@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sidecar/wal_news.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -11,6 +12,7 @@
 #include "common/own.h"
 #include "sidecar/lsn.h"
 #include "sidecar/policy.h"
+#include "sidecar/progress.h"
 #include "sidecar/wal_board.h"
 #include "sidecar/wal_lag.h"
 
@@ -163,6 +165,22 @@ static void say(struct news *news, json_t *archiving)
     news->said = json_incref(archiving);
 }
 
+/* "stored to 0/3A000148, 2 s behind" */
+static void note_progress(const struct news *news, const struct wal_follow_state *state)
+{
+    char durable[LSN_TEXT_BYTES], note[PROGRESS_NOTE_BYTES];
+    const int64_t lag_seconds =
+        wal_lag_seconds(&news->lag, clock_monotonic_ms(), state->durable_lsn);
+    lsn_format(state->durable_lsn, durable);
+    if (state->durable_lsn == 0)
+        snprintf(note, sizeof(note), "nothing stored yet");
+    else if (lag_seconds < 0)
+        snprintf(note, sizeof(note), "stored to %s", durable);
+    else
+        snprintf(note, sizeof(note), "stored to %s, %" PRId64 " s behind", durable, lag_seconds);
+    progress_note(news->options->progress, note);
+}
+
 static void look(struct news *news)
 {
     const struct wal_follow_state state = wal_board_state(news->options->board);
@@ -171,6 +189,7 @@ static void look(struct news *news)
     wal_news_calm(&news->calm, &state, clock_now_ms());
     const struct wal_news_room room = look_at_room(news, &state);
     warn(news, &room);
+    note_progress(news, &state);
     if (!news->options->json)
         return;
     json_auto_t *archiving = describe(news, &state, &room);

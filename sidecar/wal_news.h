@@ -2,7 +2,8 @@
 /*
  * What wal-receive says of itself while it runs: each second, if it has changed, a line of JSON on
  * stderr for the server that started it ({"archiving": …}, as in the state that this tells the
- * operator), and a warning in the log before what is kept on the server fills its disk.
+ * operator), how far it is on a terminal, and a warning in the log before what is kept on the
+ * server fills its disk.
  */
 #pragma once
 
@@ -16,6 +17,7 @@
 
 struct cancel;
 struct policy;
+struct progress;
 struct wal_board;
 struct wal_follow_state;
 
@@ -25,6 +27,7 @@ struct wal_news_options { /* all lent */
     enum message_wal mode; /* MESSAGE_WAL_STREAM or MESSAGE_WAL_HOLD */
     const char *pgdata;    /* of which pg_wal is looked at; NULL: nobody knows where */
     bool json;
+    struct progress *progress; /* where a terminal shows how far it is; may be NULL */
     const struct cancel *cancel;
 };
 

@@ -125,9 +125,28 @@ static void without_a_terminal_an_event_says_it_every_half_minute(void **state)
     assert_ptr_equal(strchr(said, '\n'), said + strlen(said) - 1); /* and nothing else */
 }
 
+static void a_note_stands_behind_the_figures_of_a_terminal(void **state)
+{
+    (void)state;
+    struct fixture f;
+    divert(&f, true);
+    struct progress *progress = progress_new("Receiving WAL", PROGRESS_TERMINAL);
+    progress_note(progress, "nothing stored yet");
+    clock_fake(START_MS + 1000);
+    progress_add(progress, MB);
+    progress_note(progress, "stored to 0/3A000148, 2 s behind");
+    progress_freep(&progress);
+    assert_string_equal(restore(&f),
+                        "\r\033[KReceiving WAL: starting, nothing stored yet"
+                        "\r\033[KReceiving WAL: 1.0 MB, 1.0 MB/s, nothing stored yet"
+                        "\r\033[KReceiving WAL: 1.0 MB, 1.0 MB/s, stored to 0/3A000148, 2 s behind"
+                        "\r\033[K");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_note_stands_behind_the_figures_of_a_terminal),
         cmocka_unit_test(a_terminal_shows_phase_share_rate_and_time_left),
         cmocka_unit_test(a_program_gets_a_line_a_second_and_at_each_phase),
         cmocka_unit_test(without_a_terminal_an_event_says_it_every_half_minute),
