@@ -178,6 +178,44 @@ def test_what_was_prepared_before_a_fork_is_there_again_before_it(cluster, lifeb
         assert copy.sql("SELECT i FROM t ORDER BY i").split() == ["1", "2", "3", "4"]
 
 
+def test_targets_at_the_edges_are_reached(cluster, lifeboat, workspace, newest):
+    """The end of a backup, a fork, and what ends without being committed."""
+    primary = cluster(newest, **ledgers.SETTINGS)
+    primary.add_role(PASSWORD)
+    primary.sql("CREATE TABLE t (i int)")
+    standby = cluster.standby(primary)
+    with receiving(stream(lifeboat, flush_s=1), primary) as receiver:
+        stop = lifeboat.backup(primary)["stopLSN"]
+        primary.sql("INSERT INTO t VALUES (1); INSERT INTO t VALUES (2)")
+        undone = primary.sql("BEGIN; SAVEPOINT s; INSERT INTO t VALUES (-1); SELECT xmin FROM t WHERE i < 0; ROLLBACK TO s; "
+                             "INSERT INTO t VALUES (3); COMMIT")
+        aborted = primary.sql("BEGIN; INSERT INTO t VALUES (-2); SELECT pg_current_xact_id(); ROLLBACK")
+        standby.wait_for_replay(primary)
+        receiver.wait_until_durable()
+        primary.stop()
+    standby.promote()
+    with receiving(lifeboat, standby) as receiver:
+        standby.sql("INSERT INTO t VALUES (4); INSERT INTO t VALUES (5)")
+        receiver.wait_until_durable()
+    fork = (standby.data / "pg_wal" / "00000002.history").read_text().split()[1]
+    lifeboat.failure("restore", "--to", workspace / "never", "--target-lsn", fork, "--target-timeline", "1").names(
+        f"the WAL ends at {fork}")
+    for number, (words, rows, timeline) in enumerate([
+        (["--target-lsn", stop], 0, 1),
+        (["--target-lsn", stop, "--target-exclusive"], 0, 1),
+        (["--target-xid", undone], 2, 1),
+        (["--target-xid", aborted], 3, 1),
+        (["--target-lsn", fork], 3, 2),
+        (["--target-lsn", fork, "--target-exclusive"], 3, 2),
+        (["--target-latest", "--target-timeline", "1"], 3, 1),
+    ]):
+        words += ["--target-action", "promote"]
+        with restored(cluster, lifeboat, workspace / f"copy{number}", newest, words) as copy:
+            assert copy.sql("SELECT i FROM t ORDER BY i").split() == [str(row) for row in range(1, rows + 1)], words
+            history = (copy.data / "pg_wal" / "00000003.history").read_text()
+            assert [line.split("\t")[0] for line in history.splitlines() if line] == ["1", "2"][:timeline], words
+
+
 @pytest.mark.parametrize("down", [False, True], ids=["both-regions", "one-region-down"])
 def test_a_machine_lost_with_its_volume_costs_seconds(cluster, lifeboat, workspace, newest, s3, flaky_s3, down):
     dice, costs = chance.dice(), []

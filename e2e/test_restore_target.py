@@ -4,6 +4,7 @@
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
@@ -253,6 +254,40 @@ def test_a_source_that_asked_for_more_after_the_backup_is_recovered(cluster, lif
         assert copy.sql("SHOW max_connections; SHOW max_prepared_transactions").split() == (
             ["222", "9"] if number == 0 else ["100", "0"])
         copy.end()
+
+
+def test_a_copy_that_does_not_reach_its_target_never_opens(cluster, lifeboat, newest, workspace):
+    """WAL is lost after the restore saw that it is there."""
+    server = cluster(newest)
+    server.add_role(PASSWORD)
+    lifeboat.spec["wal"] = {"mode": "Stream", "flushSeconds": 1}
+    with receiving(lifeboat, server) as receiver:
+        server.sql("CREATE TABLE story (i int); INSERT INTO story VALUES (0)")
+        lifeboat.backup(server)
+        server.sql("INSERT INTO story VALUES (1); SELECT pg_switch_wal()")
+        target = server.sql("INSERT INTO story VALUES (2) RETURNING xmin")
+        server.sql("INSERT INTO story VALUES (3)")
+        receiver.wait_until_durable()
+    server.end()
+    copy = cluster.adopt(Postgres(newest, workspace / "copy"))
+    lifeboat.restore(copy.data, "--target-xid", target)
+    wal = [path for path in Path(lifeboat.spec["regions"][0]["file"]["path"]).rglob("wal/*/*/*") if path.is_file()]
+    newest_segment = max(path.name[:24] for path in wal)
+    lost = {path: path.read_bytes() for path in wal if path.name.startswith(newest_segment)}
+    for path in lost:
+        path.unlink()
+    for _ in range(2):
+        copy.log.unlink(missing_ok=True)
+        with contextlib.suppress(AssertionError):  # it may be over before pg_ctl has seen it
+            copy.start()
+        host.wait_until(lambda: not copy.is_running(), "it has ended")
+        log = copy.log.read_text()
+        assert "recovery ended before configured recovery target was reached" in log
+        assert "last completed transaction was at log time" in log
+        assert (copy.data / "recovery.signal").exists()
+    for path, content in lost.items():
+        path.write_bytes(content)
+    assert rows_of(copy.start()) == [0, 1, 2]
 
 
 def test_a_server_that_went_too_far_goes_back_in_its_own_place(source, story, lifeboat):
