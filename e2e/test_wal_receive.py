@@ -59,6 +59,17 @@ def receiving(lifeboat: Lifeboat, server: Postgres) -> Iterator[subprocess.Popen
             yield process
 
 
+@contextmanager
+def serving(lifeboat: Lifeboat, server: Postgres) -> Iterator[subprocess.Popen]:
+    """The sidecar of a pod, which no operator ever reaches."""
+    lifeboat.spec["connection"]["port"] = server.port
+    lifeboat.write_policy()
+    argv = [lifeboat.program, "serve", "--config", lifeboat.home, "--secrets", lifeboat.secrets, "--token", "/nowhere",
+            "--host", server.home, "--pgdata", server.data]
+    with open(lifeboat.home / "serve.log", "a") as log, host.running(argv, stdout=log, stderr=log) as process:
+        yield process
+
+
 def log_of(lifeboat: Lifeboat) -> list[dict]:
     return command_line.documents((lifeboat.home / "wal-receive.log").read_text())
 
@@ -179,6 +190,26 @@ def test_a_shutdown_never_waits_for_a_bucket_that_hangs(streaming, server, bucke
             server.stop("fast")
             assert time.monotonic() - began < SOON_S
         server.start()
+        host.wait_until(lambda: server.sql(STREAMS) == "1", "WAL is streamed again", 120)
+        wait_until_stored(server)
+        stop(process)
+    assert gaps(streaming) == []
+
+
+def test_a_sidecar_left_alone_streams_and_holds_no_shutdown_up(streaming, server, bucket):
+    """It waits half a minute for the operator's word."""
+    streaming.use_s3(bucket, "there")
+    streaming.backup(server)
+    with serving(streaming, server) as process:
+        for mode in ("smart", "fast"):
+            host.wait_until(lambda: server.sql(STREAMS) == "1", "WAL is streamed", 120)
+            wait_until_stored(server)
+            with bucket.hanging():
+                write(server, 1)
+                began = time.monotonic()
+                server.stop(mode)
+                assert time.monotonic() - began < SOON_S
+            server.start()
         host.wait_until(lambda: server.sql(STREAMS) == "1", "WAL is streamed again", 120)
         wait_until_stored(server)
         stop(process)
