@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "common/buf.h"
 #include "common/cancel.h"
@@ -233,12 +234,20 @@ static void show_block(struct spell *spell)
     wal_lookout_show(spell->lookout, &view);
 }
 
-/* Nothing of the next one is there yet: the memory is given back. */
-static void empty_block(struct spell *spell)
+static void hide_block(struct spell *spell)
 {
     const struct wal_lookout_view none = {0};
     wal_lookout_show(spell->lookout, &none);
-    madvise(spell->block, spell->block_bytes, MADV_DONTNEED);
+}
+
+/* The memory of the block from there on, where nothing has come yet: a tail means that there is
+ * time to get it again. */
+static void give_back(struct spell *spell, uint64_t lsn)
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    const size_t used = (lsn % spell->block_bytes + page - 1) & ~(page - 1);
+    if (used < spell->block_bytes)
+        madvise(spell->block + used, spell->block_bytes - used, MADV_DONTNEED);
 }
 
 static int seal(struct spell *spell, const struct wal_stream_piece *range, struct error *err)
@@ -258,10 +267,12 @@ static int seal(struct spell *spell, const struct wal_stream_piece *range, struc
     if (wal_archive_seal(spell->repo, &flight->piece, data, &flight->sealed, err) < 0)
         return -1;
     wal_lookout_own(spell->lookout, flight->sealed.name);
-    if (range->complete)
-        empty_block(spell);
-    else
+    if (range->complete) {
+        hide_block(spell);
+    } else {
+        give_back(spell, range->to_lsn);
         wal_tails_add(spell->tails, flight->sealed.name, &flight->piece);
+    }
     flight->sealed.bytes.passing = !range->complete;
     flight->full_name = repo_full_name(spell->repo, flight->sealed.name);
     flight->put = (struct lane_put){
