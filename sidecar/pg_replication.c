@@ -14,6 +14,7 @@
 #include "sidecar/lsn.h"
 #include "sidecar/pg_failure.h"
 #include "sidecar/pg_session.h"
+#include "sidecar/timeline.h"
 #include "sidecar/wal_message.h"
 
 struct pg_replication {
@@ -196,6 +197,15 @@ int pg_replication_history(struct pg_replication *replication, uint32_t timeline
         buf_append(content, PQgetvalue(result, 0, 1), (size_t)PQgetlength(result, 0, 1), err) < 0)
         return error_wrap(err, "read the history of timeline %" PRIu32, timeline);
     return 0;
+}
+
+int pg_replication_timeline(struct pg_replication *replication, uint32_t timeline,
+                            struct timeline *ret_timeline, struct error *err)
+{
+    CLEANUP(buf_done) struct buf history = BUF(TIMELINE_HISTORY_MAX);
+    if (timeline > 1 && pg_replication_history(replication, timeline, &history, err) < 0)
+        return -1;
+    return timeline_parse(timeline, history.data, history.size, ret_timeline, err);
 }
 
 int pg_replication_drop_slot(struct pg_replication *replication, const char *name,

@@ -14,6 +14,7 @@
 struct buf;
 struct pg_options;
 struct pg_replication;
+struct timeline;
 
 struct pg_system {
     uint64_t system_identifier;
@@ -38,6 +39,10 @@ MUST_CHECK int pg_replication_drop_slot(struct pg_replication *replication, cons
 /* TIMELINE_HISTORY: appends the history file's content; for timelines above 1. */
 MUST_CHECK int pg_replication_history(struct pg_replication *replication, uint32_t timeline,
                                       struct buf *content, struct error *err);
+/* The same, read: the caller's (timeline_done); of timeline 1, which has none, that it comes from
+ * nowhere. Also CORRUPT. */
+MUST_CHECK int pg_replication_timeline(struct pg_replication *replication, uint32_t timeline,
+                                       struct timeline *ret_timeline, struct error *err);
 /* START_REPLICATION from lsn, with the slot made above (slot NULL: without). Never makes us a
  * synchronous standby: see pg_replication_report. */
 MUST_CHECK int pg_replication_start(struct pg_replication *replication, const char *slot,

@@ -82,7 +82,7 @@ int restore_wal_segment(const struct restore_wal *wal, uint64_t index, struct bu
 
 int restore_wal_histories(const struct restore_wal *wal, struct error *err)
 {
-    CLEANUP(buf_done) struct buf content = BUF(WAL_ARCHIVE_HISTORY_MAX);
+    CLEANUP(buf_done) struct buf content = BUF(TIMELINE_HISTORY_MAX);
     for (size_t i = 0; i < wal->manifest->wal_count; i++) {
         uint32_t timeline = wal->manifest->wal[i].timeline;
         CLEANUP(own_freep) char *name = own_format("%08X.history", timeline);

@@ -21,6 +21,8 @@ struct timeline {
 };
 
 void timeline_done(struct timeline *timeline);
+enum { TIMELINE_HISTORY_MAX = 1 << 20 }; /* bytes of a history file that are taken */
+
 /* text: the history file of timeline id; empty for timeline 1, which has none. CORRUPT. */
 MUST_CHECK int timeline_parse(uint32_t id, const void *text, size_t size,
                               struct timeline *ret_timeline, struct error *err);

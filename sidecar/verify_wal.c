@@ -303,7 +303,7 @@ static int load_history(struct work *work, struct wal_line *line, struct timelin
 {
     struct verify_region *region = work->region;
     struct item *item = find_history(work, line->timeline);
-    CLEANUP(buf_done) struct buf content = BUF(WAL_ARCHIVE_HISTORY_MAX);
+    CLEANUP(buf_done) struct buf content = BUF(TIMELINE_HISTORY_MAX);
     if (line->timeline > 1 && !item)
         return 0;
     if (item && wal_archive_get_history(region->repo, line->timeline, &content, err) < 0)

@@ -252,7 +252,7 @@ int wal_archive_put_history(struct repo *repo, uint32_t timeline, const void *co
 {
     char id[KEY_ID_TEXT_BYTES], prefix[WAL_ARCHIVE_NAME_MAX];
     CLEANUP(buf_done) struct buf footer = BUF(FOOTER_MAX);
-    if (size > WAL_ARCHIVE_HISTORY_MAX)
+    if (size > TIMELINE_HISTORY_MAX)
         return error_set(err, ERROR_PERMANENT, "the history of timeline %" PRIu32 " has %zu bytes",
                          timeline, size);
     key_content_id(&repo->keyring.id_key, content, size, id);
@@ -370,7 +370,7 @@ int wal_archive_check(struct repo *repo, const char *name, struct wal_piece *ret
 int wal_archive_check_history(struct repo *repo, uint32_t timeline, const void *content,
                               size_t size, struct error *err)
 {
-    CLEANUP(buf_done) struct buf there = BUF(WAL_ARCHIVE_HISTORY_MAX);
+    CLEANUP(buf_done) struct buf there = BUF(TIMELINE_HISTORY_MAX);
     if (wal_archive_get_history(repo, timeline, &there, err) < 0)
         return err->kind == ERROR_NOT_FOUND || err->kind == ERROR_CORRUPT ? 0 : -1;
     if (there.size == size && memcmp(there.data, content, size) == 0)
@@ -577,7 +577,7 @@ int wal_archive_get_history(struct repo *repo, uint32_t timeline, struct buf *co
 int wal_archive_load_history(struct repo *repo, uint32_t timeline, struct timeline *ret_history,
                              struct error *err)
 {
-    CLEANUP(buf_done) struct buf content = BUF(WAL_ARCHIVE_HISTORY_MAX);
+    CLEANUP(buf_done) struct buf content = BUF(TIMELINE_HISTORY_MAX);
     if (timeline > 1 && wal_archive_get_history(repo, timeline, &content, err) < 0)
         return -1;
     return timeline_parse(timeline, content.data, content.size, ret_history, err);

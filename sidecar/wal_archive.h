@@ -100,7 +100,6 @@ MUST_CHECK int wal_archive_check(struct repo *repo, const char *name, struct wal
 /* The same, and gives the content: plain is cleared first, its limit CONTAINER_BYTES_MAX. */
 MUST_CHECK int wal_archive_read(struct repo *repo, const char *name, struct buf *plain,
                                 struct wal_piece *ret_piece, struct error *err);
-enum { WAL_ARCHIVE_HISTORY_MAX = 1 << 20 }; /* bytes */
 /* Cleared first. NOT_FOUND if there is none, TRANSIENT if it may be in a region that could not be
  * listed; CONFLICT if there are several that differ. */
 MUST_CHECK int wal_archive_get_history(struct repo *repo, uint32_t timeline, struct buf *content,

@@ -2,7 +2,6 @@
 #include "sidecar/wal_hold.h"
 
 #include "common/backoff.h"
-#include "common/buf.h"
 #include "common/cancel.h"
 #include "common/log.h"
 #include "common/own.h"
@@ -22,7 +21,6 @@ enum {
     EVERY_MS = 30 * 1000,
     TROUBLED_FACTOR = 10, /* so much less often while a region does not answer */
     BACKOFF_BASE_MS = 1000,
-    HISTORY_BYTES_MAX = 1 << 20,
 };
 
 /* A look at the server and at the regions. */
@@ -46,15 +44,11 @@ static void look_done(struct look *look)
 static int look_at_server(struct look *look, struct error *err)
 {
     CLEANUP(pg_replication_closep) struct pg_replication *replication = NULL;
-    CLEANUP(buf_done) struct buf history = BUF(HISTORY_BYTES_MAX);
     struct pg_system system;
     if (wal_slot_look(&look->slot, &look->server, &look->found, err) < 0 ||
         wal_slot_open(&look->slot, &look->server, &look->found, &replication, &system, err) < 0)
         return -1;
-    if (system.timeline > 1 &&
-        pg_replication_history(replication, system.timeline, &history, err) < 0)
-        return -1;
-    return timeline_parse(system.timeline, history.data, history.size, &look->history, err);
+    return pg_replication_timeline(replication, system.timeline, &look->history, err);
 }
 
 static int look_at_regions(struct look *look, struct error *err)

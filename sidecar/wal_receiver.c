@@ -315,7 +315,7 @@ static int receive_main(void *arg, struct error *err)
 
 static int put_history(struct wal_receiver *receiver, struct error *err)
 {
-    CLEANUP(buf_done) struct buf history = BUF(WAL_ARCHIVE_HISTORY_MAX);
+    CLEANUP(buf_done) struct buf history = BUF(TIMELINE_HISTORY_MAX);
     struct repo *repo = receiver->options.repo;
     const uint32_t timeline = receiver->timeline;
     uint64_t bytes = 0;
@@ -372,12 +372,8 @@ uint32_t wal_receiver_timeline(const struct wal_receiver *receiver)
 int wal_receiver_history(struct wal_receiver *receiver, struct timeline *ret_timeline,
                          struct error *err)
 {
-    CLEANUP(buf_done) struct buf history = BUF(WAL_ARCHIVE_HISTORY_MAX);
     assert(!receiver->memory);
-    if (receiver->timeline > 1 &&
-        pg_replication_history(receiver->replication, receiver->timeline, &history, err) < 0)
-        return -1;
-    return timeline_parse(receiver->timeline, history.data, history.size, ret_timeline, err);
+    return pg_replication_timeline(receiver->replication, receiver->timeline, ret_timeline, err);
 }
 
 int wal_receiver_finish(struct wal_receiver *receiver, uint64_t stop_lsn, struct error *err)

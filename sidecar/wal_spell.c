@@ -119,7 +119,7 @@ static int open_regions(struct spell *spell, struct error *err)
 static int open_replication(struct spell *spell, struct error *err)
 {
     struct pg_system system;
-    CLEANUP(buf_done) struct buf history = BUF(WAL_ARCHIVE_HISTORY_MAX);
+    CLEANUP(buf_done) struct buf history = BUF(TIMELINE_HISTORY_MAX);
     const struct wal_slot slot = {spell->options->slot, &spell->pg};
     if (wal_slot_open(&slot, &spell->server, &spell->slot, &spell->replication, &system, err) < 0)
         return -1;
