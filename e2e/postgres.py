@@ -45,10 +45,10 @@ class Postgres:
 
     # Life of the server
 
-    def init(self, checksums: bool = True, **settings: str) -> "Postgres":
+    def init(self, checksums: bool = True, segment_mib: int = 16, **settings: str) -> "Postgres":
         choice = ["--data-checksums"] if checksums else ["--no-data-checksums"] if self.major >= 18 else []
         self.tool("initdb", "--pgdata", self.data, "--username=postgres", "--no-sync", "--encoding=UTF8", "--locale=C",
-                  "--auth-local=trust", "--auth-host=scram-sha-256", *choice)
+                  "--auth-local=trust", "--auth-host=scram-sha-256", f"--wal-segsize={segment_mib}", *choice)
         self.configure(**SETTINGS | settings)
         return self
 

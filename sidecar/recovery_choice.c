@@ -309,7 +309,7 @@ static char *describe_reason(const struct choice *choice)
         return describe_absence(choice);
     lsn_format(ended->to.lsn, to);
     if (choice->target->kind == RECOVERY_TARGET_LSN)
-        return own_format(": the WAL ends at %s", to);
+        return own_format(": no record begins there or later, as the WAL ends at %s", to);
     recovery_time_format(ended->to.time_us, last);
     return own_format(": %s at %s, and PostgreSQL stops at a time only when it sees a transaction "
                       "that ended later; --target-latest gives all there is",
