@@ -284,13 +284,14 @@ static int search_transaction(struct walk *walk, const struct wal_search_wish *w
     return 0;
 }
 
+/* From the start of the segment on: behind a switch it has nothing to begin with. */
 static int search_all(struct walk *walk, const struct wal_search_wish *wish,
                       struct wal_record *ret_record, struct error *err)
 {
     const struct wal_search *search = walk->search;
     struct stretch all = {.from = search->from, .limit = search->to};
-    if (wish->by == WAL_SEARCH_LSN && wish->lsn > all.from)
-        all.from = wish->lsn;
+    if (wish->by == WAL_SEARCH_LSN && segment_of(search, wish->lsn) > all.from)
+        all.from = segment_of(search, wish->lsn);
     if (all.from < all.limit && search_stretch(walk, wish, &all, err) < 0)
         return -1;
     *ret_record = all.match;

@@ -428,6 +428,23 @@ static void the_record_that_recovery_to_an_lsn_stops_at_is_found(void **state)
     assert_int_equal(find(f, wish).kind, WAL_RECORD_NONE);
 }
 
+static void behind_a_switch_comes_nothing_in_its_segment(void **state)
+{
+    struct fixture *f = *state;
+    make(f, 3, 1000);
+    const uint64_t switched = helper_wal_switch(&f->wal);
+    put(f, &f->wal);
+    struct wal_search_wish wish = {.by = WAL_SEARCH_LSN, .lsn = switched};
+    assert_int_equal(find(f, wish).lsn, switched);
+    wish.lsn = switched + 1;
+    assert_int_equal(find(f, wish).kind, WAL_RECORD_NONE);
+    wish.lsn = f->search.to - 8;
+    assert_int_equal(find(f, wish).kind, WAL_RECORD_NONE);
+    make(f, 1, 1000);
+    put(f, &f->wal);
+    assert_in_range(find(f, wish).lsn, wish.lsn, f->search.to);
+}
+
 /* Timelines */
 
 /* Timeline 2 goes on from the middle of the third segment, 1 goes on by itself. */
@@ -602,6 +619,7 @@ int main(void)
         test(of_restore_points_of_one_name_the_first_is_found),
         test(the_record_that_recovery_to_an_lsn_stops_at_is_found),
         test(a_search_follows_the_history_over_a_fork),
+        test(behind_a_switch_comes_nothing_in_its_segment),
         test(up_to_the_fork_the_older_timeline_serves),
         test(nobody_waits_for_a_region_that_may_have_the_newer_one),
         test(missing_wal_is_named),
