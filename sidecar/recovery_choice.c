@@ -86,7 +86,7 @@ static int find(const struct choice *choice, const struct recovery_window *windo
     const struct wal_search search = {
         .repo = choice->survey->options.repo,
         .history = recovery_survey_history(choice->survey, window->timeline),
-        .segment_bytes = choice->survey->segment_bytes,
+        .segment_bytes = window->backups[0]->wal_segment_bytes,
         .from = from,
         .to = to,
         .cancel = choice->survey->options.cancel,
@@ -194,11 +194,11 @@ static int try_window(struct choice *choice, const struct recovery_window *windo
 
 /* Whether the segments of the record can be had of this timeline, up to its end. */
 static bool has_record(const struct recovery_survey *survey, uint32_t timeline,
-                       const struct wal_record *record)
+                       uint32_t segment_bytes, const struct wal_record *record)
 {
     const struct wal_span wanted = {
         .timeline = timeline,
-        .from = wal_segment_start(record->lsn, survey->segment_bytes),
+        .from = wal_segment_start(record->lsn, segment_bytes),
         .to = record->end_lsn,
     };
     struct wal_span missing;
@@ -228,7 +228,8 @@ static uint32_t timeline_of(const struct recovery_survey *survey,
         return window->timeline;
     while (span < last && span->end_lsn <= stop->lsn)
         span++;
-    while (span < last && !has_record(survey, span->timeline, stop))
+    while (span < last &&
+           !has_record(survey, span->timeline, window->backups[0]->wal_segment_bytes, stop))
         span++;
     return span->timeline;
 }
@@ -367,6 +368,7 @@ int recovery_choice_make(struct recovery_survey *survey, const struct recovery_t
         snprintf(ret_choice->backup, sizeof(ret_choice->backup), "%s", way.backup->id);
         ret_choice->timeline = timeline_of(survey, window, &way.stop);
         ret_choice->from_lsn = way.backup->stop_lsn;
+        ret_choice->segment_bytes = way.backup->wal_segment_bytes;
         ret_choice->to_lsn = end_of(target, window, &way);
         return 0;
     }

@@ -18,11 +18,12 @@ struct recovery_choice {
     char backup[BACKUP_ID_BYTES];
     uint32_t timeline;         /* on which the target lies; its history leads there */
     uint64_t from_lsn, to_lsn; /* the WAL that is replayed behind the backup */
+    uint32_t segment_bytes;    /* of it */
 };
 
 /* backup: the one to begin with; NULL: any. Reads WAL, for a transaction and a restore point all of
- * it back to them. PERMANENT: out of reach, says why; TRANSIENT: it may be
- * in reach with a region that could not be listed; else as wal_search_first. */
+ * it back to them. PERMANENT: out of reach, says why; TRANSIENT: it may be in reach with a region
+ * that could not be listed; else as wal_search_first. */
 MUST_CHECK int recovery_choice_make(struct recovery_survey *survey,
                                     const struct recovery_target *target, const char *backup,
                                     struct recovery_choice *ret_choice, struct error *err);

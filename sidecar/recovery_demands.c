@@ -79,7 +79,7 @@ int recovery_demands_find(const struct recovery_way *way, struct pg_demands *dem
             {
                 .repo = way->survey->options.repo,
                 .history = recovery_survey_history(way->survey, choice->timeline),
-                .segment_bytes = way->survey->segment_bytes,
+                .segment_bytes = choice->segment_bytes,
                 .from = choice->from_lsn,
                 .to = choice->to_lsn,
                 .cancel = way->cancel,

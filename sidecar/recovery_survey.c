@@ -8,6 +8,7 @@
 #include "common/log.h"
 #include "common/own.h"
 #include "common/text.h"
+#include "sidecar/lsn.h"
 #include "sidecar/manifest.h"
 #include "sidecar/repo.h"
 #include "sidecar/timeline.h"
@@ -46,18 +47,89 @@ static int compare_lines(const void *a, const void *b)
     return (x->timeline > y->timeline) - (x->timeline < y->timeline);
 }
 
-/* WAL is taken for what its name says. */
-static void read_names(struct recovery_survey *survey, const struct repo_names *names)
+/* Names of WAL: where the size of segments was changed (pg_resetwal --wal-segsize) only the objects
+ * say it */
+
+/* The one that the backups next to a log have, and those in it; 0: they differ. */
+static uint32_t segment_bytes_in(const struct recovery_survey *survey, uint64_t log)
 {
+    const struct manifest *before = NULL, *behind = NULL;
+    uint32_t found = 0;
+    for (size_t i = 0; i < survey->backup_count; i++) {
+        const struct manifest *backup = survey->backups[i];
+        if (backup->stop_lsn >> WAL_LOG_SHIFT < log) {
+            before = !before || backup->stop_lsn > before->stop_lsn ? backup : before;
+        } else if (backup->start_lsn >> WAL_LOG_SHIFT > log) {
+            behind = !behind || backup->start_lsn < behind->start_lsn ? backup : behind;
+        } else if (found != 0 && found != backup->wal_segment_bytes) {
+            return 0;
+        } else {
+            found = backup->wal_segment_bytes;
+        }
+    }
+    const struct manifest *const next[] = {before, behind};
+    for (size_t i = 0; i < ARRAY_SIZE(next); i++) {
+        if (next[i] && found != 0 && found != next[i]->wal_segment_bytes)
+            return 0;
+        found = next[i] ? next[i]->wal_segment_bytes : found;
+    }
+    return found;
+}
+
+/* 1; 0: it is none, or cannot be told, which is logged. */
+static int ask_object(struct recovery_survey *survey, const struct repo_name *name,
+                      struct wal_piece *ret_piece, struct error *err)
+{
+    if (cancel_check(survey->options.cancel, err) < 0)
+        return -1;
+    if (wal_archive_describe(survey->options.repo, name->name, name->size, ret_piece, err) == 0)
+        return 1;
+    if (err->kind == ERROR_CANCELED)
+        return -1;
+    if (err->kind == ERROR_TRANSIENT && !survey->incomplete) {
+        survey->incomplete = true;
+        survey->unlisted_error = *err;
+    }
+    log_warn("Passed over an object of the WAL archive", S("object", name->name),
+             S("error", err->text));
+    return 0;
+}
+
+/* The log that was asked about last, and the size of its segments. */
+struct log_size {
+    uint64_t log;
+    uint32_t segment_bytes;
+};
+
+static int read_name(struct recovery_survey *survey, const struct repo_name *name,
+                     struct log_size *last, struct wal_piece *ret_piece, struct error *err)
+{
+    struct wal_piece guess;
+    if (wal_archive_guess_name(name->name, last->segment_bytes, &guess) < 0)
+        return 0;
+    const uint64_t log = guess.segment_lsn >> WAL_LOG_SHIFT;
+    if (log != last->log)
+        *last = (struct log_size){log, segment_bytes_in(survey, log)};
+    if (last->segment_bytes == 0)
+        return ask_object(survey, name, ret_piece, err);
+    return wal_archive_parse_name(name->name, last->segment_bytes, ret_piece) == 0;
+}
+
+static int read_names(struct recovery_survey *survey, const struct repo_names *names,
+                      struct error *err)
+{
+    struct log_size last = {.log = UINT64_MAX};
     survey->spans = own_alloc((names->count + 1) * sizeof(survey->spans[0]));
     for (size_t i = 0; i < names->count; i++) {
-        const char *name = names->names[i].name;
         struct wal_piece piece;
-        if (wal_archive_parse_history_name(name, &piece.timeline)) {
+        if (wal_archive_parse_history_name(names->names[i].name, &piece.timeline)) {
             add_line(survey, piece.timeline);
             continue;
         }
-        if (wal_archive_parse_name(name, survey->segment_bytes, &piece) < 0)
+        const int read = read_name(survey, &names->names[i], &last, &piece, err);
+        if (read < 0)
+            return -1;
+        if (read == 0)
             continue;
         survey->spans[survey->span_count++] = wal_piece_span(&piece);
         if (survey->span_count < 2 ||
@@ -65,6 +137,7 @@ static void read_names(struct recovery_survey *survey, const struct repo_names *
             add_line(survey, piece.timeline);
     }
     wal_gap_sort(survey->spans, survey->span_count);
+    return 0;
 }
 
 static void read_backups(struct recovery_survey *survey)
@@ -126,10 +199,7 @@ static int read_wal(struct recovery_survey *survey, struct error *err)
 {
     CLEANUP(repo_names_done) struct repo_names listed = {0};
     const struct repo_names *names = names_below(survey, "wal/", &listed, err);
-    if (!names)
-        return -1;
-    read_names(survey, names);
-    return 0;
+    return names ? read_names(survey, names, err) : -1;
 }
 
 /* Once the backups are known. */
@@ -137,7 +207,6 @@ static int look(struct recovery_survey *survey, struct error *err)
 {
     if (survey->backup_count == 0)
         return 0;
-    survey->segment_bytes = survey->backups[survey->backup_count - 1]->wal_segment_bytes;
     if (read_wal(survey, err) < 0)
         return -1;
     read_backups(survey);
@@ -231,7 +300,7 @@ static int find_end(const struct recovery_survey *survey, struct recovery_window
     const struct wal_search search = {
         .repo = survey->options.repo,
         .history = recovery_survey_history(survey, window->timeline),
-        .segment_bytes = survey->segment_bytes,
+        .segment_bytes = window->backups[0]->wal_segment_bytes,
         .from = window->from.lsn,
         .to = window->to.lsn,
         .cancel = survey->options.cancel,

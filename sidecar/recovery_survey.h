@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * What there is to recover from in the regions that a repository was opened in: its backups, its
- * WAL, by the names of the objects, and the histories of its timelines; and so its windows.
+ * WAL, by the names of the objects (near a change of the size of segments also by what they say
+ * themselves), and the histories of its timelines; and so its windows.
  */
 #pragma once
 
@@ -29,7 +30,6 @@ struct recovery_survey_options { /* all lent, until recovery_survey_done, but th
 
 struct recovery_survey {
     struct recovery_survey_options options;
-    uint32_t segment_bytes; /* 0: there is no backup, and so no window */
     struct recovery_windows windows;
     const struct manifest **backups;
     size_t backup_count;

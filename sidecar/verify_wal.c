@@ -17,8 +17,6 @@
 #include "sidecar/wal_course.h"
 #include "sidecar/wal_gap.h"
 
-enum { SEGMENT_BYTES_MIN = 1 << 20 };
-
 /* An object of the archive. */
 struct item {
     const struct repo_name *name;
@@ -69,17 +67,6 @@ static bool is_needed(const struct verify_region *region, const struct item *ite
 
 /* Reading */
 
-/* A name does not say the size of segments, which pg_resetwal --wal-segsize changes. */
-static bool parse_segment(const struct work *work, const char *name, struct wal_piece *ret_piece)
-{
-    if (wal_archive_parse_name(name, work->segment_bytes, ret_piece) == 0)
-        return true;
-    for (uint32_t size = SEGMENT_BYTES_MIN; wal_segment_bytes_valid(size); size *= 2)
-        if (wal_archive_parse_name(name, size, ret_piece) == 0)
-            return true;
-    return false;
-}
-
 /* Also when it is in no sample: what is not what its name says can only be told from inside. */
 static bool is_wanted(const struct work *work, const struct item *item)
 {
@@ -96,7 +83,8 @@ static void add_item(struct work *work, const struct repo_name *name)
     struct verify_region *region = work->region;
     struct item item = {.name = name, .usable = true};
     item.is_history = wal_archive_parse_history_name(name->name, &item.piece.timeline);
-    if (!item.is_history && !parse_segment(work, name->name, &item.piece)) {
+    if (!item.is_history &&
+        wal_archive_guess_name(name->name, work->segment_bytes, &item.piece) < 0) {
         findings_add(region->findings,
                      FINDING(.kind = FINDING_DAMAGED, .region = region->name, .object = name->name),
                      "no name of WAL");

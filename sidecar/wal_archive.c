@@ -26,6 +26,7 @@ enum {
     WHOLE_LENGTH = DIRECTORY_LENGTH + SEGMENT_LENGTH + 1 + CONTENT_ID_LENGTH,
     PART_LENGTH = WHOLE_LENGTH + RANGE_LENGTH,
     FOOTER_MAX = 64,
+    SEGMENT_BYTES_MIN = 1 << 20,
 };
 
 /* The objects that a segment or a history can be read from. */
@@ -123,6 +124,16 @@ int wal_archive_parse_name(const char *name, uint32_t segment_bytes, struct wal_
         return -1;
     *ret_piece = piece;
     return 0;
+}
+
+int wal_archive_guess_name(const char *name, uint32_t segment_bytes, struct wal_piece *ret_piece)
+{
+    if (segment_bytes != 0 && wal_archive_parse_name(name, segment_bytes, ret_piece) == 0)
+        return 0;
+    for (uint32_t size = SEGMENT_BYTES_MIN; wal_segment_bytes_valid(size); size *= 2)
+        if (wal_archive_parse_name(name, size, ret_piece) == 0)
+            return 0;
+    return -1;
 }
 
 bool wal_archive_parse_history_name(const char *name, uint32_t *ret_timeline)
@@ -365,6 +376,25 @@ int wal_archive_check(struct repo *repo, const char *name, struct wal_piece *ret
 {
     CLEANUP(buf_done) struct buf plain = BUF(CONTAINER_BYTES_MAX);
     return wal_archive_read(repo, name, &plain, ret_piece, err);
+}
+
+int wal_archive_describe(struct repo *repo, const char *name, uint64_t size,
+                         struct wal_piece *ret_piece, struct error *err)
+{
+    CLEANUP(buf_done) struct buf tail = BUF(CONTAINER_TAIL_MAX);
+    CLEANUP(container_done) struct container container = {0};
+    struct wal_candidate candidate = {.name = name};
+    struct wal_piece says;
+    if (repo_fetch_tail(repo, CONTAINER_WAL, name, size, &tail, &container, err) < 0)
+        return -1;
+    if (wal_archive_parse_footer(container.footer, container.footer_size, &says, err) < 0)
+        return error_wrap(err, "object '%s'", name);
+    if (wal_archive_parse_name(name, says.segment_bytes, &candidate.piece) < 0)
+        return belie(name, err);
+    if (check_says(&candidate, &says, err) < 0)
+        return -1;
+    *ret_piece = says;
+    return 0;
 }
 
 int wal_archive_check_history(struct repo *repo, uint32_t timeline, const void *content,

@@ -36,6 +36,10 @@ void wal_archive_format_name(const struct wal_piece *piece, const char *content_
 /* The other way; -1 if name is none of ours. */
 MUST_CHECK int wal_archive_parse_name(const char *name, uint32_t segment_bytes,
                                       struct wal_piece *ret_piece);
+/* The same where the size is not known, as pg_resetwal --wal-segsize changes it: by this one (0:
+ * none), or another by which it can be. Timeline and log (see below) are right in any case. */
+MUST_CHECK int wal_archive_guess_name(const char *name, uint32_t segment_bytes,
+                                      struct wal_piece *ret_piece);
 /* The timeline whose history has this name; false: it is no history's. Pure. */
 bool wal_archive_parse_history_name(const char *name, uint32_t *ret_timeline);
 
@@ -100,6 +104,10 @@ MUST_CHECK int wal_archive_check(struct repo *repo, const char *name, struct wal
 /* The same, and gives the content: plain is cleared first, its limit CONTAINER_BYTES_MAX. */
 MUST_CHECK int wal_archive_read(struct repo *repo, const char *name, struct buf *plain,
                                 struct wal_piece *ret_piece, struct error *err);
+/* What an object of that name and size (from a listing) says that it is: by its tail alone, of its
+ * content nothing is read. CORRUPT also if that is not what the name says. */
+MUST_CHECK int wal_archive_describe(struct repo *repo, const char *name, uint64_t size,
+                                    struct wal_piece *ret_piece, struct error *err);
 /* Cleared first. NOT_FOUND if there is none, TRANSIENT if it may be in a region that could not be
  * listed; CONFLICT if there are several that differ. */
 MUST_CHECK int wal_archive_get_history(struct repo *repo, uint32_t timeline, struct buf *content,

@@ -49,12 +49,12 @@ static int setup(void **state)
     f->line = (struct wal_line){1, &f->history};
     f->survey = (struct recovery_survey){
         .options = {.repo = f->helper.repo, .cancel = &f->helper.cancel},
-        .segment_bytes = MIB,
         .lines = &f->line,
         .histories = &f->history,
         .line_count = 1,
     };
-    f->choice = (struct recovery_choice){.timeline = 1, .from_lsn = first_lsn};
+    f->choice =
+        (struct recovery_choice){.timeline = 1, .from_lsn = first_lsn, .segment_bytes = MIB};
     return 0;
 }
 
