@@ -2,7 +2,6 @@
 /* What the server does about WAL, with its real child process against a real PostgreSQL, between
  * an operator that the test plays and regions that are directories. */
 #include <errno.h>
-#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -17,16 +16,15 @@
 #include <cmocka.h>
 #include <jansson.h>
 
-#include "common/cancel.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/own.h"
 #include "common/tests/helper_directory.h"
 #include "sidecar/lsn.h"
-#include "sidecar/server.h"
 #include "sidecar/tests/helper_operator.h"
 #include "sidecar/tests/helper_pod.h"
 #include "sidecar/tests/helper_postgres.h"
+#include "sidecar/tests/helper_sidecar.h"
 #include "sidecar/wal_slot_name.h"
 
 #define SLOTS " FROM pg_catalog.pg_replication_slots WHERE slot_name ~ '^lifeboat_'"
@@ -36,20 +34,6 @@ enum { PATIENCE_MS = 30 * 1000 };
 static struct helper_postgres *database;
 static struct helper_pod pod;
 static uint64_t wanted_lsn; /* of what is waited for */
-
-static struct {
-    struct cancel cancel;
-    pthread_t thread;
-    struct server_options options;
-    int result;
-} sidecar;
-
-static void *run_server(void *unused)
-{
-    struct error err = {0};
-    sidecar.result = server_run(&sidecar.options, &err);
-    return unused;
-}
 
 static void configure(int64_t generation, const char *more)
 {
@@ -72,39 +56,21 @@ static void assign(const char *wal)
 static int set_up(void **state)
 {
     (void)state;
-    struct error err;
     log_set_level(LOG_LEVEL_ERROR + 1);
     database = helper_postgres_start(NULL);
     helper_postgres_add_role(database, "");
     helper_pod_open(&pod);
     helper_pod_add_secret(&pod);
     configure(1, stream_fast);
-    assert_int_equal(cancel_init(&sidecar.cancel, &err), 0);
-    sidecar.options = (struct server_options){
-        .config = pod.config,
-        .secrets = pod.secrets,
-        .token = "/nowhere",
-        .host = database->directory,
-        .pgdata = database->data,
-        .namespace = "web",
-        .pod = "shop-0",
-        .uid = "0b9e",
-        .program = pod.program,
-        .ledger = -1,
-        .cancel = &sidecar.cancel,
-    };
-    assert_int_equal(pthread_create(&sidecar.thread, NULL, run_server, NULL), 0);
-    helper_operator_connect();
+    const struct server_options options = helper_sidecar_options(&pod, database);
+    helper_sidecar_start(&options);
     return 0;
 }
 
 static int tear_down(void **state)
 {
     (void)state;
-    cancel_trigger(&sidecar.cancel);
-    pthread_join(sidecar.thread, NULL);
-    cancel_done(&sidecar.cancel);
-    assert_int_equal(sidecar.result, 0);
+    helper_sidecar_stop();
     helper_pod_close(&pod);
     helper_postgres_stop(&database);
     return 0;

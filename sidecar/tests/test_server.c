@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The server between an operator that the test plays, and real jobs against a real PostgreSQL. */
 #include <errno.h>
-#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -19,82 +18,43 @@
 #include <cmocka.h>
 #include <jansson.h>
 
-#include "common/cancel.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/own.h"
-#include "sidecar/server.h"
 #include "common/tests/helper_directory.h"
 #include "sidecar/tests/helper_operator.h"
 #include "sidecar/tests/helper_pod.h"
 #include "sidecar/tests/helper_postgres.h"
+#include "sidecar/tests/helper_sidecar.h"
 
 enum { TICK_NS = 20 * 1000000, SHUTDOWN_MS = 8000 };
 
 static struct helper_postgres *database;
 static struct helper_pod pod;
 
-/* The server under test, on a thread of its own. */
-static struct {
-    struct cancel cancel;
-    pthread_t thread;
-    struct server_options options;
-    int result;
-    bool running;
-} sidecar;
-
-static void *run_server(void *unused)
-{
-    struct error err = {0};
-    sidecar.result = server_run(&sidecar.options, &err);
-    return unused;
-}
+static struct server_options options;
 
 /* program: of jobs, NULL: the real one. */
 static void start_sidecar(const char *program)
 {
-    struct error err;
-    assert_int_equal(cancel_init(&sidecar.cancel, &err), 0);
-    sidecar.options.program = program ? program : pod.program;
-    sidecar.options.cancel = &sidecar.cancel;
-    assert_int_equal(pthread_create(&sidecar.thread, NULL, run_server, NULL), 0);
-    sidecar.running = true;
-    helper_operator_connect();
-}
-
-static void stop_sidecar(void)
-{
-    cancel_trigger(&sidecar.cancel);
-    pthread_join(sidecar.thread, NULL);
-    cancel_done(&sidecar.cancel);
-    sidecar.running = false;
-    assert_int_equal(sidecar.result, 0);
+    options.program = program ? program : pod.program;
+    helper_sidecar_start(&options);
 }
 
 static int set_up(void **state)
 {
     (void)state;
     helper_pod_open(&pod);
-    sidecar.options = (struct server_options){
-        .config = pod.config,
-        .secrets = pod.secrets,
-        .token = "/nowhere",
-        .host = database->directory,
-        .pgdata = database->data,
-        .namespace = "web",
-        .pod = "shop-0",
-        .uid = "0b9e",
-        .ledger = memfd_create("ledger", MFD_CLOEXEC),
-    };
+    options = helper_sidecar_options(&pod, database);
+    options.ledger = memfd_create("ledger", MFD_CLOEXEC);
     return 0;
 }
 
 static int tear_down(void **state)
 {
     (void)state;
-    if (sidecar.running)
-        stop_sidecar();
-    close(sidecar.options.ledger);
+    helper_sidecar_stop();
+    close(options.ledger);
     helper_pod_close(&pod);
     return 0;
 }
@@ -486,7 +446,7 @@ static void results_come_back_after_a_reconnect_and_a_restart(void **state)
     assert_string_equal(text_of(finished, "id"), id);
     assert_true(json_is_true(part(finished, "ok")));
 
-    stop_sidecar();
+    helper_sidecar_stop();
     start_sidecar(NULL);
     json_auto_t *anew = helper_operator_hear("state", NULL);
     assert_true(json_equal(json_array_get(part(anew, "finished"), 0), finished));
@@ -504,7 +464,7 @@ static void a_job_that_the_process_before_left_behind_is_settled(void **state)
     char *ledger = own_format("{\"finished\":[],\"running\":{\"id\":\"%s\",\"kind\":\"backup\","
                               "\"started\":\"2026-11-21T08:00:00Z\"}}",
                               id);
-    assert_int_equal(write(sidecar.options.ledger, ledger, strlen(ledger)), strlen(ledger));
+    assert_int_equal(write(options.ledger, ledger, strlen(ledger)), strlen(ledger));
     configure();
     start_sidecar(NULL);
     json_auto_t *done = must_finish(id);
@@ -515,7 +475,7 @@ static void a_ledger_of_nonsense_is_no_harm(void **state)
 {
     (void)state;
     static const char nonsense[] = "{\"finished\":[{\"id\":5},7],\"running\":{\"id\":[]}";
-    assert_int_equal(write(sidecar.options.ledger, nonsense, strlen(nonsense)), strlen(nonsense));
+    assert_int_equal(write(options.ledger, nonsense, strlen(nonsense)), strlen(nonsense));
     begin();
     json_auto_t *told = helper_operator_hear("state", NULL);
     assert_int_equal(json_array_size(part(told, "finished")), 0);
@@ -692,13 +652,13 @@ static void a_restore_pod_restores_below_its_target(void **state)
     run_backup(id, 1);
     json_auto_t *made = must_finish(id);
     assert_true(json_is_true(part(made, "ok")));
-    stop_sidecar();
+    helper_sidecar_stop();
 
     CLEANUP(own_freep) char *to = own_format("%s/claim/pgdata", pod.directory);
     CLEANUP(own_freep) char *claim = own_format("%s/claim", pod.directory);
     assert_return_code(mkdir(claim, 0700), errno);
-    sidecar.options.pgdata = NULL;
-    sidecar.options.host = "/nowhere";
+    options.pgdata = NULL;
+    options.host = "/nowhere";
     start_sidecar(NULL);
     await("state", NULL);
     helper_operator_say(json_pack("{s:s, s:s, s:s, s:i, s:i, s:{s:s, s:s, s:[]}}", "type", "run",
@@ -768,7 +728,7 @@ static void the_end_of_the_server_ends_its_job(void **state)
     await("progress", is_copying);
     const pid_t job = helper_pod_find_job("backup");
     const int64_t asked_ms = clock_monotonic_ms();
-    stop_sidecar();
+    helper_sidecar_stop();
     assert_in_range(clock_monotonic_ms() - asked_ms, 0, 6000);
     assert_int_equal(kill(job, 0), -1);
     helper_postgres_await(database, "SELECT count(*) FROM pg_replication_slots", "0");

@@ -2,18 +2,14 @@
 /* Asked as PostgreSQL asks, over real directories, some of which fail or hang. */
 #include <dirent.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -25,6 +21,7 @@
 #include "sidecar/lsn.h"
 #include "sidecar/policy.h"
 #include "sidecar/repo.h"
+#include "sidecar/tests/helper_impostor.h"
 #include "sidecar/tests/helper_repo.h"
 #include "sidecar/tests/helper_store_plan.h"
 #include "sidecar/wal_ahead.h"
@@ -629,66 +626,16 @@ static void what_is_no_name_is_refused_at_once(void **state)
 
 /* Lives and deaths */
 
-/* One that answers a connection in the place of the server, and then dies. */
-struct impostor {
-    int listener;
-    const char *line;
-    int file; /* is handed over; or -1 */
-};
-
-static void hand_over(int fd, const struct impostor *impostor)
-{
-    union {
-        struct cmsghdr aligned;
-        char bytes[CMSG_SPACE(sizeof(int))];
-    } control = {0};
-    struct iovec text = {(char *)(uintptr_t)impostor->line, strlen(impostor->line)};
-    struct msghdr message = {
-        .msg_iov = &text,
-        .msg_iovlen = 1,
-        .msg_control = &control,
-        .msg_controllen = sizeof(control),
-    };
-    control.aligned = (struct cmsghdr){
-        .cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
-    memcpy(CMSG_DATA(&control.aligned), &impostor->file, sizeof(int));
-    (void)!sendmsg(fd, &message, MSG_NOSIGNAL);
-}
-
-/* The line, and half of a segment or a file. */
-static int pose(void *arg, struct error *err)
-{
-    static const char half[MIB / 2];
-    const struct impostor *impostor = arg;
-    (void)err;
-    CLEANUP(own_closep) int fd = accept(impostor->listener, NULL, NULL);
-    char question[256];
-    if (fd >= 0 && recv(fd, question, sizeof(question), 0) > 0) {
-        if (impostor->file >= 0)
-            hand_over(fd, impostor);
-        else if (send(fd, impostor->line, strlen(impostor->line), MSG_NOSIGNAL) > 0)
-            (void)!send(fd, half, sizeof(half), MSG_NOSIGNAL);
-    }
-    close(impostor->listener);
-    return 0;
-}
-
 /* The first to answer is the impostor, then the server, if that is asked for. */
-static void expect_in_spite_of(struct fixture *f, struct impostor *impostor)
+static void expect_in_spite_of(struct fixture *f, struct helper_impostor *impostor)
 {
     struct error err;
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
     char name[WAL_SEGMENT_NAME_BYTES];
     CLEANUP(own_freep) char *path = path_of(f, "out");
     CLEANUP(buf_done) struct buf content = BUF(MIB);
-    memcpy(address.sun_path, f->socket, strlen(f->socket) + 1);
-    impostor->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_int_equal(bind(impostor->listener, (const struct sockaddr *)&address, sizeof(address)),
-                     0);
-    assert_int_equal(listen(impostor->listener, 1), 0);
     put_segment(f, BOTH, FIRST);
     struct crew *crew = crew_new(&f->asking);
-    assert_int_equal(crew_start(crew, "impostor", pose, impostor, &err), 0);
+    helper_impostor_start(impostor, f->socket, crew);
     name_segment(FIRST, name);
     struct wal_request request = request_of(f, name, path);
     request.start = start_server; /* in the place of the one that died */
@@ -703,7 +650,7 @@ static void expect_in_spite_of(struct fixture *f, struct impostor *impostor)
 static void half_an_answer_is_none(void **state)
 {
     struct fixture *f = *state;
-    struct impostor impostor = {.line = "content 1048576\n", .file = -1};
+    struct helper_impostor impostor = {.line = "content 1048576\n", .file = -1};
     expect_in_spite_of(f, &impostor);
     assert_non_null(strstr(f->told.text, "in the middle of an answer"));
 }
@@ -711,7 +658,7 @@ static void half_an_answer_is_none(void **state)
 static void a_file_that_was_not_handed_over_is_none(void **state)
 {
     struct fixture *f = *state;
-    struct impostor impostor = {.line = "file 1048576\n", .file = -1};
+    struct helper_impostor impostor = {.line = "file 1048576\n", .file = -1};
     expect_in_spite_of(f, &impostor);
     assert_non_null(strstr(f->told.text, "handed over no file of 1048576 bytes"));
 }
@@ -729,7 +676,7 @@ static void nor_is_one_of_another_size(void **state)
 {
     struct fixture *f = *state;
     CLEANUP(own_closep) int file = memory_file(f, MIB / 2);
-    struct impostor impostor = {.line = "file 1048576\n", .file = file};
+    struct helper_impostor impostor = {.line = "file 1048576\n", .file = file};
     expect_in_spite_of(f, &impostor);
     assert_non_null(strstr(f->told.text, "handed over no file of 1048576 bytes"));
 }
@@ -738,7 +685,7 @@ static void a_file_of_another_file_system_is_copied(void **state)
 {
     struct fixture *f = *state;
     CLEANUP(own_closep) int file = memory_file(f, MIB);
-    struct impostor impostor = {.line = "file 1048576\n", .file = file};
+    struct helper_impostor impostor = {.line = "file 1048576\n", .file = file};
     expect_in_spite_of(f, &impostor);
     assert_int_equal(f->told.kind, ERROR_NONE);
     assert_null(f->crew); /* nobody else was asked */
@@ -802,10 +749,7 @@ static void there_is_one_for_a_socket(void **state)
 static void one_that_was_killed_leaves_nothing_in_the_way(void **state)
 {
     struct fixture *f = *state;
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    memcpy(address.sun_path, f->socket, strlen(f->socket) + 1);
-    CLEANUP(own_closep) int left = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_int_equal(bind(left, (const struct sockaddr *)&address, sizeof(address)), 0);
+    CLEANUP(own_closep) int left = helper_impostor_bind(f->socket);
     CLEANUP(own_freep) char *lock = path_of(f, "socket.lock");
     CLEANUP(own_closep) int unlocked = open(lock, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     assert_return_code(unlocked, 0);
