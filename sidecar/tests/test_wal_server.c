@@ -749,7 +749,7 @@ static void there_is_one_for_a_socket(void **state)
 static void one_that_was_killed_leaves_nothing_in_the_way(void **state)
 {
     struct fixture *f = *state;
-    CLEANUP(own_closep) int left = helper_impostor_bind(f->socket);
+    close(helper_impostor_bind(f->socket));
     CLEANUP(own_freep) char *lock = path_of(f, "socket.lock");
     CLEANUP(own_closep) int unlocked = open(lock, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     assert_return_code(unlocked, 0);
