@@ -104,7 +104,7 @@ static int drop(const struct cli_options *options, const struct session *session
         return -1;
     connection.pg.cancel = cancel;
     wal_slot_name(session->policy->namespace, session->policy->name, name);
-    const struct wal_slot slot = {name, &connection.pg};
+    const struct wal_slot slot = {.name = name, .pg = &connection.pg};
     if (wal_slot_drop(&slot, &dropped, err) < 0)
         return -1;
     if (dropped)

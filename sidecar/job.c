@@ -139,8 +139,8 @@ static void take_progress(struct job *job, json_t *progress)
     job->progress = read;
 }
 
-/* A whole line: progress and how it goes are kept, a log event goes on as it is, all else becomes
- * one. */
+/* A whole line: progress and what is said of archiving are kept, a log event goes on as it is, all
+ * else becomes one. */
 static void take_line(struct job *job)
 {
     struct error ignored;

@@ -81,7 +81,7 @@ int overview_windows_find(const struct overview_options *options, struct repo_na
     }
     if (err->kind == ERROR_CANCELED)
         return -1;
-    log_warn("Cannot tell what can be recovered from a region", S("region", region->name),
+    log_warn("Could not tell what can be recovered from a region", S("region", region->name),
              S("error", err->text));
     return 0;
 }

@@ -164,7 +164,7 @@ static int load_history(const struct recovery_survey *survey, struct wal_line *l
     }
     if (err->kind == ERROR_CANCELED || (err->kind == ERROR_TRANSIENT && !survey->incomplete))
         return -1;
-    log_warn("Cannot tell where a timeline comes from", U("timeline", line->timeline),
+    log_warn("Could not tell where a timeline comes from", U("timeline", line->timeline),
              S("error", err->text));
     be_alone(history, line->timeline);
     return 0;
@@ -309,7 +309,7 @@ static int find_end(const struct recovery_survey *survey, struct recovery_window
     if (search.from < search.to && wal_search_last(&search, &last, err) < 0) {
         if (err->kind == ERROR_CANCELED)
             return -1;
-        log_warn("Cannot tell when the last transaction ended", U("timeline", window->timeline),
+        log_warn("Could not tell when the last transaction ended", U("timeline", window->timeline),
                  S("error", err->text));
         return 0;
     }

@@ -45,8 +45,8 @@ static int look_at_server(struct look *look, struct error *err)
 {
     CLEANUP(pg_replication_closep) struct pg_replication *replication = NULL;
     struct pg_system system;
-    if (wal_slot_look(&look->slot, &look->server, &look->found, err) < 0 ||
-        wal_slot_open(&look->slot, &look->server, &look->found, &replication, &system, err) < 0)
+    if (wal_slot_look(&look->slot, &look->found, err) < 0 ||
+        wal_slot_open(&look->slot, &look->found, &replication, &system, err) < 0)
         return -1;
     return pg_replication_timeline(replication, system.timeline, &look->history, err);
 }
@@ -95,7 +95,7 @@ static int hold_once(const struct wal_hold_options *options, bool *ret_troubled,
                         options->secrets, err) < 0)
         return -1;
     look.connection.pg.cancel = options->stop;
-    look.slot = (struct wal_slot){options->board->state.slot, &look.connection.pg};
+    look.slot = (struct wal_slot){options->board->state.slot, &look.connection.pg, &look.server};
     if (look_at_server(&look, err) < 0 || look_at_regions(&look, err) < 0 || let_go(&look, err) < 0)
         return -1;
     wal_board_look(options->board, &look.found);

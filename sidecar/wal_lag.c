@@ -41,7 +41,7 @@ static void add(struct wal_lag *lag, int64_t now_ms, uint64_t lsn)
     lag->looks[lag->count++].ms = now_ms;
 }
 
-/* A mean that forgets: what was a minute ago counts for half. */
+/* A mean that forgets: what was a minute ago counts for a third. */
 static void measure(struct wal_lag *lag, int64_t now_ms, uint64_t lsn)
 {
     const double passed_ms = (double)(now_ms - lag->last_ms);

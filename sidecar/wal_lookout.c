@@ -147,7 +147,8 @@ static int judge(struct look *look, const char *name, uint64_t differs_lsn, stru
     struct wal_lookout *lookout = look->lookout;
     wal_rivals_refuse(name, err);
     if (differs_lsn < lookout->unshared_lsn) {
-        log_error(err, "Another server puts other WAL, and came later: see to it that it ends");
+        log_error(
+            err, "Found another server that puts other WAL and came later: see to it that it ends");
         names_add(&lookout->seen, look->segment_lsn, name);
         return 0;
     }

@@ -8,13 +8,12 @@
 #include "sidecar/pg.h"
 #include "sidecar/pg_replication.h"
 
-int wal_slot_look(const struct wal_slot *slot, struct pg_server *server, struct pg_slot *ret_found,
-                  struct error *err)
+int wal_slot_look(const struct wal_slot *slot, struct pg_slot *ret_found, struct error *err)
 {
     CLEANUP(pg_closep) struct pg *pg = NULL;
     if (pg_open(&pg, slot->pg, err) < 0)
         return -1;
-    if (server && server->version_num == 0 && pg_inspect(pg, server, err) < 0)
+    if (slot->server && slot->server->version_num == 0 && pg_inspect(pg, slot->server, err) < 0)
         return -1;
     return pg_slot_look(pg, slot->name, ret_found, err);
 }
@@ -42,16 +41,16 @@ static int make(const struct wal_slot *slot, struct pg_replication *replication,
         return -1;
     if (pg_replication_create_slot(replication, slot->name, PG_SLOT_PERMANENT, err) < 0)
         return -1;
-    return wal_slot_look(slot, NULL, found, err);
+    return wal_slot_look(slot, found, err);
 }
 
-int wal_slot_open(const struct wal_slot *slot, const struct pg_server *server,
-                  struct pg_slot *found, struct pg_replication **ret_replication,
-                  struct pg_system *ret_system, struct error *err)
+int wal_slot_open(const struct wal_slot *slot, struct pg_slot *found,
+                  struct pg_replication **ret_replication, struct pg_system *ret_system,
+                  struct error *err)
 {
     CLEANUP(pg_replication_closep) struct pg_replication *replication = NULL;
     if (pg_replication_open(&replication, slot->pg, ret_system, err) < 0 ||
-        check_server(ret_system, server, err) < 0 || make(slot, replication, found, err) < 0)
+        check_server(ret_system, slot->server, err) < 0 || make(slot, replication, found, err) < 0)
         return -1;
     *ret_replication = TAKE(replication);
     return 0;
@@ -62,7 +61,7 @@ int wal_slot_drop(const struct wal_slot *slot, bool *ret_dropped, struct error *
     CLEANUP(pg_replication_closep) struct pg_replication *replication = NULL;
     struct pg_slot found;
     struct pg_system system;
-    if (wal_slot_look(slot, NULL, &found, err) < 0)
+    if (wal_slot_look(slot, &found, err) < 0)
         return -1;
     *ret_dropped = found.found;
     if (!found.found)

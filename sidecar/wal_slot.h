@@ -16,16 +16,18 @@ struct pg_system;
 struct wal_slot { /* all lent */
     const char *name;
     const struct pg_options *pg;
+    struct pg_server *server; /* is inspected by the first look, unless it was; NULL: no need */
 };
 
-/* By a session that ends at once. server (may be NULL) is inspected unless it is known already.
- * Errors as pg_open and pg_inspect. */
-MUST_CHECK int wal_slot_look(const struct wal_slot *slot, struct pg_server *server,
-                             struct pg_slot *ret_found, struct error *err);
-/* Opens a replication connection to that server, and makes the slot unless it was found. PERMANENT:
- * another server answers. */
-MUST_CHECK int wal_slot_open(const struct wal_slot *slot, const struct pg_server *server,
-                             struct pg_slot *found, struct pg_replication **ret_replication,
-                             struct pg_system *ret_system, struct error *err);
+/* By a session that ends at once. Errors as pg_open and pg_inspect. */
+MUST_CHECK int wal_slot_look(const struct wal_slot *slot, struct pg_slot *ret_found,
+                             struct error *err);
+/* Opens a replication connection to the server, which was inspected: the caller's
+ * (pg_replication_closep). found is as the last look gave it; a slot that was not there, or that
+ * the server has given up, is made, and found looked at anew. PERMANENT: another server answers;
+ * else as pg_replication_open, pg_replication_create_slot and wal_slot_look. */
+MUST_CHECK int wal_slot_open(const struct wal_slot *slot, struct pg_slot *found,
+                             struct pg_replication **ret_replication, struct pg_system *ret_system,
+                             struct error *err);
 /* ret_dropped false: there was none. TRANSIENT while somebody uses it. */
 MUST_CHECK int wal_slot_drop(const struct wal_slot *slot, bool *ret_dropped, struct error *err);

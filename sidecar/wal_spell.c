@@ -116,12 +116,17 @@ static int open_regions(struct spell *spell, struct error *err)
     return 0;
 }
 
+static struct wal_slot slot_of(struct spell *spell)
+{
+    return (struct wal_slot){spell->options->slot, &spell->pg, &spell->server};
+}
+
 static int open_replication(struct spell *spell, struct error *err)
 {
     struct pg_system system;
     CLEANUP(buf_done) struct buf history = BUF(TIMELINE_HISTORY_MAX);
-    const struct wal_slot slot = {spell->options->slot, &spell->pg};
-    if (wal_slot_open(&slot, &spell->server, &spell->slot, &spell->replication, &system, err) < 0)
+    const struct wal_slot slot = slot_of(spell);
+    if (wal_slot_open(&slot, &spell->slot, &spell->replication, &system, err) < 0)
         return -1;
     uint64_t stored_bytes = 0;
     if (system.timeline > 1 &&
@@ -638,9 +643,9 @@ static int stream_and_drain(struct spell *spell, struct error *err)
 static int run(struct spell *spell, struct error *err)
 {
     const struct cancel *cancel = spell->options->cancel;
-    const struct wal_slot slot = {spell->options->slot, &spell->pg};
-    if (wal_slot_look(&slot, &spell->server, &spell->slot, err) < 0 ||
-        open_regions(spell, err) < 0 || open_replication(spell, err) < 0)
+    const struct wal_slot slot = slot_of(spell);
+    if (wal_slot_look(&slot, &spell->slot, err) < 0 || open_regions(spell, err) < 0 ||
+        open_replication(spell, err) < 0)
         return -1;
     if (wal_tails_new(&spell->tails, spell->repo, spell->crew, cancel, err) < 0 ||
         choose_place(spell, err) < 0 || load_known(spell, err) < 0)

@@ -310,7 +310,7 @@ static void a_slot_is_dropped_unless_it_is_used(void **state)
     wal_slot_name(f->helper.policy->namespace, f->helper.policy->name, name);
     const struct pg_options login =
         helper_postgres_login(f->primary, "lifeboat", &f->helper.cancel);
-    const struct wal_slot slot = {name, &login};
+    const struct wal_slot slot = {.name = name, .pg = &login};
     assert_int_equal(wal_slot_drop(&slot, &dropped, &err), -1);
     assert_int_equal(err.kind, ERROR_TRANSIENT);
     end(&f->stream);
