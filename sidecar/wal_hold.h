@@ -2,7 +2,7 @@
 /*
  * Keeps the replication slot on a server from which nothing is streamed, so that it can be any day:
  * makes it, and lets it go on with what a quorum of regions has. Between looks, half a minute
- * apart, nothing is connected to the server.
+ * apart (five minutes while a region does not answer), nothing is connected to the server.
  */
 #pragma once
 
