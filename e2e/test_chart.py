@@ -206,7 +206,7 @@ def test_its_pods_keep_to_the_restricted_standard(installed, helm):
 
 
 MAY = [
-    ("list,watch", "backuppolicies", "elsewhere"), ("get,list,watch,create", "backups", "elsewhere"),
+    ("get,list,watch", "backuppolicies", "elsewhere"), ("get,list,watch,create", "backups", "elsewhere"),
     ("list,watch,delete", "restorejobs", "elsewhere"), ("patch", "backuppolicies/status", "elsewhere"),
     ("patch", "backups/status", "elsewhere"), ("patch", "restorejobs/status", "elsewhere"),
     ("get,list,watch", "pods", "elsewhere"), ("get,list,watch,create,patch", "configmaps", "elsewhere"),
@@ -220,7 +220,7 @@ MAY_NOT = [
     ("get,list,watch", "secrets", "shop"), ("get", "secrets/lifeboat-shop", "shop"), ("list,watch", "secrets", NAMESPACE),
     ("get", "secrets/other", NAMESPACE), ("create,delete", "pods", "elsewhere"), ("create,delete", "pods", NAMESPACE),
     ("get,create,delete", "persistentvolumeclaims", "elsewhere"), ("patch,update", "pods", "shop"),
-    ("create", "pods/exec", "shop"), ("get", "pods/log", "shop"), ("get,update,patch,delete", "backuppolicies", "shop"),
+    ("create", "pods/exec", "shop"), ("get", "pods/log", "shop"), ("update,patch,delete", "backuppolicies", "shop"),
     ("update,patch,delete", "backups", "shop"), ("get,create,update,patch", "restorejobs", "shop"), ("delete,update", "configmaps", "shop"), ("update,patch", "nodes", ""),
     ("get", "namespaces/default", ""), ("list", "namespaces", ""), ("create", "serviceaccounts/token", "shop"),
     ("impersonate", "users", ""), ("escalate,bind", "clusterroles.rbac.authorization.k8s.io", ""),

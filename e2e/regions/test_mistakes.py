@@ -8,6 +8,7 @@ import re
 import pytest
 
 import host
+from archiving import Archiving
 from kube_client import condition_of
 from protection import BALLAST, POLICY, SLOWLY, Protection
 from restored_copy import RestoredCopy
@@ -241,14 +242,18 @@ def test_a_run_ends_with_the_policy_that_it_began_with(protection, program):
     protection.check(program, "begun-before")
 
 
-def test_a_policy_that_is_deleted_takes_its_run_along_and_can_come_back(protection, program):
-    protection.apply_policy(**SLOWLY)
+def test_a_policy_that_is_deleted_takes_its_run_and_its_slots_along_and_can_come_back(protection, program):
+    archiving = Archiving(protection, program)
+    protection.apply_policy(**SLOWLY, wal={"mode": "Stream"})
     protection.wait_until_ready()
+    archiving.wait_for("True", "Streaming")
+    host.wait_until(lambda: archiving.slots(PRIMARY) and archiving.slots(STANDBY), "each server has its slot", 60)
     attempt = protection.wait_until_under_way(protection.back_up("abandoned"))
     protection.namespace.delete("lbp", POLICY)
     assert_failed(protection, "Backup", "abandoned", "PolicyDeleted", "policy 'shop' was deleted during the run")
+    host.wait_until(lambda: not archiving.slots(PRIMARY) + archiving.slots(STANDBY), "no slot keeps WAL for it", 90)
     host.wait_until(lambda: protection.namespace.get("ConfigMap", "lifeboat-shop") is None, "its ConfigMap is gone", 60)
-    protection.apply_policy(compression={"level": 1}, parallelism={"workers": 2})
+    protection.apply_policy(compression={"level": 1}, parallelism={"workers": 2}, wal={"mode": "BackupOnly"})
     protection.wait_until_ready()
     with protection.command_line(program) as lifeboat:
         assert attempt["backupID"] not in [manifest["id"] for manifest in lifeboat.list()]

@@ -35,6 +35,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
   resources: [backuppolicies, backups, restorejobs]
   verbs: [list, watch]
 - apiGroups: [lifeboat.dev]
+  resources: [backuppolicies]
+  verbs: [get] # whether one is really gone, before its slots are dropped: the cache may be behind
+- apiGroups: [lifeboat.dev]
   resources: [backups]
   verbs: [create, get] # get: whose it is that has the name of a slot's
 - apiGroups: [lifeboat.dev]
