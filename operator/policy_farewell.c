@@ -38,23 +38,28 @@ static int make_sure(struct farewell *farewell, struct error *err)
     return 0;
 }
 
-static void tell_event(const struct farewell *farewell, json_t *pod, const char *slot)
+static void tell_event(const struct farewell *farewell, json_t *pod, const struct agent_view *agent)
 {
+    const char *slot = agent->state.state.archiving.slot;
     json_auto_t *about = json_copy(pod); /* lists leave out what all have in common */
     json_object_set_new(about, "apiVersion", json_string("v1"));
     json_object_set_new(about, "kind", json_string("Pod"));
     recorder_event(farewell->reconcile->recorder, about, EVENT_WARNING, "SlotKept", "Release",
-                   "BackupPolicy '%s' is gone, and the sidecar is not connected that would drop "
-                   "the replication slot '%s', which keeps WAL on the server: if it does not come "
-                   "back, SELECT pg_drop_replication_slot('%s')",
-                   farewell->policy, slot, slot);
+                   "BackupPolicy '%s' is gone, and %s would drop the replication slot '%s', which "
+                   "keeps WAL on the server: %sSELECT pg_drop_replication_slot('%s')",
+                   farewell->policy,
+                   agent->connected ? "with it the configuration by which the sidecar"
+                                    : "the sidecar is not connected that",
+                   slot, agent->connected ? "" : "if it does not come back, ", slot);
 }
 
+/* One that came back after its configuration went with the policy ends its stream when it is told,
+ * and can do no more. */
 static int tell(struct farewell *farewell, json_t *pod, const struct agent_view *agent,
                 const char *uid, struct error *err)
 {
     const struct reconcile *reconcile = farewell->reconcile;
-    const struct message_archiving *archiving = &agent->state.state.archiving;
+    const struct message_state *state = &agent->state.state;
     const struct policy_told told = {
         .namespace = farewell->namespace,
         .policy = farewell->policy,
@@ -62,8 +67,12 @@ static int tell(struct farewell *farewell, json_t *pod, const struct agent_view 
         .connected_ms = agent->connected_ms,
         .wal = MESSAGE_WAL_NONE,
     };
-    bool keeps = agent->known && archiving->mode != MESSAGE_WAL_UNSAID && archiving->slot;
-    if ((!agent->connected && !keeps) || !policy_memory_tell(reconcile->policy_memory, &told))
+    bool keeps =
+        agent->known && state->archiving.mode != MESSAGE_WAL_UNSAID && state->archiving.slot;
+    bool obeys = agent->connected && !state->config_error;
+    /* what it can do is in the state that comes at once */
+    if ((agent->connected ? !agent->fresh : !keeps) ||
+        !policy_memory_tell(reconcile->policy_memory, &told))
         return 0;
     const struct message message = {.type = MESSAGE_ASSIGN,
                                     .assign = {.policy_namespace = told.namespace,
@@ -73,10 +82,10 @@ static int tell(struct farewell *farewell, json_t *pod, const struct agent_view 
     int result = make_sure(farewell, err);
     if (result == 0 && agent->connected)
         result = agents_send(reconcile->agents, uid, &message, err);
-    else if (result == 0)
-        tell_event(farewell, pod, archiving->slot);
     if (result < 0)
         policy_memory_untell(reconcile->policy_memory, uid);
+    else if (keeps && !obeys)
+        tell_event(farewell, pod, agent);
     return result;
 }
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * What the members of a policy that is gone are told: that the slot which kept WAL for it is to be
- * dropped. Of one that cannot be told, and was heard to have a slot, an Event says so.
+ * dropped. Of one that cannot be told, or has no policy any more to do it by, and was heard to have
+ * a slot, an Event says so.
  */
 #pragma once
 

@@ -16,6 +16,13 @@ static bool has_operator(const struct wal_duty_facts *facts)
     return facts->connected_ms != 0 && facts->now_ms - facts->connected_ms < WAL_DUTY_SILENCE_MS;
 }
 
+/* Without one no slot can be dropped; but what already drops it goes on. */
+static enum wal_duty decide_without_policy(const struct wal_duty_facts *facts)
+{
+    bool streams = facts->present == WAL_DUTY_STREAM || facts->present == WAL_DUTY_HOLD;
+    return facts->assigned == MESSAGE_WAL_NONE && streams ? WAL_DUTY_STOP : WAL_DUTY_LEAVE;
+}
+
 enum wal_duty wal_duty_decide(const struct wal_duty_facts *facts)
 {
     static const enum wal_duty duties[] = {[MESSAGE_WAL_STREAM] = WAL_DUTY_STREAM,
@@ -24,7 +31,7 @@ enum wal_duty wal_duty_decide(const struct wal_duty_facts *facts)
     if (facts->foreign)
         return WAL_DUTY_STOP;
     if (!facts->usable)
-        return WAL_DUTY_LEAVE;
+        return decide_without_policy(facts);
     if (facts->mode != POLICY_WAL_STREAM)
         return WAL_DUTY_NONE;
     /* a slot that was to be dropped is not made again because nobody is there to say so */

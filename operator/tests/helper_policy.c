@@ -14,6 +14,7 @@
 #include "operator/tests/helper_policy.h"
 #include "operator/trim.h"
 #include "operator/zone.h"
+#include "operator/tests/helper_json.h"
 
 enum { NOW_MONOTONIC_MS = 10 * 60 * 1000, LEADING_MS = 0 };
 
@@ -138,12 +139,6 @@ void plan_scene(const struct scene *scene, struct facts *ret_facts, const char *
     };
     assert_true(clock_parse(now, &all.now_ms));
     plan_policy(&all, ret_plan);
-}
-
-const char *text_at(const json_t *object, const char *name)
-{
-    const char *text = json_string_value(json_object_get(object, name));
-    return text ? text : "(none)";
 }
 
 void check_scene(const struct scene *scene)

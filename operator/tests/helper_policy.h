@@ -83,8 +83,6 @@ json_t *load_json(const char *text); /* the caller's */
 void plan_scene(const struct scene *scene, struct facts *ret_facts, const char *now,
                 struct policy_plan *ret_plan);
 void facts_done(struct facts *facts); /* for CLEANUP */
-/* The text of a member, or "(none)". */
-const char *text_at(const json_t *object, const char *name);
 /* The condition is as the scene expects it. */
 void check_scene(const struct scene *scene);
 void check_scenes(const struct scene *scenes, size_t count);

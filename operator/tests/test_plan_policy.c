@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "common/own.h"
+#include "operator/tests/helper_json.h"
 #include "operator/tests/helper_policy.h"
 
 static void readiness_names_what_stands_in_the_way(void **state)

@@ -9,6 +9,7 @@
 
 #include "common/own.h"
 #include "operator/condition.h"
+#include "operator/tests/helper_json.h"
 #include "operator/tests/helper_policy.h"
 
 #define STREAM "{" REGIONS ", \"wal\": {\"mode\": \"Stream\"}}"

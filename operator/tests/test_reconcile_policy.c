@@ -31,6 +31,7 @@
 #include "operator/runs.h"
 #include "operator/schedule.h"
 #include "operator/tests/helper_client.h"
+#include "operator/tests/helper_json.h"
 
 enum { METRICS_MAX = 1 << 20 };
 
@@ -152,21 +153,6 @@ static void make_policy(const char *name, const char *more)
                    name, namespace, *more ? ", " : "", more);
     json_auto_t *policy = load(text);
     make(&kube_policies, policy);
-}
-
-static const char *text_at(const json_t *object, const char *path)
-{
-    const json_t *value = object;
-    char part[64];
-    while (*path) {
-        size_t size = strcspn(path, "/");
-        snprintf(part, sizeof(part), "%.*s", (int)size, path);
-        value = json_is_array(value) ? json_array_get(value, (size_t)(*part - '0'))
-                                     : json_object_get(value, part);
-        path += size + (path[size] == '/');
-    }
-    const char *text = json_string_value(value);
-    return text ? text : "(none)";
 }
 
 static void assert_condition(const char *policy, const char *type, const char *status,
@@ -657,6 +643,18 @@ static void a_policy_that_is_gone_leaves_no_slot_behind(void **state)
     assert_told("wal-1", 12, "\"generation\":1");
 }
 
+static void a_slot_that_cannot_be_dropped_without_a_policy_is_told_of(void **state)
+{
+    (void)state;
+    put_pods("lost", "lost-0", NULL);
+    join("lost-0", 13);
+    list_and_look("lost");
+    assert_told("lost-0", 13, NULL); /* it has not said how it is */
+    hear("lost-0", 13, SERVER("primary", STREAMS) ", \"configError\": \"no policy.yaml\"");
+    look("lost");
+    assert_told("lost-0", 13, "\"wal\":\"none\"");
+}
+
 /* Whether there is an Event with that reason about that object. */
 static bool has_event(const char *name, const char *reason)
 {
@@ -705,6 +703,7 @@ static void what_changed_was_told_in_events(void **state)
     assert_true(has_event("wal", "GapFound"));
     assert_true(has_event("wal", "Gap"));
     assert_true(has_event("wal-0", "SlotKept"));
+    assert_true(has_event("lost-0", "SlotKept"));
     assert_false(has_event("wal-1", "SlotKept"));
 }
 
@@ -788,6 +787,7 @@ int main(void)
         cmocka_unit_test(one_member_streams_and_the_others_hold),
         cmocka_unit_test(a_gap_has_one_backup_whatever_happens_in_between),
         cmocka_unit_test(a_policy_that_is_gone_leaves_no_slot_behind),
+        cmocka_unit_test(a_slot_that_cannot_be_dropped_without_a_policy_is_told_of),
         cmocka_unit_test(what_changed_was_told_in_events),
     };
     int failed = cmocka_run_group_tests_name("reconcile_policy", tests, NULL, NULL);
