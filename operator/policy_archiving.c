@@ -100,12 +100,13 @@ static void tell_kept(const struct told *told, char *text, size_t capacity)
                     archiving->durable_lsn);
     if (archiving->kept_bytes > 0) {
         text_size(coarse_bytes(archiving->kept_bytes), size);
-        text_append(text, capacity, "; it keeps at least %s of WAL", size);
+        text_append(text, capacity, "; the server keeps at least %s of WAL", size);
     }
     if (archiving->left_bytes < 0)
         return;
     text_size(coarse_bytes((uint64_t)archiving->left_bytes), size);
-    text_append(text, capacity, "; it has room for %s more", size);
+    text_append(text, capacity, "; %s has room for %s more",
+                archiving->kept_bytes > 0 ? "it" : "the server", size);
     if (archiving->left_seconds >= COARSE_FIRST_SECONDS) {
         text_age(coarse_seconds(archiving->left_seconds) * 1000, age);
         text_append(text, capacity, ", for at least %s as it goes now", age);
@@ -272,13 +273,13 @@ static bool is_fine(const struct told *told, struct condition *archiving)
     size_t lost_count = name_regions(told, true, lost, sizeof(lost));
     if (archiver->lag_seconds >= COARSE_FIRST_SECONDS) {
         text_age(coarse_seconds(archiver->lag_seconds) * 1000, age);
-        snprintf(behind, sizeof(behind), ", and is at least %s behind", age);
+        snprintf(behind, sizeof(behind), ", at least %s behind", age);
     }
     condition_set(archiving, CONDITION_TRUE, "Streaming",
                   "pod '%s' streams the WAL of timeline %" PRIu32 " into %s%s%s%s%s",
-                  told->pod->member->name, archiver->timeline, names,
+                  told->pod->member->name, archiver->timeline, names, behind,
                   lost_count > 0 ? "; without " : "", lost,
-                  lost_count > 0 ? ", until that can be used again" : "", behind);
+                  lost_count > 0 ? ", until that can be used again" : "");
     return true;
 }
 

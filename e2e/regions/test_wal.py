@@ -112,7 +112,7 @@ def test_a_bucket_that_is_away_is_told_of_and_what_it_missed_is_made_up_for(mach
     namespace = protection.namespace
     with machinery.nodes["us"].without_store():
         sell(namespace, PRIMARY, 4)
-        archiving.wait_for("False", "RegionUnreachable", "into 'us'", "is on the server only", "it keeps at least",
+        archiving.wait_for("False", "RegionUnreachable", "into 'us'", "is on the server only", "the server keeps",
                            "it has room for")
         sell(namespace, PRIMARY, 1)
         archiving.wait_for_event("Warning", "RegionUnreachable", "into 'us'")
