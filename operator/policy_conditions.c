@@ -2,10 +2,10 @@
 #include "operator/policy_conditions.h"
 
 #include <stdbool.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "common/own.h"
+#include "common/text.h"
 #include "operator/lookup.h"
 #include "operator/member.h"
 #include "operator/policy_archiving.h"
@@ -144,15 +144,12 @@ static bool has_unknown_region(const struct policy_conditions_facts *facts, stru
 {
     const char *wanted = facts->spec->source.region;
     char regions[256] = "";
-    size_t used = 0;
     for (size_t i = 0; wanted && i < facts->view->pod_count; i++) {
         const struct member *member = facts->view->pods[i].member;
         if (strcmp(member->region, wanted) == 0 && !member->terminating)
             return false;
-        if (used < sizeof(regions))
-            used += (size_t)snprintf(regions + used, sizeof(regions) - used, "%s'%s' is in %s",
-                                     used ? ", " : "", member->name,
-                                     *member->region ? member->region : "none that is known");
+        text_append(regions, sizeof(regions), "%s'%s' is in %s", *regions ? ", " : "", member->name,
+                    *member->region ? member->region : "none that is known");
     }
     if (wanted)
         condition_set(ready, CONDITION_FALSE, "UnknownRegion",
@@ -268,10 +265,9 @@ static void set_unsupported(const struct policy_spec *spec, struct condition *re
     struct condition rest = *ready;
     const struct policy_spec_gap *refused = policy_spec_refused(spec);
     char gaps[CONDITION_MESSAGE_BYTES] = "";
-    size_t used = 0;
-    for (size_t i = 0; i < spec->gap_count && used < sizeof(gaps); i++)
-        used += (size_t)snprintf(gaps + used, sizeof(gaps) - used, "%s%s: %s", used ? "; " : "",
-                                 spec->gaps[i].field, spec->gaps[i].means);
+    for (size_t i = 0; i < spec->gap_count; i++)
+        text_append(gaps, sizeof(gaps), "%s%s: %s", *gaps ? "; " : "", spec->gaps[i].field,
+                    spec->gaps[i].means);
     bool told = rest.status == CONDITION_FALSE;
     condition_set(ready, CONDITION_FALSE, "Unsupported", "%s%s%s%s",
                   refused ? "no backup can be made: " : "backups are made without it: ", gaps,

@@ -1,17 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "operator/policy_farewell.h"
 
-#include "common/log.h"
 #include "common/own.h"
 #include "operator/agents.h"
 #include "operator/cache.h"
 #include "operator/kube.h"
 #include "operator/member.h"
+#include "operator/policy_assign.h"
 #include "operator/policy_memory.h"
 #include "operator/reconcile.h"
 #include "operator/recorder.h"
-
-enum { HEARTBEAT_SECONDS = 10 };
 
 struct farewell {
     const struct reconcile *reconcile;
@@ -72,21 +70,15 @@ static int tell(struct farewell *farewell, json_t *pod, const struct agent_view 
     bool obeys = agent->connected && !state->config_error;
     /* what it can do is in the state that comes at once */
     if ((agent->connected ? !agent->fresh : !keeps) ||
-        !policy_memory_tell(reconcile->policy_memory, &told))
+        policy_memory_knows(reconcile->policy_memory, &told))
         return 0;
-    const struct message message = {.type = MESSAGE_ASSIGN,
-                                    .assign = {.policy_namespace = told.namespace,
-                                               .policy = told.policy,
-                                               .heartbeat_seconds = HEARTBEAT_SECONDS,
-                                               .wal = told.wal}};
-    int result = make_sure(farewell, err);
-    if (result == 0 && agent->connected)
-        result = agents_send(reconcile->agents, uid, &message, err);
-    if (result < 0)
-        policy_memory_untell(reconcile->policy_memory, uid);
-    else if (keeps && !obeys)
+    if (make_sure(farewell, err) < 0 ||
+        (agent->connected && policy_assign(reconcile, &told, err) < 0))
+        return -1;
+    if (keeps && !obeys)
         tell_event(farewell, pod, agent);
-    return result;
+    policy_memory_tell(reconcile->policy_memory, &told); /* also one that is not connected */
+    return 0;
 }
 
 int policy_farewell(const struct reconcile *reconcile, const char *namespace, const char *name,

@@ -136,6 +136,15 @@ static void add(struct policy_memory *memory, const struct policy_told *told)
     };
 }
 
+bool policy_memory_knows(struct policy_memory *memory, const struct policy_told *told)
+{
+    pthread_mutex_lock(&memory->lock);
+    const struct told *old = find(memory, told->pod_uid);
+    bool same = old && is_same(old, told);
+    pthread_mutex_unlock(&memory->lock);
+    return same;
+}
+
 bool policy_memory_tell(struct policy_memory *memory, const struct policy_told *told)
 {
     pthread_mutex_lock(&memory->lock);
@@ -195,11 +204,15 @@ static void set_or_forget(struct metric_family *family, const char *const *label
         metric_set(family, labels, value);
 }
 
-void policy_memory_lag(struct policy_memory *memory, const char *namespace, const char *policy,
-                       const char *pod, int64_t seconds)
+void policy_memory_show_pod(struct policy_memory *memory, const struct policy_memory_pod *pod)
 {
-    const char *const labels[] = {namespace, policy, pod};
-    set_or_forget(memory->lag, labels, ARRAY_SIZE(labels), (double)seconds);
+    const char *const labels[] = {pod->namespace, pod->policy, pod->pod};
+    const struct message_archiving *archiving = pod->archiving;
+    set_or_forget(memory->lag, labels, ARRAY_SIZE(labels), (double)pod->lag_seconds);
+    set_or_forget(memory->wal_kept, labels, ARRAY_SIZE(labels),
+                  archiving ? (double)archiving->kept_bytes : -1);
+    set_or_forget(memory->wal_left, labels, ARRAY_SIZE(labels),
+                  archiving ? (double)archiving->left_seconds : -1);
 }
 
 void policy_memory_wal_lag(struct policy_memory *memory, const char *namespace, const char *policy,
@@ -207,16 +220,6 @@ void policy_memory_wal_lag(struct policy_memory *memory, const char *namespace, 
 {
     const char *const labels[] = {namespace, policy};
     set_or_forget(memory->wal_lag, labels, ARRAY_SIZE(labels), (double)seconds);
-}
-
-void policy_memory_wal(struct policy_memory *memory, const char *namespace, const char *policy,
-                       const char *pod, const struct message_archiving *archiving)
-{
-    const char *const labels[] = {namespace, policy, pod};
-    set_or_forget(memory->wal_kept, labels, ARRAY_SIZE(labels),
-                  archiving ? (double)archiving->kept_bytes : -1);
-    set_or_forget(memory->wal_left, labels, ARRAY_SIZE(labels),
-                  archiving ? (double)archiving->left_seconds : -1);
 }
 
 static double seconds_of(const char *time)

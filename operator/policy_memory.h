@@ -26,6 +26,8 @@ struct policy_told {
     int64_t connected_ms; /* of the connection, so that a new one is told anew */
     enum message_wal wal;
 };
+/* Whether this is told. */
+bool policy_memory_knows(struct policy_memory *memory, const struct policy_told *told);
 /* Whether this is not yet told; from then on it is. */
 bool policy_memory_tell(struct policy_memory *memory, const struct policy_told *told);
 /* It could not be sent: tell it again. */
@@ -44,16 +46,17 @@ void policy_memory_missed(struct policy_memory *memory, const char *namespace, c
  * tell of the types that the status does not. */
 void policy_memory_show(struct policy_memory *memory, const json_t *policy, const json_t *status,
                         const json_t *backups);
-/* lifeboat_database_replication_lag_seconds{namespace,policy,pod}; negative: not known any more. */
-void policy_memory_lag(struct policy_memory *memory, const char *namespace, const char *policy,
-                       const char *pod, int64_t seconds);
+struct policy_memory_pod {
+    const char *namespace, *policy, *pod;
+    int64_t lag_seconds;                       /* negative: not known any more */
+    const struct message_archiving *archiving; /* NULL: not known any more */
+};
+/* lifeboat_database_replication_lag_seconds, lifeboat_wal_kept_bytes,
+ * lifeboat_wal_left_seconds{namespace,policy,pod} */
+void policy_memory_show_pod(struct policy_memory *memory, const struct policy_memory_pod *pod);
 /* lifeboat_wal_lag_seconds{namespace,policy}; negative: not known any more. */
 void policy_memory_wal_lag(struct policy_memory *memory, const char *namespace, const char *policy,
                            int64_t seconds);
-/* lifeboat_wal_kept_bytes, lifeboat_wal_left_seconds{namespace,policy,pod}; NULL: not known any
- * more. */
-void policy_memory_wal(struct policy_memory *memory, const char *namespace, const char *policy,
-                       const char *pod, const struct message_archiving *archiving);
 /* lifeboat_recoverable_from_timestamp_seconds, lifeboat_recoverable_to_timestamp_seconds
  * {namespace,policy,region}; what it does not say is not known any more. */
 void policy_memory_recoverable(struct policy_memory *memory, const char *namespace,

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "operator/policy_windows.h"
 
-#include <string.h>
-
 #include "common/clock.h"
 #include "common/text.h"
 #include "operator/coarse.h"

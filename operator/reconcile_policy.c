@@ -17,6 +17,7 @@
 #include "operator/plan_policy.h"
 #include "operator/plan_streamer.h"
 #include "operator/policy_archiving.h"
+#include "operator/policy_assign.h"
 #include "operator/policy_farewell.h"
 #include "operator/policy_gap.h"
 #include "operator/policy_memory.h"
@@ -28,7 +29,7 @@
 #include "operator/slot_backup.h"
 #include "operator/zone.h"
 
-enum { HEARTBEAT_SECONDS = 10, SOON_MS = 1000 };
+enum { SOON_MS = 1000 };
 
 /* All that is known of one policy while it is looked at. */
 struct scene {
@@ -243,20 +244,9 @@ static bool assign(const struct scene *scene, const struct policy_view_pod *stre
         .connected_ms = agent->connected_ms,
         .wal = scene->readable ? streamer_word(&scene->view, streamer, index) : MESSAGE_WAL_UNSAID,
     };
-    if (!agent->connected || member->terminating ||
-        !policy_memory_tell(reconcile->policy_memory, &told))
-        return true;
-    const struct message message = {.type = MESSAGE_ASSIGN,
-                                    .assign = {.policy_namespace = told.namespace,
-                                               .policy = told.policy,
-                                               .region = told.region,
-                                               .generation = told.generation,
-                                               .heartbeat_seconds = HEARTBEAT_SECONDS,
-                                               .wal = told.wal}};
     struct error err;
-    if (agents_send(reconcile->agents, member->uid, &message, &err) == 0)
+    if (!agent->connected || member->terminating || policy_assign(reconcile, &told, &err) == 0)
         return true;
-    policy_memory_untell(reconcile->policy_memory, member->uid);
     return err.kind == ERROR_NOT_FOUND; /* its next connection brings us here again */
 }
 
@@ -366,15 +356,17 @@ static void tell_gap(const struct scene *scene, const struct policy_plan *plan)
 
 static void show_pod(const struct scene *scene, size_t index)
 {
-    struct policy_memory *memory = scene->reconcile->policy_memory;
     const struct message_state *state = scene->view.pods[index].state;
-    const char *pod = scene->members.items[index].name;
     bool standby = state && state->database.reachable && state->database.standby;
     bool archives = state && state->archiving.mode != MESSAGE_WAL_UNSAID;
-    policy_memory_lag(memory, scene->spec.namespace, scene->spec.name, pod,
-                      standby ? state->database.lag_seconds : -1);
-    policy_memory_wal(memory, scene->spec.namespace, scene->spec.name, pod,
-                      archives ? &state->archiving : NULL);
+    const struct policy_memory_pod pod = {
+        .namespace = scene->spec.namespace,
+        .policy = scene->spec.name,
+        .pod = scene->members.items[index].name,
+        .lag_seconds = standby ? state->database.lag_seconds : -1,
+        .archiving = archives ? &state->archiving : NULL,
+    };
+    policy_memory_show_pod(scene->reconcile->policy_memory, &pod);
 }
 
 static void show_wal(const struct scene *scene, const struct policy_view_pod *streamer)

@@ -44,9 +44,12 @@ static void a_sidecar_is_told_once_until_something_changes(void **state)
     (void)state;
     CLEANUP(scene_done) struct scene scene = scene_new();
     struct policy_told told = first;
+    assert_false(policy_memory_knows(scene.memory, &told));
     assert_true(policy_memory_tell(scene.memory, &told));
     assert_false(policy_memory_tell(scene.memory, &told));
+    assert_true(policy_memory_knows(scene.memory, &told));
     told.generation = 2;
+    assert_false(policy_memory_knows(scene.memory, &told));
     assert_true(policy_memory_tell(scene.memory, &told));
     told.connected_ms = 200;
     assert_true(policy_memory_tell(scene.memory, &told));
@@ -124,7 +127,12 @@ static void metrics_follow_the_status(void **state)
              " {\"status\": {\"type\": \"Differential\", \"finished\": \"1970-01-01T00:01:50Z\","
              " \"conditions\": [{\"type\": \"Succeeded\", \"status\": \"False\"}]}}]");
     policy_memory_show(scene.memory, policy, status, backups);
-    policy_memory_lag(scene.memory, "default", "shop", "shop-0", 7);
+    policy_memory_show_pod(scene.memory, &(const struct policy_memory_pod){
+                                             .namespace = "default",
+                                             .policy = "shop",
+                                             .pod = "shop-0",
+                                             .lag_seconds = 7,
+                                         });
     policy_memory_missed(scene.memory, "default", "shop", "d", 3);
     assert_series(&scene, "lifeboat_policy_ready{" POLICY "} 1\n", true);
     assert_series(&scene,
@@ -187,10 +195,15 @@ static void wal_has_metrics_while_it_is_known(void **state)
     (void)state;
     CLEANUP(scene_done) struct scene scene = scene_new();
     struct message_archiving archiving = {.kept_bytes = 33554432, .left_seconds = 7200};
+    struct policy_memory_pod pod = {.namespace = "default",
+                                    .policy = "shop",
+                                    .pod = "shop-0",
+                                    .lag_seconds = -1,
+                                    .archiving = &archiving};
     struct message_region region = {.name = "eu",
                                     .recoverable_from = "1970-01-01T00:01:00Z",
                                     .recoverable_to = "1970-01-01T00:02:00Z"};
-    policy_memory_wal(scene.memory, "default", "shop", "shop-0", &archiving);
+    policy_memory_show_pod(scene.memory, &pod);
     policy_memory_wal_lag(scene.memory, "default", "shop", 4);
     policy_memory_recoverable(scene.memory, "default", "shop", &region);
     assert_series(&scene, "lifeboat_wal_kept_bytes{" POLICY ",pod=\"shop-0\"} 33554432\n", true);
@@ -203,7 +216,7 @@ static void wal_has_metrics_while_it_is_known(void **state)
 
     archiving.left_seconds = -1;
     region.recoverable_from = region.recoverable_to = NULL;
-    policy_memory_wal(scene.memory, "default", "shop", "shop-0", &archiving);
+    policy_memory_show_pod(scene.memory, &pod);
     policy_memory_wal_lag(scene.memory, "default", "shop", -1);
     policy_memory_recoverable(scene.memory, "default", "shop", &region);
     assert_series(&scene, "lifeboat_wal_left_seconds{", false);
@@ -211,7 +224,8 @@ static void wal_has_metrics_while_it_is_known(void **state)
     assert_series(&scene, "lifeboat_wal_lag_seconds{", false);
     assert_series(&scene, "lifeboat_recoverable_from_timestamp_seconds{", false);
     assert_series(&scene, "lifeboat_recoverable_to_timestamp_seconds{", false);
-    policy_memory_wal(scene.memory, "default", "shop", "shop-0", NULL);
+    pod.archiving = NULL;
+    policy_memory_show_pod(scene.memory, &pod);
     assert_series(&scene, "lifeboat_wal_kept_bytes{", false);
 }
 
