@@ -146,6 +146,15 @@ static void keep_gap(json_t *before, json_t *now)
         json_object_set(now, "gap", gap);
 }
 
+/* And what one after the other finds does not work is as old as the first one says. */
+static void keep_since(json_t *before, json_t *now)
+{
+    json_t *since = json_object_get(before, "since");
+    if (since && json_is_false(json_object_get(before, "streaming")) &&
+        json_is_false(json_object_get(now, "streaming")))
+        json_object_set(now, "since", since);
+}
+
 /* It does what it is there for, so whatever ended the one before is over. */
 static bool works(const struct message_archiving *archiving)
 {
@@ -165,6 +174,7 @@ static bool take_news(struct archiver *archiver)
     if (works(&archiving))
         archiver->problem = (struct error){0};
     keep_gap(archiver->said, now);
+    keep_since(archiver->said, now);
     for (size_t i = 0; i < ARRAY_SIZE(members); i++)
         news |= !is_same(archiver->said, now, members[i]);
     json_decref(archiver->said);

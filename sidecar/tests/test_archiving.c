@@ -29,7 +29,7 @@
 
 #define SLOTS " FROM pg_catalog.pg_replication_slots WHERE slot_name ~ '^lifeboat_'"
 
-enum { PATIENCE_MS = 30 * 1000 };
+enum { PATIENCE_MS = 30 * 1000, SEVERAL = 3, PAUSE_S = 2 };
 
 static struct helper_postgres *database;
 static struct helper_pod pod;
@@ -237,6 +237,24 @@ static void a_process_that_dies_is_followed_by_another(void **state)
     await(is_durable);
 }
 
+/* Each of them is there for a moment only: the problem is as old as the first one. */
+static void while_one_after_the_other_fails_it_is_one_failure(void **state)
+{
+    (void)state;
+    helper_postgres_do(database, "ALTER ROLE lifeboat NOREPLICATION");
+    assign("stream");
+    json_auto_t *first = helper_operator_hear("state", fails);
+    for (int i = 0; i < SEVERAL; i++) {
+        sleep(PAUSE_S);
+        helper_operator_forget();
+        json_auto_t *later = helper_operator_hear("state", fails);
+        assert_string_equal(text_of(later, "since"), text_of(first, "since"));
+    }
+    helper_postgres_do(database, "ALTER ROLE lifeboat REPLICATION");
+    json_auto_t *mended = helper_operator_hear("state", is_streaming);
+    assert_string_not_equal(text_of(mended, "since"), text_of(first, "since"));
+}
+
 static void only_what_matters_of_the_policy_begins_anew(void **state)
 {
     (void)state;
@@ -333,6 +351,8 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_slot_that_is_not_wanted_is_dropped, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_process_that_dies_is_followed_by_another, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(while_one_after_the_other_fails_it_is_one_failure, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(only_what_matters_of_the_policy_begins_anew, set_up,
                                         tear_down),
