@@ -214,11 +214,17 @@ bool lanes_has_quorum(struct lanes *lanes, const struct lane_put *put)
     return enough;
 }
 
-void lanes_give_up(struct lanes *lanes, const struct lane_put *put, int64_t silence_ms)
+uint32_t lanes_pending(struct lanes *lanes, const struct lane_put *put)
 {
     pthread_mutex_lock(&lanes->lock);
     const uint32_t pending = put->state.pending;
     pthread_mutex_unlock(&lanes->lock);
+    return pending;
+}
+
+void lanes_give_up(struct lanes *lanes, const struct lane_put *put, int64_t silence_ms)
+{
+    const uint32_t pending = lanes_pending(lanes, put);
     for (size_t i = 0; i < regions_count(lanes->regions); i++) {
         struct error why;
         if (!(pending & UINT32_C(1) << i))

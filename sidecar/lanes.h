@@ -48,6 +48,8 @@ void lanes_submit(struct lanes *lanes, struct lane_put *put);
 
 /* Of a put that was submitted and is not done, or just was: whether a quorum of regions has it. */
 bool lanes_has_quorum(struct lanes *lanes, const struct lane_put *put);
+/* The regions that still need it, as bits of their indices. */
+uint32_t lanes_pending(struct lanes *lanes, const struct lane_put *put);
 /* Drops the regions that still need such a put and from which nothing good has come for so long,
  * as far as a quorum is left without them. */
 void lanes_give_up(struct lanes *lanes, const struct lane_put *put, int64_t silence_ms);

@@ -78,7 +78,7 @@ bool wal_board_wants_end(struct wal_board *board)
 void wal_board_cancel(struct wal_board *board, bool only_idle)
 {
     pthread_mutex_lock(&board->lock);
-    if (board->spell && !(only_idle && board->state.streaming))
+    if (board->spell && !(only_idle && board->begun))
         cancel_trigger(board->spell);
     pthread_mutex_unlock(&board->lock);
 }
@@ -87,6 +87,7 @@ void wal_board_begin(struct wal_board *board, const struct wal_board_stream *str
 {
     pthread_mutex_lock(&board->lock);
     struct wal_follow_state *state = &board->state;
+    board->begun = true;
     set_streaming(state, true);
     state->error = (struct error){0};
     state->timeline = stream->timeline;
@@ -101,9 +102,14 @@ void wal_board_begin(struct wal_board *board, const struct wal_board_stream *str
 void wal_board_move(struct wal_board *board, const struct wal_board_progress *progress)
 {
     pthread_mutex_lock(&board->lock);
-    board->state.received_lsn = progress->received_lsn;
-    board->state.durable_lsn = progress->durable_lsn;
-    raise_lsn(&board->state.server_lsn, progress->server_lsn);
+    struct wal_follow_state *state = &board->state;
+    if (!state->streaming && progress->durable_lsn > state->durable_lsn) {
+        set_streaming(state, true);
+        state->error = (struct error){0};
+    }
+    state->received_lsn = progress->received_lsn;
+    state->durable_lsn = progress->durable_lsn;
+    raise_lsn(&state->server_lsn, progress->server_lsn);
     pthread_mutex_unlock(&board->lock);
 }
 
@@ -116,14 +122,29 @@ void wal_board_hold(struct wal_board *board, uint32_t timeline, uint64_t durable
     pthread_mutex_unlock(&board->lock);
 }
 
-bool wal_board_end(struct wal_board *board, const struct error *err)
+/* Under the lock. */
+static bool stop_streaming(struct wal_follow_state *state, const struct error *err)
 {
-    pthread_mutex_lock(&board->lock);
-    struct wal_follow_state *state = &board->state;
     const bool news = err && strcmp(state->error.text, err->text) != 0;
     set_streaming(state, false);
     if (err)
         state->error = *err;
+    return news;
+}
+
+bool wal_board_stall(struct wal_board *board, const struct error *err)
+{
+    pthread_mutex_lock(&board->lock);
+    const bool news = stop_streaming(&board->state, err);
+    pthread_mutex_unlock(&board->lock);
+    return news;
+}
+
+bool wal_board_end(struct wal_board *board, const struct error *err)
+{
+    pthread_mutex_lock(&board->lock);
+    const bool news = stop_streaming(&board->state, err);
+    board->begun = false;
     pthread_mutex_unlock(&board->lock);
     return news;
 }
@@ -142,9 +163,9 @@ uint64_t wal_board_look(struct wal_board *board, const struct pg_slot *slot)
     state->kept_lsn = slot->restart_lsn;
     state->left_bytes = slot->left_bytes;
     raise_lsn(&state->server_lsn, slot->server_lsn);
-    if (state->streaming && board->synchronous != slot->may_make_synchronous)
+    if (board->begun && board->synchronous != slot->may_make_synchronous)
         board->renew = true;
-    const bool lags = state->streaming && !board->by_slot && slot->found && !slot->active &&
+    const bool lags = board->begun && !board->by_slot && slot->found && !slot->active &&
                       slot->restart_lsn != 0 && slot->restart_lsn < state->durable_lsn;
     const uint64_t advance = lags ? state->durable_lsn : 0;
     pthread_mutex_unlock(&board->lock);

@@ -18,7 +18,7 @@ struct pg_slot;
 
 struct wal_follow_state {
     char slot[WAL_SLOT_NAME_BYTES];
-    bool streaming;
+    bool streaming;        /* and what comes gets into a quorum of regions */
     int64_t since_ms;      /* when it began, or ended, to stream */
     struct error error;    /* why it does not; kind NONE: no reason yet */
     uint32_t timeline;     /* that is or was streamed; 0: none yet */
@@ -36,6 +36,7 @@ struct wal_board {
     pthread_mutex_t lock; /* guards what follows */
     struct wal_follow_state state;
     struct cancel *spell; /* what runs now; NULL: nothing */
+    bool begun;           /* it has a stream, whether that gets anywhere or not */
     bool stopping;        /* end, in good order */
     bool renew;           /* end the spell in good order: another one does better */
     bool by_slot;         /* the stream uses the slot */
@@ -67,6 +68,8 @@ struct wal_board_progress {
 void wal_board_move(struct wal_board *board, const struct wal_board_progress *progress);
 /* The slot is only kept, and this is well; durable_lsn 0: not known. */
 void wal_board_hold(struct wal_board *board, uint32_t timeline, uint64_t durable_lsn);
+/* It gets nowhere, until something becomes durable. Whether that is news. */
+bool wal_board_stall(struct wal_board *board, const struct error *err);
 /* It streams no more; err NULL: for no bad reason. Whether that is news. */
 bool wal_board_end(struct wal_board *board, const struct error *err);
 /* Regions failed; one answers again, so that a spell that goes on without it is renewed. */

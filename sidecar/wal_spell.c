@@ -19,6 +19,7 @@
 #include "common/fifo.h"
 #include "common/log.h"
 #include "common/own.h"
+#include "common/text.h"
 #include "sidecar/lanes.h"
 #include "sidecar/lsn.h"
 #include "sidecar/pg.h"
@@ -44,6 +45,7 @@ enum {
     ANSWER_TICK_MS = 20,         /* … while it waits for an answer */
     LAG_MS = 5000, /* for a region that lacks what a quorum has, and does not answer */
     MS_IN_S = 1000,
+    STALL_NAMES_BYTES = 256,
 };
 
 /* A sealed piece on its way. */
@@ -335,6 +337,35 @@ static void note_stored(struct spell *spell, struct flight *flight)
     tell_board(spell);
 }
 
+/* "'eu', 'us'": those that lack something that no quorum has. */
+static void name_lacking(struct spell *spell, char *names, size_t capacity)
+{
+    uint32_t lacking = 0;
+    *names = '\0';
+    for (size_t i = 0; i < spell->flight_count; i++)
+        if (spell->flights[i].busy && spell->flights[i].stored_ms == 0)
+            lacking |= lanes_pending(spell->lanes, &spell->flights[i].put);
+    for (size_t i = 0; i < regions_count(spell->regions); i++)
+        if (lacking & UINT32_C(1) << i || !regions_usable(spell->regions, i))
+            text_append(names, capacity, "%s'%s'", *names ? ", " : "",
+                        regions_at(spell->regions, i)->name);
+}
+
+/* Regions that take connections and store nothing fail only after minutes. */
+static void tell_stall(struct spell *spell, int64_t now_ms)
+{
+    char names[STALL_NAMES_BYTES];
+    struct error err;
+    if (!wal_stream_is_stalled(&spell->stream, now_ms))
+        return;
+    name_lacking(spell, names, sizeof(names));
+    error_set(&err, ERROR_TRANSIENT,
+              "the regions did not answer for %d s and more: WAL that came is not yet in %s",
+              WAL_STREAM_PATIENCE_MS / MS_IN_S, *names ? names : "them");
+    if (wal_board_stall(spell->options->board, &err))
+        log_error(&err, "Got no WAL into the regions, trying on");
+}
+
 /* What a quorum has is stored. A region that lacks it is waited for while it is alive, as what it
  * does not get now it gets only by a copy; at the end not even that: soon all is cancelled. */
 static void look_at_flights(struct spell *spell)
@@ -349,6 +380,7 @@ static void look_at_flights(struct spell *spell)
         if (flight->stored_ms != 0 && now_ms - flight->stored_ms >= LAG_MS)
             lanes_give_up(spell->lanes, &flight->put, spell->stream.ending ? 0 : LAG_MS);
     }
+    tell_stall(spell, now_ms);
 }
 
 /* Takes in what is stored, and what has landed; waits for that at most so long. */

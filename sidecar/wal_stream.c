@@ -14,6 +14,11 @@ static bool has_unsealed(const struct wal_stream *stream)
     return stream->received_lsn > stream->sealed_lsn;
 }
 
+static bool is_waiting(const struct wal_stream *stream)
+{
+    return stream->received_lsn > stream->durable_lsn;
+}
+
 static bool is_asked(const struct wal_stream *stream)
 {
     return stream->asked_ms != WAL_STREAM_NEVER;
@@ -85,6 +90,8 @@ void wal_stream_take(struct wal_stream *stream, uint32_t bytes, int64_t now_ms)
     if (!has_unsealed(stream))
         stream->oldest_ms = now_ms;
     stream->received_lsn += bytes;
+    if (stream->waiting_ms == WAL_STREAM_NEVER && is_waiting(stream))
+        stream->waiting_ms = now_ms;
     if (wal_stream_room(stream) == 0)
         stream->held_back_ms = now_ms;
 }
@@ -123,7 +130,10 @@ void wal_stream_store(struct wal_stream *stream, const struct wal_stream_piece *
         stream->tail_flies = false;
     if (stream->held_back_ms != WAL_STREAM_NEVER)
         stream->held_back_ms = now_ms;
+    const uint64_t durable_lsn = stream->durable_lsn;
     advance(stream);
+    if (stream->durable_lsn > durable_lsn)
+        stream->waiting_ms = is_waiting(stream) ? now_ms : WAL_STREAM_NEVER;
 }
 
 void wal_stream_land(struct wal_stream *stream, int64_t now_ms)
@@ -154,6 +164,14 @@ uint64_t wal_stream_report_lsn(const struct wal_stream *stream)
 static bool is_overdue(int64_t since_ms, int64_t now_ms)
 {
     return since_ms != WAL_STREAM_NEVER && now_ms - since_ms >= WAL_STREAM_PATIENCE_MS;
+}
+
+bool wal_stream_is_stalled(const struct wal_stream *stream, int64_t now_ms)
+{
+    const int64_t flushes_ms = WAL_STREAM_STALL_FLUSHES * stream->options.flush_ms;
+    const int64_t open_ms = flushes_ms > WAL_STREAM_STALL_MS ? flushes_ms : WAL_STREAM_STALL_MS;
+    return stream->waiting_ms != WAL_STREAM_NEVER &&
+           now_ms - stream->waiting_ms >= (stream->ending ? WAL_STREAM_PATIENCE_MS : open_ms);
 }
 
 static enum wal_stream_deed answer(struct wal_stream *stream, int64_t now_ms)
@@ -200,6 +218,7 @@ void wal_stream_init(struct wal_stream *stream, const struct wal_stream_options 
         .sealed_lsn = options->stored_lsn,
         .durable_lsn = options->stored_lsn,
         .asked_ms = WAL_STREAM_NEVER,
+        .waiting_ms = WAL_STREAM_NEVER,
         .held_back_ms = WAL_STREAM_NEVER,
         .status_due_ms = now_ms + WAL_STREAM_STATUS_MS,
     };

@@ -29,6 +29,8 @@ enum {
     WAL_STREAM_FLYING_MAX = 64, /* pieces on their way at once */
     WAL_STREAM_TAILS_MAX = 32,  /* each at least twice as long as the next */
     WAL_STREAM_PATIENCE_MS = 5000,
+    WAL_STREAM_STALL_MS = 30 * 1000, /* … but for so many flushes at least: */
+    WAL_STREAM_STALL_FLUSHES = 3,
     WAL_STREAM_STATUS_MS = 1000, /* between reports that nobody asked for */
     WAL_STREAM_NEVER = -1,
 };
@@ -63,10 +65,12 @@ struct wal_stream {
         uint64_t from_lsn, to_lsn;
     } tails[WAL_STREAM_TAILS_MAX]; /* of the block, one after the other */
     size_t tail_count;
-    bool ending;           /* seal what is there: no more comes */
-    uint64_t asked_lsn;    /* an answer is due when this is durable … */
-    int64_t asked_ms;      /* … and is asked for since then; WAL_STREAM_NEVER: none */
-    int64_t oldest_ms;     /* when the oldest byte came that is not sealed */
+    bool ending;        /* seal what is there: no more comes */
+    uint64_t asked_lsn; /* an answer is due when this is durable … */
+    int64_t asked_ms;   /* … and is asked for since then; WAL_STREAM_NEVER: none */
+    int64_t oldest_ms;  /* when the oldest byte came that is not sealed */
+    int64_t waiting_ms; /* since when something is not durable that came, and nothing became so; or
+                           never */
     int64_t held_back_ms;  /* since when no byte can be taken and nothing was stored or landed; or
                               never */
     int64_t status_due_ms; /* the next report */
@@ -102,3 +106,6 @@ enum wal_stream_deed wal_stream_next(struct wal_stream *stream, int64_t now_ms,
                                      struct wal_stream_piece *ret_piece);
 /* The end of what came and is stored. */
 uint64_t wal_stream_report_lsn(const struct wal_stream *stream);
+/* Nothing of what came has been stored for so long that it counts as not being archived: a while
+ * in which flushes should have succeeded, or the patience once no more comes. */
+bool wal_stream_is_stalled(const struct wal_stream *stream, int64_t now_ms);

@@ -174,6 +174,14 @@ static bool is_not_streaming(const struct wal_follow_state *state, uint64_t lsn)
     return !state->streaming && state->error.kind != ERROR_NONE;
 }
 
+static void await_stalled(struct fixture *f)
+{
+    await(f, is_not_streaming, 0);
+    const struct wal_follow_state state = wal_board_state(&f->board);
+    assert_int_equal(state.error.kind, ERROR_TRANSIENT);
+    assert_non_null(strstr(state.error.text, "not yet in 'r0'"));
+}
+
 static void await_durable(struct fixture *f)
 {
     await(f, is_durable, end_of(f->server));
@@ -411,8 +419,27 @@ static void a_server_shuts_down_while_the_regions_hang(void **state)
     close_gate();
     emit_wal(f->server, 1);
     helper_postgres_shut_down(f->server, "fast");
+    await_stalled(f);
     open_gate();
     helper_postgres_resume(f->server);
+    await_durable(f);
+    end(f);
+}
+
+/* Nobody asks, nothing is full: only that nothing is stored tells that something is wrong. */
+static void a_stream_that_gets_nowhere_is_none_until_it_does(void **state)
+{
+    struct fixture *f = *state;
+    store_plan_fault("r0", 0, 0, STORE_FAULT_HANG);
+    store_plan.watch = wait_at_gate;
+    begin(f);
+    await(f, is_streaming, 0);
+    await_durable(f);
+    close_gate();
+    emit_little(f->server);
+    await_stalled(f);
+    open_gate();
+    await(f, is_streaming, end_of(f->server));
     await_durable(f);
     end(f);
 }
@@ -640,6 +667,8 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(whatever_call_fails_nothing_is_left_out, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_server_shuts_down_while_the_regions_hang, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_stream_that_gets_nowhere_is_none_until_it_does, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(
             a_server_with_much_to_send_shuts_down_while_the_regions_hang, set_up, tear_down),

@@ -270,6 +270,40 @@ static void at_the_end_all_that_came_is_sealed(void **state)
     assert_int_equal(wal_stream_report_lsn(&stream), BEGIN + BLOCK + 7);
 }
 
+static void what_came_and_is_not_stored_for_long_is_stalled(void **state)
+{
+    (void)state;
+    struct wal_stream stream = stream_at(BEGIN + 5);
+    wal_stream_take(&stream, 5, 0);
+    assert_false(wal_stream_is_stalled(&stream, 1000 * FLUSH_MS)); /* idle */
+    const int64_t begun_ms = 1000 * FLUSH_MS;
+    wal_stream_take(&stream, 10, begun_ms);
+    struct wal_stream_piece piece = expect_sealed(&stream, begun_ms + FLUSH_MS, 0, 15);
+    wal_stream_take(&stream, 10, begun_ms + 20000);
+    assert_false(wal_stream_is_stalled(&stream, begun_ms + WAL_STREAM_STALL_MS - 1));
+    assert_true(wal_stream_is_stalled(&stream, begun_ms + WAL_STREAM_STALL_MS));
+    const int64_t stored_ms = begun_ms + WAL_STREAM_STALL_MS;
+    arrive(&stream, &piece, stored_ms);
+    assert_false(wal_stream_is_stalled(&stream, stored_ms + WAL_STREAM_STALL_MS - 1));
+    wal_stream_end(&stream);
+    assert_false(wal_stream_is_stalled(&stream, stored_ms + WAL_STREAM_PATIENCE_MS - 1));
+    assert_true(wal_stream_is_stalled(&stream, stored_ms + WAL_STREAM_PATIENCE_MS));
+    piece = expect_sealed(&stream, stored_ms, 0, 25);
+    arrive(&stream, &piece, stored_ms + WAL_STREAM_PATIENCE_MS);
+    assert_false(wal_stream_is_stalled(&stream, INT64_MAX));
+}
+
+static void rare_flushes_are_no_stall(void **state)
+{
+    (void)state;
+    struct wal_stream stream = stream_at(BEGIN);
+    stream.options.flush_ms = 2 * WAL_STREAM_STALL_MS;
+    wal_stream_take(&stream, 5, 0);
+    const int64_t flushes_ms = WAL_STREAM_STALL_FLUSHES * stream.options.flush_ms;
+    assert_false(wal_stream_is_stalled(&stream, flushes_ms - 1));
+    assert_true(wal_stream_is_stalled(&stream, flushes_ms));
+}
+
 static void somebody_is_told_each_second_that_we_are_there(void **state)
 {
     (void)state;
@@ -351,6 +385,8 @@ int main(void)
         cmocka_unit_test(what_is_stored_keeps_its_place_until_it_has_landed),
         cmocka_unit_test(nothing_is_sealed_beside_a_tail),
         cmocka_unit_test(at_the_end_all_that_came_is_sealed),
+        cmocka_unit_test(what_came_and_is_not_stored_for_long_is_stalled),
+        cmocka_unit_test(rare_flushes_are_no_stall),
         cmocka_unit_test(somebody_is_told_each_second_that_we_are_there),
         cmocka_unit_test(a_long_stream_leaves_nothing_out),
     };
