@@ -16,6 +16,7 @@
 #include "sidecar/repo.h"
 #include "sidecar/wal_archive.h"
 #include "sidecar/wal_rivals.h"
+#include "sidecar/wal_stream.h"
 #include "sidecar/wal_tails.h"
 
 struct name {
@@ -49,6 +50,7 @@ struct look {
     struct wal_lookout *lookout;
     uint64_t segment_lsn;
     uint64_t durable_lsn;
+    size_t landed;  /* of our own names: the first so many are not on their way any more */
     bool undecided; /* an object says more than came, so far the same */
 };
 
@@ -71,6 +73,16 @@ static bool names_have(const struct names *names, const char *text)
         if (strcmp(names->names[i].text, text) == 0)
             return true;
     return false;
+}
+
+/* Of the first so many, those that are in no region any more. */
+static void names_forget(struct names *names, size_t count, const struct repo_names *there)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < names->count; i++)
+        if (i >= count || repo_names_find(there, names->names[i].text))
+            names->names[kept++] = names->names[i];
+    names->count = kept;
 }
 
 static int parse(const struct wal_lookout *lookout, const char *name, struct wal_piece *ret_piece)
@@ -197,6 +209,17 @@ static int look_at(struct look *look, const char *name, struct error *err)
     return 0;
 }
 
+/* Tails that later ones have taken the place of: a segment may take days to fill. */
+static void forget(struct look *look, const struct repo_names *there)
+{
+    struct wal_lookout *lookout = look->lookout;
+    names_forget(&lookout->seen, lookout->seen.count, there);
+    pthread_mutex_lock(&lookout->lock);
+    if (lookout->own.segment_lsn == look->segment_lsn)
+        names_forget(&lookout->own, look->landed, there);
+    pthread_mutex_unlock(&lookout->lock);
+}
+
 static int look_at_all(struct look *look, struct error *err)
 {
     const struct wal_lookout_options *options = &look->lookout->options;
@@ -211,6 +234,8 @@ static int look_at_all(struct look *look, struct error *err)
     for (size_t i = 0; i < names.count; i++)
         if (look_at(look, names.names[i].name, err) < 0)
             return -1;
+    if (names.unlisted == 0)
+        forget(look, &names);
     return 0;
 }
 
@@ -221,6 +246,8 @@ int wal_lookout_look(struct wal_lookout *lookout, struct error *err)
     const bool empty = !lookout->view.data;
     look.segment_lsn = wal_segment_start(lookout->view.from_lsn, lookout->options.segment_bytes);
     look.durable_lsn = lookout->durable_lsn;
+    if (lookout->own.segment_lsn == look.segment_lsn && lookout->own.count > WAL_STREAM_FLYING_MAX)
+        look.landed = lookout->own.count - WAL_STREAM_FLYING_MAX;
     pthread_mutex_unlock(&lookout->lock);
     if (empty)
         return 0;

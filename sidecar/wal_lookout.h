@@ -35,7 +35,8 @@ struct wal_lookout_view {
     const void *data;
 };
 void wal_lookout_show(struct wal_lookout *lookout, const struct wal_lookout_view *view);
-/* An object that we put. */
+/* An object that we put, at most WAL_STREAM_FLYING_MAX of them at once. It is forgotten when it is
+ * in no region any more. */
 void wal_lookout_own(struct wal_lookout *lookout, const char *name);
 /* A quorum of regions has all before that. */
 void wal_lookout_store(struct wal_lookout *lookout, uint64_t durable_lsn);

@@ -15,6 +15,7 @@
 #include "sidecar/tests/helper_repo.h"
 #include "sidecar/wal_archive.h"
 #include "sidecar/wal_lookout.h"
+#include "sidecar/wal_stream.h"
 
 enum { MIB = 1 << 20, TIMELINE = 2, LENGTH = 5000, DIFFERS = 1500 };
 
@@ -198,6 +199,26 @@ static void what_is_in_one_region_only_is_seen(void **state)
     expect_conflict(f, theirs);
 }
 
+/* As tails go that later ones take the place of: else there is no end of their names. */
+static void what_is_ours_is_forgotten_when_it_is_gone(void **state)
+{
+    struct fixture *f = *state;
+    char gone[WAL_ARCHIVE_NAME_MAX], later[WAL_ARCHIVE_NAME_MAX], again[WAL_ARCHIVE_NAME_MAX];
+    differ(f);
+    put(f, f->theirs, 0, 2000, gone);
+    wal_lookout_own(f->lookout, gone);
+    for (size_t region = 0; region < 2; region++)
+        helper_repo_remove_object(&f->helper, region, gone);
+    for (uint32_t i = 1; i <= WAL_STREAM_FLYING_MAX; i++)
+        put_ours(f, 0, i, later);
+    expect_nothing(f);
+    put(f, f->theirs, 0, 2000, again);
+    assert_string_equal(again, gone);
+    const struct wal_lookout_view view = {segment_lsn, segment_lsn + LENGTH, f->ours};
+    wal_lookout_show(f->lookout, &view);
+    expect_conflict(f, gone);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -210,6 +231,7 @@ int main(void)
         TEST(nobody_is_first_while_another_says_more),
         TEST(a_damaged_object_says_nothing),
         TEST(what_is_in_one_region_only_is_seen),
+        TEST(what_is_ours_is_forgotten_when_it_is_gone),
     };
     log_set_fd(open("/dev/null", O_WRONLY | O_CLOEXEC));
     return cmocka_run_group_tests(tests, NULL, NULL);
