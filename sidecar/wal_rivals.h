@@ -5,6 +5,12 @@
  * beside it would leave neither restorable. It is looked for right before each put, by the very
  * request that asks whether the object is there already, so that no region waits for another. Two
  * servers that put the same segment at the same moment see nothing of each other.
+ *
+ * Only objects for exactly the same bytes are looked for: a complete segment is held against other
+ * complete ones, and not against somebody's tails. Those are compared by a stream: with what comes
+ * first, in the block where it goes on, and by its wal_lookout while a segment is being written.
+ * What a backup puts, or a stream so fast that no look falls into the segment, is held against no
+ * tails.
  */
 #pragma once
 
