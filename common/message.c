@@ -307,6 +307,7 @@ static void read_windows(struct fields *fields, struct message_region *region)
         window->to_lsn = required_lsn(&child, "toLSN");
         window->from = time_text(&child, "from");
         window->to = time_text(&child, "to");
+        window->ended = fields_bool(&child, "ended", false);
         if (fields_end_open(&child) < 0)
             return;
     }

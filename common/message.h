@@ -128,6 +128,7 @@ struct message_window {
     uint32_t timeline;
     const char *from_lsn, *to_lsn;
     const char *from, *to; /* times; may be NULL */
+    bool ended;            /* WAL that comes does not make it longer: a gap follows */
 };
 
 struct message_region {

@@ -206,6 +206,7 @@ static json_t *windows_json(const struct message_region *region)
         set_text(json, "toLSN", window->to_lsn);
         set_text(json, "from", window->from);
         set_text(json, "to", window->to);
+        set(json, "ended", window->ended ? json_true() : NULL);
         json_array_append_new(array, json);
     }
     return array;

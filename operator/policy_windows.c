@@ -33,7 +33,8 @@ bool policy_windows_grow(const struct policy_view_region *region,
     if (!listing || listing->window_count == 0 || policy_gap_open(gap) ||
         !policy_archiving_reaches(archiving, region->region->name))
         return false;
-    return listing->windows[listing->window_count - 1].timeline == archiving->timeline;
+    const struct message_window *last = &listing->windows[listing->window_count - 1];
+    return !last->ended && last->timeline == archiving->timeline;
 }
 
 static json_t *format_window(const struct message_window *window, bool grows)

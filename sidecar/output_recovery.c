@@ -33,9 +33,9 @@ json_t *output_window_to_json(const struct recovery_window *window)
     json_t *backups = window->backups ? json_array() : NULL;
     for (size_t i = 0; i < window->backup_count; i++)
         json_array_append_new(backups, json_string(window->backups[i]->id));
-    return json_pack("{s:I, s:o, s:o, s:b, s:o*}", "timeline", (json_int_t)window->timeline, "from",
-                     point_to_json(&window->from), "to", point_to_json(&window->to), "idle",
-                     !window->to_is_transaction, "backups", backups);
+    return json_pack("{s:I, s:o, s:o, s:b, s:b, s:o*}", "timeline", (json_int_t)window->timeline,
+                     "from", point_to_json(&window->from), "to", point_to_json(&window->to), "idle",
+                     !window->to_is_transaction, "ended", window->ended, "backups", backups);
 }
 
 static json_t *gap_to_json(const struct wal_span *gap)

@@ -182,6 +182,17 @@ static void add_gaps(struct recovery_windows *windows, const struct path *path,
     }
 }
 
+/* Of gaps, which may be those of other timelines: they are the same where they begin. */
+static void note_ends(struct recovery_windows *windows)
+{
+    for (size_t i = 0; i < windows->count; i++) {
+        struct recovery_window *window = &windows->windows[i];
+        for (size_t j = 0; j < windows->gap_count; j++)
+            window->ended |= windows->gaps[j].timeline == window->to.timeline &&
+                             windows->gaps[j].from == window->to.lsn;
+    }
+}
+
 /* A timeline of which nothing but its history is there leads no further than the one before. */
 static bool has_anything(const struct recovery_facts *facts, uint32_t timeline)
 {
@@ -216,5 +227,6 @@ void recovery_windows_plan(const struct recovery_facts *facts, struct recovery_w
             add_gaps(&windows, &path, &windows.windows[first].to);
     }
     wal_gap_sort(windows.gaps, windows.gap_count);
+    note_ends(&windows);
     *ret_windows = windows;
 }

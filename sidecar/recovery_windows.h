@@ -37,6 +37,7 @@ struct recovery_window {
     struct recovery_point from; /* the stop of its first backup, and when that was finished */
     struct recovery_point to;   /* the end of its WAL; the time is that of … */
     bool to_is_transaction;     /* … the last transaction's end before; else of a backup's end */
+    bool ended;                 /* a gap follows: WAL that comes does not make it longer */
     const struct manifest **backups; /* that serve it, by their stop LSN; at least one. All have
                                         segments of one size: whoever changes that leaves a gap */
     size_t backup_count;

@@ -109,6 +109,7 @@ static void report_windows(struct message_region *region, const json_t *windows)
             .to_lsn = text_of(to, "lsn"),
             .from = text_of(from, "time"),
             .to = text_of(to, "time"),
+            .ended = json_is_true(json_object_get(window, "ended")),
         };
     }
 }

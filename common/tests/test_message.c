@@ -153,7 +153,8 @@ static void a_state_is_read_whole_and_comes_back(void **state)
     "\"lookup\":[],\"regions\":[{\"name\":\"eu\",\"reachable\":true,\"backups\":2,\"bytes\":17,"   \
     "\"recoverableFrom\":\"2026-11-20T08:21:18Z\",\"recoverableTo\":\"2026-11-21T08:21:18Z\","     \
     "\"windows\":[{\"timeline\":1,\"fromLSN\":\"0/28\",\"toLSN\":\"0/3000028\",\"from\":"          \
-    "\"2026-11-20T08:21:18Z\",\"to\":\"2026-11-21T08:21:18Z\"},{\"timeline\":2,\"fromLSN\":"       \
+    "\"2026-11-20T08:21:18Z\",\"to\":\"2026-11-21T08:21:18Z\",\"ended\":true},{\"timeline\":2,"    \
+    "\"fromLSN\":"                                                                                 \
     "\"0/4000028\",\"toLSN\":\"0/5000028\"}]}],\"archiving\":" archiving "}"
 
 static void what_is_said_of_wal_comes_back(void **state)
@@ -177,6 +178,7 @@ static void what_is_said_of_wal_comes_back(void **state)
     assert_int_equal(region->windows[1].timeline, 2);
     assert_string_equal(region->windows[1].from_lsn, "0/4000028");
     assert_null(region->windows[1].to);
+    assert_true(region->windows[0].ended && !region->windows[1].ended);
 }
 
 static void what_is_said_of_wal_can_be_said_alone(void **state)

@@ -10,6 +10,7 @@
 #include "common/own.h"
 #include "operator/condition.h"
 #include "operator/tests/helper_json.h"
+#include "operator/lookup.h"
 #include "operator/tests/helper_policy.h"
 
 #define STREAM "{" REGIONS ", \"wal\": {\"mode\": \"Stream\"}}"
@@ -437,6 +438,35 @@ static void without_a_stream_backups_are_what_can_be_restored(void **state)
     assert_null(json_object_get(region, "lagSeconds"));
 }
 
+/* A region that was out has a hole, which only a copy fills: WAL that comes lies behind it. */
+static void a_window_before_a_hole_of_its_region_stays_as_it_is(void **state)
+{
+    static const char hole[] =
+        "\"windows\": [{\"timeline\": 2, \"fromLSN\": \"0/1000000\", \"toLSN\":"
+        " \"0/2000000\", \"to\": \"2026-11-21T11:00:07Z\"%s}]}";
+    (void)state;
+    for (int ended = 0; ended <= 1; ended++) {
+        CLEANUP(own_freep) char *windows = own_format(hole, ended ? ", \"ended\": true" : "");
+        CLEANUP(own_freep)
+        char *said = own_format(
+            "%s{\"name\": \"us\", \"reachable\": true, \"backups\": 2, \"recoverableTo\":"
+            " \"2026-11-21T11:00:07Z\", %s],%s",
+            LOADED DATABASE("primary") ", \"regions\": [", windows, FLOWS);
+        json_auto_t *status = status_of(said, NULL, NOON);
+        const json_t *region = lookup_element(json_object_get(status, "regions"), "name", "us");
+        const json_t *window = json_array_get(json_object_get(region, "windows"), 0);
+        json_auto_t *object = json_pack("{s:O}", "status", status);
+        const char *message = text_at(condition_find(object, "Recoverable"), "message");
+        assert_int_equal(json_object_get(window, "toLSN") != NULL, ended);
+        assert_int_equal(json_object_get(window, "to") != NULL, ended);
+        assert_string_equal(text_at(region, "recoverableTo"),
+                            ended ? "2026-11-21T11:00:07Z" : "2026-11-21T11:00:00Z");
+        assert_string_equal(message, ended ? "region 'us': any time from 0/1000000 to "
+                                             "2026-11-21T11:00:07Z"
+                                           : "region 'us': any time since 0/1000000");
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -449,6 +479,7 @@ int main(void)
         cmocka_unit_test(the_last_gap_is_named_after_it_was_closed),
         cmocka_unit_test(a_region_that_is_away_keeps_its_windows),
         cmocka_unit_test(without_a_stream_backups_are_what_can_be_restored),
+        cmocka_unit_test(a_window_before_a_hole_of_its_region_stays_as_it_is),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -44,6 +44,15 @@ static void compare_window(size_t scene, const struct recovery_window *found,
     assert_int_equal(first->stop_lsn, found->from.lsn);
 }
 
+static bool ends_at_gap(const struct scene *scene, const struct window *window)
+{
+    for (size_t i = 0; i < GAPS; i++)
+        if (scene->gaps[i].timeline != 0 && scene->gaps[i].timeline == window->to.timeline &&
+            scene->gaps[i].from == window->to.lsn)
+            return true;
+    return false;
+}
+
 static void check(size_t index, const struct scene *scene)
 {
     struct manifest manifests[BACKUPS] = {0};
@@ -71,6 +80,8 @@ static void check(size_t index, const struct scene *scene)
     for (size_t i = 0; i < found.count; i++) {
         assert_true(i < WINDOWS);
         compare_window(index, &found.windows[i], &scene->windows[i]);
+        if (found.windows[i].ended != ends_at_gap(scene, &scene->windows[i]))
+            fail_msg("scene %zu: window %zu ended: %d", index, i, found.windows[i].ended);
     }
     if (found.count < WINDOWS && scene->windows[found.count].timeline)
         fail_msg("scene %zu: only %zu windows", index, found.count);
