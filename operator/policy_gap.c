@@ -41,6 +41,19 @@ static json_t *read_gap(const struct policy_gap_facts *facts)
                      "fromLSN", archiving->gap.from, "toLSN", archiving->gap.to, "found", found);
 }
 
+/* What was told before is told again: a sidecar keeps its last gap for ever. */
+static bool is_newer(const json_t *gap, const json_t *before)
+{
+    return timeline_of(gap) > timeline_of(before) || lsn_at(gap, "toLSN") > lsn_at(before, "toLSN");
+}
+
+/* Nothing within an open one and what came after can be recovered to before a backup is made. */
+static void begin_with(json_t *gap, const json_t *open)
+{
+    if (lsn_at(open, "fromLSN") < lsn_at(gap, "fromLSN"))
+        json_object_set(gap, "fromLSN", json_object_get(open, "fromLSN"));
+}
+
 /* All WAL from its start on is there, also of the timelines that came after. */
 static bool starts_behind(const json_t *backup, const json_t *gap)
 {
@@ -71,9 +84,11 @@ static void close_gap(json_t *gap, const json_t *backups)
 json_t *policy_gap(const struct policy_gap_facts *facts)
 {
     json_t *gap = read_gap(facts);
-    if (!gap || policy_gap_same(gap, facts->before)) {
+    if (!gap || (facts->before && !is_newer(gap, facts->before))) {
         json_decref(gap);
         gap = json_deep_copy(facts->before);
+    } else if (policy_gap_open(facts->before)) {
+        begin_with(gap, facts->before);
     }
     close_gap(gap, facts->backups);
     return gap;

@@ -2,7 +2,7 @@
 /*
  * The last gap in the WAL that a policy's regions have, as status.gap keeps it: found by the pod
  * that streams, it makes one full Backup due, and is closed once a backup that starts behind it is
- * committed, whichever that is. Pure.
+ * committed, whichever that is, for good. One that comes while it is open makes it longer. Pure.
  */
 #pragma once
 

@@ -467,6 +467,62 @@ static void a_window_before_a_hole_of_its_region_stays_as_it_is(void **state)
     }
 }
 
+#define HELD_GAP(line, first, last, more)                                                          \
+    "{\"gap\": {\"timeline\": " line ", \"fromLSN\": \"0/" first "000000\", \"toLSN\": \"0/" last  \
+    "000000\", \"found\": \"2026-11-21T10:00:00Z\"" more "}}"
+#define OPEN_GAP(line, first, last) HELD_GAP(line, first, last, "")
+#define CLOSED_GAP(line, first, last) HELD_GAP(line, first, last, ", \"closedBy\": \"" OLD "\"")
+#define TOLD_GAP(line, first, last)                                                                \
+    FINE "," ARCHIVING("\"streaming\": true, \"gap\": {\"timeline\": " line                        \
+                       ", \"from\": \"0/" first "000000\", \"to\": \"0/" last "000000\"}")
+
+/* Whoever streams tells its last gap for ever, also when another one found a newer one since. */
+static void a_gap_is_never_replaced_by_one_of_before(void **state)
+{
+    static const struct {
+        const char *why, *before, *told, *expected;
+    } rows[] = {
+        {"the first", NULL, TOLD_GAP("1", "3", "5"),
+         "1: 0/3000000 0/5000000 "
+         "(none)"},
+        {"the same again", CLOSED_GAP("1", "3", "5"), TOLD_GAP("1", "3", "5"),
+         "1: 0/3000000 0/5000000 " OLD},
+        {"one of before", OPEN_GAP("1", "6", "8"), TOLD_GAP("1", "3", "5"),
+         "1: 0/6000000 0/8000000 "
+         "(none)"},
+        {"one of before, of one that is closed", CLOSED_GAP("1", "6", "8"), TOLD_GAP("1", "3", "5"),
+         "1: 0/6000000 0/8000000 " OLD},
+        {"its first part", OPEN_GAP("1", "3", "8"), TOLD_GAP("1", "3", "5"),
+         "1: 0/3000000 0/8000000 "
+         "(none)"},
+        {"its last part", OPEN_GAP("1", "3", "8"), TOLD_GAP("1", "6", "8"),
+         "1: 0/3000000 0/8000000 "
+         "(none)"},
+        {"that of the timeline before", CLOSED_GAP("2", "6", "8"), TOLD_GAP("1", "3", "5"),
+         "2: 0/6000000 0/8000000 " OLD},
+        {"the next while it is open", OPEN_GAP("1", "3", "5"), TOLD_GAP("1", "6", "8"),
+         "1: 0/3000000 0/8000000 "
+         "(none)"},
+        {"the next once it is closed", CLOSED_GAP("1", "3", "5"), TOLD_GAP("1", "6", "8"),
+         "1: 0/6000000 0/8000000 "
+         "(none)"},
+        {"on the next timeline", CLOSED_GAP("1", "6", "8"), TOLD_GAP("2", "3", "5"),
+         "2: 0/3000000 0/5000000 "
+         "(none)"},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        json_auto_t *status = status_of(rows[i].told, rows[i].before, NOON);
+        const json_t *gap = json_object_get(status, "gap");
+        CLEANUP(own_freep)
+        char *found =
+            own_format("%d: %s %s %s", (int)json_integer_value(json_object_get(gap, "timeline")),
+                       text_at(gap, "fromLSN"), text_at(gap, "toLSN"), text_at(gap, "closedBy"));
+        if (strcmp(found, rows[i].expected) != 0)
+            fail_msg("%s: %s", rows[i].why, found);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -480,6 +536,7 @@ int main(void)
         cmocka_unit_test(a_region_that_is_away_keeps_its_windows),
         cmocka_unit_test(without_a_stream_backups_are_what_can_be_restored),
         cmocka_unit_test(a_window_before_a_hole_of_its_region_stays_as_it_is),
+        cmocka_unit_test(a_gap_is_never_replaced_by_one_of_before),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
