@@ -80,7 +80,9 @@ static void take_over(json_t *region, const json_t *before)
         "backups", "bytes", "size", "lastBackup", "recoverableFrom", "recoverableTo", "windows"};
     for (size_t i = 0; i < ARRAY_SIZE(counted); i++)
         if (json_object_get(before, counted[i]))
-            json_object_set(region, counted[i], json_object_get(before, counted[i]));
+            json_object_set_new(region, counted[i],
+                                json_deep_copy(json_object_get(before, counted[i])));
+    policy_windows_close(region);
 }
 
 /* How old the newest WAL of a region is that the stream does not get into. */

@@ -4,6 +4,7 @@
 #include "common/clock.h"
 #include "common/text.h"
 #include "operator/coarse.h"
+#include "operator/lookup.h"
 #include "operator/policy_archiving.h"
 #include "operator/policy_gap.h"
 #include "operator/policy_view.h"
@@ -64,6 +65,15 @@ void policy_windows_format(json_t *formatted, const struct policy_view_region *r
     if (listing->window_count > 0)
         json_object_set(formatted, "windows", windows);
     json_decref(windows);
+}
+
+void policy_windows_close(json_t *formatted)
+{
+    json_t *windows = json_object_get(formatted, "windows");
+    const size_t count = json_array_size(windows);
+    json_t *last = count > 0 ? json_array_get(windows, count - 1) : NULL;
+    if (last && !json_object_get(last, "toLSN") && !json_object_get(last, "to"))
+        set_coarse(last, "to", lookup_text(last, "from"), lookup_text(formatted, "recoverableTo"));
 }
 
 static const char *either(const char *time, const char *lsn)

@@ -18,6 +18,9 @@ struct policy_view_region;
  * missing in between. Either may be NULL: status.gap, and what the pod that streams says. */
 bool policy_windows_grow(const struct policy_view_region *region,
                          const struct message_archiving *archiving, const json_t *gap);
+/* Of an element of status.regions that nobody looks at any more: a window that grew ends, for all
+ * that is known, at recoverableTo. */
+void policy_windows_close(json_t *formatted);
 /* Sets recoverableFrom, recoverableTo and windows of an element of status.regions. */
 void policy_windows_format(json_t *formatted, const struct policy_view_region *region, bool grows);
 /* For a person, appended: "region 'eu': any time since 2026-11-20T03:10:00Z"; false: there are no

@@ -523,6 +523,37 @@ static void a_gap_is_never_replaced_by_one_of_before(void **state)
     }
 }
 
+static void a_window_that_grew_ends_when_its_region_is_away(void **state)
+{
+    static const struct {
+        const char *said, *from, *to;
+    } rows[] = {
+        {REGIONS_OF(RECOVERABLE("eu", "21T11:59:58", TWO("21T11:59:58")), BAD_REGION("us")) FLOWS,
+         "2026-11-20T03:00:00Z", "2026-11-21T11:30:00Z"},
+        {LOADED DATABASE("primary"), "2026-11-20T03:00:00Z", "2026-11-21T11:30:00Z"},
+        {LOADED DATABASE("primary"), "2026-11-21T11:31:07Z", "2026-11-21T11:31:07Z"},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        CLEANUP(own_freep)
+        char *before =
+            own_format("{\"regions\": [{\"name\": \"us\", \"backups\": 2, \"recoverableTo\":"
+                       " \"2026-11-21T11:30:00Z\", \"windows\": [%s, {\"timeline\": 2, \"fromLSN\":"
+                       " \"0/1000000\", \"from\": \"%s\"}]}]}",
+                       WINDOW("1", "19T03", "19T20:00:00"), rows[i].from);
+        json_auto_t *status = status_of(rows[i].said, before, NOON);
+        CLEANUP(own_freep) char *once = json_dumps(status, 0);
+        json_auto_t *again = status_of(rows[i].said, once, NOON);
+        const json_t *us = lookup_element(json_object_get(again, "regions"), "name", "us");
+        const json_t *windows = json_object_get(us, "windows");
+        const json_t *last = json_array_get(windows, 1);
+        assert_string_equal(text_at(json_array_get(windows, 0), "to"), "2026-11-19T20:00:00Z");
+        assert_string_equal(text_at(last, "to"), rows[i].to);
+        assert_null(json_object_get(last, "toLSN"));
+        assert_true(json_equal(status, again));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -537,6 +568,7 @@ int main(void)
         cmocka_unit_test(without_a_stream_backups_are_what_can_be_restored),
         cmocka_unit_test(a_window_before_a_hole_of_its_region_stays_as_it_is),
         cmocka_unit_test(a_gap_is_never_replaced_by_one_of_before),
+        cmocka_unit_test(a_window_that_grew_ends_when_its_region_is_away),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
