@@ -184,17 +184,57 @@ static void take_place(struct spell *spell, const struct wal_place *place)
     spell->begin_lsn = first_lsn(spell);
 }
 
-static int choose_place(struct spell *spell, struct error *err)
+static struct wal_survey_options survey_of(const struct spell *spell)
 {
-    struct wal_place place;
-    const struct wal_survey_options survey = {
+    return (struct wal_survey_options){
         .repo = spell->repo,
-        .tails = spell->tails,
         .history = &spell->history,
         .segment_bytes = spell->server.wal_segment_bytes,
         .kept_lsn = spell->slot.restart_lsn,
         .server_lsn = spell->server_lsn,
     };
+}
+
+static bool sees_all_regions(const struct spell *spell)
+{
+    size_t usable = 0;
+    for (size_t i = 0; i < regions_count(spell->regions); i++)
+        usable += regions_usable(spell->regions, i);
+    return usable == spell->options->policy->region_count;
+}
+
+/* Only when no region has what is missing: one that is out may have been the only one that took it,
+ * and is waited for. */
+static int tell_gap(struct spell *spell, struct error *err)
+{
+    const struct wal_survey_options survey = survey_of(spell);
+    struct wal_span gap = spell->options->untold;
+    char from[LSN_TEXT_BYTES], to[LSN_TEXT_BYTES];
+    if (gap.to == 0)
+        return 0;
+    if (sees_all_regions(spell) && wal_survey_gap(&survey, &gap, err) < 0)
+        return -1;
+    lsn_format(gap.from, from);
+    lsn_format(gap.to, to);
+    if (!sees_all_regions(spell)) { /* also while it was looked for */
+        log_debug("Cannot tell whether WAL is missing, as a region is out", S("from", from),
+                  S("to", to), U("timeline", gap.timeline));
+        return 0;
+    }
+    spell->end.untold = (struct wal_span){0};
+    if (gap.to == 0)
+        return 0;
+    wal_board_add_gap(spell->options->board, &gap);
+    log_error(NULL, "Found a gap in the WAL, which the server has removed: take a full backup",
+              S("from", from), S("to", to), U("timeline", gap.timeline));
+    return 0;
+}
+
+static int choose_place(struct spell *spell, struct error *err)
+{
+    struct wal_place place;
+    struct wal_survey_options survey = survey_of(spell);
+    survey.tails = spell->tails;
     if (spell->slot.restart_lsn == 0)
         return error_set(err, ERROR_TRANSIENT, "replication slot '%s' keeps no WAL yet",
                          spell->options->slot);
@@ -639,20 +679,18 @@ static void make_room(struct spell *spell)
     spell->rivals = wal_rivals_new(spell->repo, spell->server.wal_segment_bytes);
 }
 
-/* Where the server does not have what is missing any more, it is named, and the next spell begins
+/* Where the server does not have what is missing any more, the next spell tells it, and begins
  * behind it. */
-static int stream_gap(struct spell *spell, struct error *err)
+static int stream_gap(struct spell *spell, const struct error *why)
 {
-    char from[LSN_TEXT_BYTES], to[LSN_TEXT_BYTES];
+    struct wal_span *untold = &spell->end.untold;
     if (!spell->from_gap || spell->end.streamed || !pg_replication_wal_is_gone(spell->replication))
         return -1;
-    const struct wal_span gap = {spell->timeline, spell->stored_lsn, spell->gap_end_lsn};
-    lsn_format(gap.from, from);
-    lsn_format(gap.to, to);
-    wal_board_add_gap(spell->options->board, &gap);
-    log_error(err, "Found a gap in the WAL, which the server has removed: take a full backup",
-              S("from", from), S("to", to), U("timeline", gap.timeline));
-    spell->end.gone_lsn = gap.to;
+    log_info("The server has removed WAL that is asked for", S("error", why->text));
+    if (untold->to == 0)
+        *untold = (struct wal_span){.timeline = spell->timeline, .from = spell->stored_lsn};
+    untold->to = spell->gap_end_lsn;
+    spell->end.gone_lsn = spell->gap_end_lsn;
     pg_replication_closep(&spell->replication);
     return 0;
 }
@@ -680,7 +718,7 @@ static int run(struct spell *spell, struct error *err)
         open_replication(spell, err) < 0)
         return -1;
     if (wal_tails_new(&spell->tails, spell->repo, spell->crew, cancel, err) < 0 ||
-        choose_place(spell, err) < 0 || load_known(spell, err) < 0)
+        tell_gap(spell, err) < 0 || choose_place(spell, err) < 0 || load_known(spell, err) < 0)
         return -1;
     make_room(spell);
     return start_stream(spell, err) < 0 ? -1 : stream_and_drain(spell, err);
@@ -716,6 +754,7 @@ int wal_spell_run(const struct wal_spell_options *options, struct wal_spell_end 
     spell.pg.cancel = options->cancel;
     spell.crew = crew_new(options->cancel);
     spell.end.gone_lsn = options->gone_lsn;
+    spell.end.untold = options->untold;
     int result = run(&spell, err);
     if (result < 0 && spell.lanes)
         lanes_explain(spell.lanes, err);

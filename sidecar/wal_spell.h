@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "common/error.h"
+#include "sidecar/wal_gap.h"
 
 struct cancel;
 struct pg_options;
@@ -28,16 +29,19 @@ struct wal_spell_options { /* all lent */
     const char *slot;
     const char *const *without; /* regions that do not answer, by name */
     size_t without_count;
-    uint64_t gone_lsn;     /* WAL before it is known not to be on the server any more */
-    struct cancel *cancel; /* the spell's own: triggered by whatever breaks it; has no parent */
+    uint64_t gone_lsn;      /* WAL before it is known not to be on the server any more */
+    struct wal_span untold; /* … and a gap which that left, or not, as not all regions could be
+                               looked through for it; its to is 0: there is none */
+    struct cancel *cancel;  /* the spell's own: triggered by whatever breaks it; has no parent */
     struct wal_board *board;
     struct progress *progress; /* may be NULL */
 };
 
 struct wal_spell_end {
-    bool opened;       /* the repository is there in all regions that were asked for */
-    bool streamed;     /* WAL came */
-    uint64_t gone_lsn; /* as in the options, for the next one */
+    bool opened;            /* the repository is there in all regions that were asked for */
+    bool streamed;          /* WAL came */
+    uint64_t gone_lsn;      /* as in the options, for the next one; … */
+    struct wal_span untold; /* … so too */
 };
 
 /*

@@ -14,6 +14,7 @@
 
 struct survey {
     const struct wal_survey_options *options;
+    bool any; /* one region is enough */
     struct wal_span *spans;
     size_t count;
 };
@@ -36,7 +37,7 @@ static void note_names(struct survey *survey, const struct repo_names *names)
     for (size_t i = 0; i < names->count; i++) {
         const struct repo_name *name = &names->names[i];
         if (wal_archive_parse_name(name->name, survey->options->segment_bytes, &piece) < 0 ||
-            !a_quorum_has(survey, name))
+            !(survey->any || a_quorum_has(survey, name)))
             continue;
         survey->spans = own_resize(survey->spans, survey->count + 1, sizeof(survey->spans[0]));
         survey->spans[survey->count++] = wal_piece_span(&piece);
@@ -75,18 +76,26 @@ static int list_log(struct survey *survey, uint32_t timeline, uint64_t log, stru
     return 0;
 }
 
-/* What is there from kept_lsn on. */
-static int list_since(struct survey *survey, struct error *err)
+static uint64_t max_of(uint64_t x, uint64_t y)
 {
-    const struct wal_survey_options *options = survey->options;
-    const uint64_t kept_lsn = options->kept_lsn;
-    for (size_t i = 0; i < options->history->count; i++) {
-        const struct timeline_span *line = &options->history->spans[i];
-        if (line->end_lsn <= kept_lsn)
+    return x > y ? x : y;
+}
+
+static uint64_t min_of(uint64_t x, uint64_t y)
+{
+    return x < y ? x : y;
+}
+
+static int list_between(struct survey *survey, uint64_t begin_lsn, uint64_t end_lsn,
+                        struct error *err)
+{
+    const struct timeline *history = survey->options->history;
+    for (size_t i = 0; i < history->count; i++) {
+        const struct timeline_span *line = &history->spans[i];
+        if (line->end_lsn <= begin_lsn)
             continue;
-        const uint64_t from = line->begin_lsn > kept_lsn ? line->begin_lsn : kept_lsn;
-        const uint64_t to =
-            line->end_lsn < options->server_lsn ? line->end_lsn : options->server_lsn;
+        const uint64_t from = max_of(line->begin_lsn, begin_lsn);
+        const uint64_t to = min_of(line->end_lsn, end_lsn);
         for (uint64_t log = from >> WAL_LOG_SHIFT; log <= to >> WAL_LOG_SHIFT; log++)
             if (list_log(survey, line->timeline, log, err) < 0)
                 return -1;
@@ -124,7 +133,7 @@ int wal_survey_run(const struct wal_survey_options *options, struct wal_place *r
                    struct error *err)
 {
     CLEANUP(survey_done) struct survey survey = {.options = options};
-    if (list_since(&survey, err) < 0)
+    if (list_between(&survey, options->kept_lsn, options->server_lsn, err) < 0)
         return -1;
     *ret_place = find_place(&survey);
     if (ret_place->joins)
@@ -132,5 +141,36 @@ int wal_survey_run(const struct wal_survey_options *options, struct wal_place *r
     if (list_all(&survey, err) < 0)
         return -1;
     *ret_place = find_place(&survey);
+    return 0;
+}
+
+/* From the first byte to the last of it; of several timelines, that of the first. */
+static struct wal_span find_missing(const struct survey *survey, const struct wal_span *gap)
+{
+    const struct timeline *history = survey->options->history;
+    struct wal_span all = {0}, missing;
+    for (size_t i = 0; i < history->count; i++) {
+        const struct timeline_span *line = &history->spans[i];
+        struct wal_span wanted = {line->timeline, max_of(line->begin_lsn, gap->from),
+                                  min_of(line->end_lsn, gap->to)};
+        for (; wanted.from < wanted.to &&
+               wal_gap_find(survey->spans, survey->count, &wanted, &missing);
+             wanted.from = missing.to) {
+            if (all.to == 0)
+                all = missing;
+            all.to = missing.to;
+        }
+    }
+    return all;
+}
+
+int wal_survey_gap(const struct wal_survey_options *options, struct wal_span *gap,
+                   struct error *err)
+{
+    CLEANUP(survey_done) struct survey survey = {.options = options, .any = true};
+    if (list_between(&survey, gap->from, gap->to, err) < 0)
+        return -1;
+    wal_gap_sort(survey.spans, survey.count);
+    *gap = find_missing(&survey, gap);
     return 0;
 }

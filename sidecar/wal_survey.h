@@ -9,6 +9,7 @@
 struct repo;
 struct timeline;
 struct wal_place;
+struct wal_span;
 struct wal_tails;
 
 struct wal_survey_options { /* all lent */
@@ -23,4 +24,8 @@ struct wal_survey_options { /* all lent */
 /* Of what a quorum of regions has. Lists only what is behind kept_lsn, unless WAL is missing right
  * before it. Errors as repo_list. */
 MUST_CHECK int wal_survey_run(const struct wal_survey_options *options, struct wal_place *ret_place,
+                              struct error *err);
+/* What of a gap that the survey found no region here has: from the first byte to the last; its to
+ * is 0 if they have it all. Errors as repo_list. */
+MUST_CHECK int wal_survey_gap(const struct wal_survey_options *options, struct wal_span *gap,
                               struct error *err);

@@ -541,6 +541,19 @@ static void wal_of_another_server_is_refused(void **state)
     assert_int_equal(count_pieces(f, true, 0), complete);
 }
 
+/* Forgets the slot, so that the server removes what it kept for it. */
+static void lose_wal(struct fixture *f)
+{
+    CLEANUP(own_freep)
+    char *slot = helper_postgres_sql(f->server, "SELECT slot_name" SLOTS);
+    CLEANUP(own_freep) char *drop = own_format("SELECT pg_drop_replication_slot('%s')", slot);
+    helper_postgres_do(f->server, drop);
+    for (int i = 0; i < SEVERAL; i++) {
+        emit_wal(f->server, 20);
+        helper_postgres_do(f->server, "CHECKPOINT");
+    }
+}
+
 static void a_gap_is_named_and_the_stream_goes_on_behind_it(void **state)
 {
     struct fixture *f = *state;
@@ -551,14 +564,7 @@ static void a_gap_is_named_and_the_stream_goes_on_behind_it(void **state)
     await_durable(f);
     const uint64_t before = end_of(f->server);
     end(f);
-    CLEANUP(own_freep)
-    char *slot = helper_postgres_sql(f->server, "SELECT slot_name" SLOTS);
-    CLEANUP(own_freep) char *drop = own_format("SELECT pg_drop_replication_slot('%s')", slot);
-    helper_postgres_do(f->server, drop);
-    for (int i = 0; i < SEVERAL; i++) {
-        emit_wal(f->server, 20);
-        helper_postgres_do(f->server, "CHECKPOINT");
-    }
+    lose_wal(f);
     begin(f);
     await_durable(f);
     const struct wal_follow_state now = wal_board_state(&f->board);
@@ -657,6 +663,65 @@ static void later_it_waits_for_whoever_mends_it(void **state)
     end(f);
 }
 
+static bool lost_nothing(const struct wal_follow_state *state, uint64_t lsn)
+{
+    return state->lost == 0 && is_durable(state, lsn);
+}
+
+static bool has_gap(const struct wal_follow_state *state, uint64_t lsn)
+{
+    return state->gap.to > lsn;
+}
+
+/* One that is out may have what the others lack: whether WAL is missing is seen once it is back. */
+static void a_gap_is_told_only_of_all_regions(void **state)
+{
+    struct fixture *f = *state;
+    set(f->server, "SET wal_keep_size = 0");
+    set_up_regions(f, 2, 1);
+    begin(f);
+    await(f, is_streaming, 0);
+    await_durable(f);
+    const uint64_t before = end_of(f->server);
+    end(f);
+    lose_wal(f);
+    store_plan_fault("r1", 1, 1 << 20, STORE_FAULT_PERMANENT);
+    begin(f);
+    await_durable(f);
+    assert_int_equal(wal_board_state(&f->board).gap.to, 0);
+    store_plan_nothing();
+    await(f, has_gap, before);
+    await(f, lost_nothing, end_of(f->server));
+    end(f);
+}
+
+static void what_a_region_has_that_is_out_is_no_gap(void **state)
+{
+    struct fixture *f = *state;
+    set(f->server, "SET wal_keep_size = 0");
+    set_up_regions(f, 2, 1);
+    begin(f);
+    await(f, is_streaming, 0);
+    await_durable(f);
+    end(f);
+    store_plan_fault("r0", 1, 1 << 20, STORE_FAULT_PERMANENT);
+    begin(f);
+    for (int i = 0; i < SEVERAL; i++) {
+        emit_wal(f->server, 20);
+        await_durable(f);
+        helper_postgres_do(f->server, "CHECKPOINT");
+    }
+    end(f);
+    store_plan_fault("r1", 1, 1 << 20, STORE_FAULT_PERMANENT);
+    begin(f);
+    await_durable(f);
+    store_plan_nothing();
+    await(f, lost_nothing, end_of(f->server));
+    const struct wal_follow_state now = wal_board_state(&f->board);
+    end(f);
+    assert_int_equal(now.gap.to, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -686,6 +751,8 @@ int main(void)
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(who_lacks_a_right_is_told_at_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(later_it_waits_for_whoever_mends_it, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_gap_is_told_only_of_all_regions, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_a_region_has_that_is_out_is_no_gap, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
