@@ -266,3 +266,6 @@ def test_the_static_program_asks_as_well(archive, copy, workspace, pytestconfig)
     assert host.run([program, socket, "00000009.history", out], check=False).returncode == 1
     assert host.run([program, socket, "no name", out], check=False).returncode == 126
     assert host.run([program, socket], check=False).returncode == 126
+    for seconds in ("", "1s", "-1", "31622401", "18446744073709552"):  # the last one in ms is 384 in 64 bits
+        refused = host.run([program, "--patience", seconds, socket, name, out], check=False)
+        assert refused.returncode == 126 and refused.stderr.startswith("usage:")

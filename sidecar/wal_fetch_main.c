@@ -40,6 +40,17 @@ static void tell(void *arg, const struct error *why)
     fprintf(stderr, "lifeboat-wal-fetch: asking for '%s' again: %s\n", request->name, why->text);
 }
 
+/* Gives milliseconds. */
+static bool parse_seconds(const char *text, int64_t *ret_ms)
+{
+    char *end;
+    const long long seconds = strtoll(text, &end, 10);
+    if (end == text || *end != '\0' || seconds < 0 || seconds > SECONDS_MAX)
+        return false;
+    *ret_ms = (int64_t)seconds * 1000;
+    return true;
+}
+
 /* false: the words make no sense. */
 static bool parse(int argc, char **argv, struct wal_request *request)
 {
@@ -51,17 +62,11 @@ static bool parse(int argc, char **argv, struct wal_request *request)
     };
     opterr = 0;
     for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
-        char *end = NULL;
         if (option == 's')
             request->patience_ms = -1;
         else if (option == 'g')
             request->stop_at_gaps = true;
-        else if (option == 'p')
-            request->patience_ms = strtoll(optarg, &end, 10) * 1000;
-        else
-            return false;
-        if (end && (end == optarg || *end != '\0' || request->patience_ms < 0 ||
-                    request->patience_ms > INT64_C(1000) * SECONDS_MAX))
+        else if (option != 'p' || !parse_seconds(optarg, &request->patience_ms))
             return false;
     }
     if (argc - optind != 3)
