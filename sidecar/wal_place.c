@@ -61,6 +61,19 @@ struct wal_place wal_place_find(const struct wal_place_facts *facts)
     return place;
 }
 
+struct wal_span wal_place_cut(const struct timeline *history, struct wal_span *rest)
+{
+    struct wal_span part = *rest;
+    const struct timeline_span *line = timeline_find(history, rest->timeline);
+    while (line->end_lsn <= rest->from) /* the last one has no end */
+        line++;
+    part.timeline = line->timeline;
+    if (part.to > line->end_lsn)
+        part.to = line->end_lsn;
+    rest->from = part.to;
+    return part;
+}
+
 uint64_t wal_place_release(const struct wal_place *place)
 {
     static const uint64_t under_way = UINT64_C(2) * WAL_STREAM_FLYING_MAX * WAL_STREAM_BLOCK_MAX;

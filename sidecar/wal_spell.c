@@ -203,6 +203,16 @@ static bool sees_all_regions(const struct spell *spell)
     return usable == spell->options->policy->region_count;
 }
 
+static void name_gap(struct spell *spell, const struct wal_span *gap)
+{
+    char from[LSN_TEXT_BYTES], to[LSN_TEXT_BYTES];
+    lsn_format(gap->from, from);
+    lsn_format(gap->to, to);
+    wal_board_add_gap(spell->options->board, gap);
+    log_error(NULL, "Found a gap in the WAL, which the server has removed: take a full backup",
+              S("from", from), S("to", to), U("timeline", gap->timeline));
+}
+
 /* Only when no region has what is missing: one that is out may have been the only one that took it,
  * and is waited for. */
 static int tell_gap(struct spell *spell, struct error *err)
@@ -214,19 +224,18 @@ static int tell_gap(struct spell *spell, struct error *err)
         return 0;
     if (sees_all_regions(spell) && wal_survey_gap(&survey, &gap, err) < 0)
         return -1;
-    lsn_format(gap.from, from);
-    lsn_format(gap.to, to);
     if (!sees_all_regions(spell)) { /* also while it was looked for */
+        lsn_format(gap.from, from);
+        lsn_format(gap.to, to);
         log_debug("Cannot tell whether WAL is missing, as a region is out", S("from", from),
                   S("to", to), U("timeline", gap.timeline));
         return 0;
     }
     spell->end.untold = (struct wal_span){0};
-    if (gap.to == 0)
-        return 0;
-    wal_board_add_gap(spell->options->board, &gap);
-    log_error(NULL, "Found a gap in the WAL, which the server has removed: take a full backup",
-              S("from", from), S("to", to), U("timeline", gap.timeline));
+    while (gap.from < gap.to) {
+        const struct wal_span part = wal_place_cut(&spell->history, &gap);
+        name_gap(spell, &part);
+    }
     return 0;
 }
 

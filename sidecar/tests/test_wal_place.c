@@ -100,6 +100,23 @@ static void what_is_missing_before_the_slot_is_a_gap(void **state)
         check(&cases[i]);
 }
 
+static void a_gap_over_forks_is_one_of_each_timeline(void **state)
+{
+    (void)state;
+    static const struct wal_span parts[] = {{1, 340, 350}, {2, 350, 450}, {4, 450, 470}};
+    struct wal_span rest = {1, 340, 470};
+    for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
+        const struct wal_span part = wal_place_cut(&history, &rest);
+        assert_int_equal(part.timeline, parts[i].timeline);
+        assert_int_equal(part.from, parts[i].from);
+        assert_int_equal(part.to, parts[i].to);
+    }
+    assert_int_equal(rest.from, rest.to);
+    rest = (struct wal_span){2, 400, 450};
+    assert_int_equal(wal_place_cut(&history, &rest).to, 450);
+    assert_int_equal(rest.from, rest.to);
+}
+
 static void a_slot_lets_go_of_what_is_there_without_a_gap(void **state)
 {
     (void)state;
@@ -128,6 +145,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_stream_goes_on_where_the_regions_have_no_more),
         cmocka_unit_test(what_is_missing_before_the_slot_is_a_gap),
+        cmocka_unit_test(a_gap_over_forks_is_one_of_each_timeline),
         cmocka_unit_test(a_slot_lets_go_of_what_is_there_without_a_gap),
         cmocka_unit_test(the_last_that_is_there_is_of_this_history),
     };
