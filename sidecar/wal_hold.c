@@ -1,11 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sidecar/wal_hold.h"
 
+#include <stdbool.h>
+#include <string.h>
+
 #include "common/backoff.h"
 #include "common/cancel.h"
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/own.h"
+#include "sidecar/backup_id.h"
 #include "sidecar/lsn.h"
+#include "sidecar/manifest.h"
 #include "sidecar/pg.h"
 #include "sidecar/pg_replication.h"
 #include "sidecar/policy.h"
@@ -21,7 +27,10 @@ enum {
     EVERY_MS = 30 * 1000,
     TROUBLED_FACTOR = 10, /* so much less often while a region does not answer */
     BACKOFF_BASE_MS = 1000,
+    GIVEN_UP_MS = 24 * 60 * 60 * 1000, /* so old is the backup that makes up for missing WAL */
 };
+
+static const char manifests[] = "manifests/";
 
 /* A look at the server and at the regions. */
 struct look {
@@ -32,6 +41,7 @@ struct look {
     struct pg_slot found;
     struct timeline history; /* of the server's timeline */
     struct wal_place place;  /* zeroed: the regions have no repository yet */
+    uint64_t backup_lsn;     /* where that backup begins; 0: there is none, or no need of it */
     bool troubled;           /* a region did not answer */
 };
 
@@ -49,6 +59,47 @@ static int look_at_server(struct look *look, struct error *err)
         wal_slot_open(&look->slot, &look->found, &replication, &system, err) < 0)
         return -1;
     return pg_replication_timeline(replication, system.timeline, &look->history, err);
+}
+
+static bool is_on(const struct timeline *history, const struct manifest *backup)
+{
+    for (size_t i = 0; i < backup->wal_count; i++) {
+        const struct timeline_span *line = timeline_find(history, backup->wal[i].timeline);
+        if (!line || backup->wal[i].stop_lsn > line->end_lsn)
+            return false;
+    }
+    return true;
+}
+
+/* One that cannot be read makes up for nothing. */
+static int look_at_backup(struct look *look, struct repo *repo, const char *id, struct error *err)
+{
+    CLEANUP(manifest_done) struct manifest backup = {0};
+    if (repo_load_manifest(repo, id, &backup, err) < 0)
+        return err->kind == ERROR_CANCELED ? -1 : 0;
+    if (is_on(&look->history, &backup))
+        look->backup_lsn = backup.start_lsn;
+    return 0;
+}
+
+/* What is missing before WAL that is there may be on its way, or nowhere but here: others than who
+ * streams put WAL as well, as backups do. Kept for ever it would fill the disk: nobody is going to
+ * put what is still missing before a backup that was made so long ago. */
+static int look_at_backups(struct look *look, struct repo *repo, struct error *err)
+{
+    CLEANUP(repo_names_done) struct repo_names names = {0};
+    if (look->place.last_lsn <= look->place.lsn)
+        return 0;
+    if (repo_list(repo, manifests, &names, err) < 0)
+        return -1;
+    for (size_t i = names.count; i > 0; i--) {
+        const char *id = names.names[i - 1].name + strlen(manifests);
+        enum backup_type type;
+        int64_t start_ms;
+        if (backup_id_parse(id, &type, &start_ms) && clock_now_ms() - start_ms >= GIVEN_UP_MS)
+            return look_at_backup(look, repo, id, err);
+    }
+    return 0;
 }
 
 static int look_at_regions(struct look *look, struct error *err)
@@ -69,17 +120,19 @@ static int look_at_regions(struct look *look, struct error *err)
         .kept_lsn = look->found.restart_lsn,
         .server_lsn = look->found.server_lsn,
     };
-    const int result = wal_survey_run(&survey, &look->place, err);
+    if (wal_survey_run(&survey, &look->place, err) < 0 || look_at_backups(look, repo, err) < 0)
+        return -1;
     for (size_t i = 0; i < regions_count(regions); i++)
         look->troubled |= !regions_usable(regions, i) || regions_doubted(regions, i, NULL);
-    return result;
+    return 0;
 }
 
 /* PostgreSQL goes no further than to what it has itself. */
 static int let_go(struct look *look, struct error *err)
 {
     CLEANUP(pg_closep) struct pg *pg = NULL;
-    const uint64_t release_lsn = wal_place_release(&look->place);
+    const uint64_t release_lsn =
+        look->place.lsn > look->backup_lsn ? look->place.lsn : look->backup_lsn;
     if (look->found.active || release_lsn <= look->found.restart_lsn)
         return 0;
     if (pg_open(&pg, look->slot.pg, err) < 0 ||

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Keeps the replication slot on a server from which nothing is streamed, so that it can be any day:
- * makes it, and lets it go on with what a quorum of regions has. Between looks, half a minute
- * apart (five minutes while a region does not answer), nothing is connected to the server.
+ * makes it, and lets it go on with what a quorum of regions has, over nothing that is missing
+ * unless a backup that is a day old begins behind it. Between looks, half a minute apart (five
+ * minutes while a region does not answer), nothing is connected to the server.
  */
 #pragma once
 

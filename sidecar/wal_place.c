@@ -4,7 +4,6 @@
 #include <assert.h>
 
 #include "sidecar/timeline.h"
-#include "sidecar/wal_stream.h"
 
 /* The last timeline of the history that begins at lsn or before: at a fork the new one. */
 static size_t first_span(const struct timeline *history, uint64_t lsn)
@@ -72,11 +71,4 @@ struct wal_span wal_place_cut(const struct timeline *history, struct wal_span *r
         part.to = line->end_lsn;
     rest->from = part.to;
     return part;
-}
-
-uint64_t wal_place_release(const struct wal_place *place)
-{
-    static const uint64_t under_way = UINT64_C(2) * WAL_STREAM_FLYING_MAX * WAL_STREAM_BLOCK_MAX;
-    const bool given_up = place->last_lsn > place->lsn && place->last_lsn - place->lsn > under_way;
-    return given_up ? place->last_lsn : place->lsn;
 }

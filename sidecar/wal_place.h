@@ -35,9 +35,3 @@ struct wal_place wal_place_find(const struct wal_place_facts *facts);
 /* Takes the part off a gap that lies before the next fork of the history, which its timeline is of:
  * WAL of one timeline. Nothing is left when rest->from is rest->to. */
 struct wal_span wal_place_cut(const struct timeline *history, struct wal_span *rest);
-/*
- * Up to where a slot that is only kept may let go of WAL, so that whoever streams from its server
- * next goes on without a gap: the place. Also what is behind a gap, where that is too large to be
- * on its way, as whoever streams has given it up.
- */
-uint64_t wal_place_release(const struct wal_place *place);

@@ -6,24 +6,30 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/own.h"
+#include "sidecar/backup_id.h"
 #include "sidecar/lsn.h"
+#include "sidecar/manifest.h"
 #include "sidecar/policy.h"
+#include "sidecar/repo.h"
 #include "sidecar/tests/helper_postgres.h"
 #include "sidecar/tests/helper_repo.h"
+#include "sidecar/wal_archive.h"
 #include "sidecar/wal_board.h"
 #include "sidecar/wal_follow.h"
 #include "sidecar/wal_hold.h"
 #include "sidecar/wal_slot.h"
 
-enum { EVERY_MS = 100, POLL_US = 20000, POLLS = 6000 };
+enum { EVERY_MS = 100, POLL_US = 20000, POLLS = 6000, SEGMENT = 16 << 20 };
 
 #define SLOTS " FROM pg_catalog.pg_replication_slots WHERE slot_name ~ '^lifeboat_'"
 
@@ -44,6 +50,7 @@ struct runner {
 struct fixture {
     struct helper_postgres *primary, *standby;
     struct helper_repo helper;
+    uint64_t system; /* once open_repo was called */
     struct runner stream, hold;
 };
 
@@ -180,6 +187,13 @@ static void await_replay(const struct helper_postgres *standby, uint64_t lsn)
     helper_postgres_await(standby, sql, "t");
 }
 
+/* Until the standby has it, and the holder has looked since. */
+static void await_looks(struct fixture *f, uint64_t lsn)
+{
+    await_replay(f->standby, lsn);
+    await(&f->hold, has_looked, lsn);
+}
+
 static int set_up(void **state)
 {
     struct fixture *f = own_alloc(sizeof(*f));
@@ -239,6 +253,98 @@ static void a_standby_lets_go_of_what_the_regions_have_and_of_no_more(void **sta
     end(&f->hold);
     assert_true(all_stored < unstored);
     expect_slot(f->standby, "<", unstored - (16 << 20));
+}
+
+/* As a backup puts them, which does not wait for who streams: its WAL, and last its manifest. */
+
+static void open_repo(struct fixture *f)
+{
+    struct error err;
+    CLEANUP(own_freep)
+    char *system =
+        helper_postgres_sql(f->primary, "SELECT system_identifier FROM pg_control_system()");
+    f->system = strtoull(system, NULL, 10);
+    if (helper_repo_reopen(&f->helper, true, f->system, &err) < 0)
+        fail_msg("%s", err.text);
+}
+
+static void put_segment(struct fixture *f, uint64_t lsn)
+{
+    struct error err;
+    uint64_t stored = 0;
+    CLEANUP(own_freep) uint8_t *zeros = own_alloc(SEGMENT);
+    const struct wal_piece piece = {1, lsn - lsn % SEGMENT, SEGMENT, 0, SEGMENT};
+    if (wal_archive_put(f->helper.repo, &piece, zeros, &stored, &err) < 0)
+        fail_msg("%s", err.text);
+}
+
+static void put_backup(struct fixture *f, const char *id, uint64_t start_lsn)
+{
+    struct error err;
+    char name[REPO_NAME_MAX];
+    char superuser[] = "postgres", change_source[] = "all";
+    CLEANUP(own_freep) char *namespace = own_strdup(f->helper.policy->namespace);
+    CLEANUP(own_freep) char *policy = own_strdup(f->helper.policy->name);
+    struct manifest_wal_range wal = {1, start_lsn, start_lsn + 1};
+    struct manifest_index index = {1, 0};
+    struct manifest_packs packs = {.first = 1, .last = 1};
+    struct manifest manifest = {
+        .policy_namespace = namespace,
+        .policy_name = policy,
+        .system_identifier = f->system,
+        .version_num = 170002,
+        .wal_segment_bytes = SEGMENT,
+        .bootstrap_superuser = superuser,
+        .started_ms = 1795249278000,
+        .finished_ms = 1795249278000,
+        .start_lsn = start_lsn,
+        .stop_lsn = start_lsn + 1,
+        .wal = &wal,
+        .wal_count = 1,
+        .change_source = change_source,
+        .packs = &packs,
+        .pack_count = 1,
+        .index = &index,
+        .index_count = 1,
+    };
+    snprintf(manifest.id, sizeof(manifest.id), "%s", id);
+    snprintf(packs.backup, sizeof(packs.backup), "%s", id);
+    CLEANUP(own_freep) char *text = NULL;
+    if (manifest_format(&manifest, &text, &err) < 0)
+        fail_msg("%s", err.text);
+    repo_manifest_name(id, name);
+    const struct repo_blob blob = {.kind = CONTAINER_MANIFEST,
+                                   .name = name,
+                                   .plain = text,
+                                   .size = strlen(text),
+                                   .rule = PUT_NEW};
+    if (repo_put_sealed(f->helper.repo, &blob, NULL, NULL, &err) < 0)
+        fail_msg("%s", err.text);
+}
+
+static void a_standby_lets_go_of_what_is_missing_before_an_old_backup_only(void **state)
+{
+    struct fixture *f = *state;
+    char recent[BACKUP_ID_BYTES];
+    struct error err;
+    f->standby = helper_postgres_standby(f->primary);
+    begin(f, &f->stream, f->primary);
+    begin(f, &f->hold, f->standby);
+    const uint64_t stored = write_wal(f->primary);
+    await(&f->stream, is_durable, stored);
+    end(&f->stream);
+    const uint64_t missing = write_wal(f->primary), start = missing + 1;
+    open_repo(f);
+    put_segment(f, UINT64_C(3) << 30); /* so much was written meanwhile */
+    assert_int_equal(backup_id_new(BACKUP_FULL, clock_now_ms(), recent, &err), 0);
+    put_backup(f, recent, start);
+    await_looks(f, write_wal(f->primary));
+    expect_slot(f->standby, "<", missing - SEGMENT);
+    put_backup(f, "20260101T000000Z-full-0000", start);
+    expect_slot(f->standby, ">=", start);
+    await_looks(f, write_wal(f->primary));
+    end(&f->hold);
+    expect_slot(f->standby, "<=", start); /* what came behind that is in no region either */
 }
 
 static void who_is_promoted_goes_on_without_a_gap(void **state)
@@ -330,6 +436,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_slot_is_made_before_anything_is_stored),
         TEST(a_standby_lets_go_of_what_the_regions_have_and_of_no_more),
+        TEST(a_standby_lets_go_of_what_is_missing_before_an_old_backup_only),
         TEST(who_is_promoted_goes_on_without_a_gap),
         TEST(a_slot_that_the_server_gave_up_is_made_anew),
         TEST(a_server_that_is_away_is_waited_for),

@@ -117,19 +117,6 @@ static void a_gap_over_forks_is_one_of_each_timeline(void **state)
     assert_int_equal(rest.from, rest.to);
 }
 
-static void a_slot_lets_go_of_what_is_there_without_a_gap(void **state)
-{
-    (void)state;
-    const uint64_t much = (UINT64_C(2) << 30) + 1;
-    assert_int_equal(wal_place_release(&(struct wal_place){.lsn = 150, .last_lsn = 150}), 150);
-    /* a piece may be on its way, and lost with its sender */
-    assert_int_equal(wal_place_release(&(struct wal_place){.lsn = 150, .last_lsn = 149 + much}),
-                     150);
-    /* nobody sends it any more */
-    assert_int_equal(wal_place_release(&(struct wal_place){.lsn = 150, .last_lsn = 150 + much}),
-                     150 + much);
-}
-
 static void the_last_that_is_there_is_of_this_history(void **state)
 {
     (void)state;
@@ -146,7 +133,6 @@ int main(void)
         cmocka_unit_test(a_stream_goes_on_where_the_regions_have_no_more),
         cmocka_unit_test(what_is_missing_before_the_slot_is_a_gap),
         cmocka_unit_test(a_gap_over_forks_is_one_of_each_timeline),
-        cmocka_unit_test(a_slot_lets_go_of_what_is_there_without_a_gap),
         cmocka_unit_test(the_last_that_is_there_is_of_this_history),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
