@@ -192,6 +192,15 @@ static int try_window(struct choice *choice, const struct recovery_window *windo
     }
 }
 
+/* PostgreSQL takes no timeline for its target whose history it cannot read. */
+static bool has_history(const struct recovery_survey *survey, uint32_t timeline)
+{
+    for (size_t i = 0; i < survey->line_count; i++)
+        if (survey->lines[i].timeline == timeline)
+            return survey->lines[i].history != NULL;
+    return false;
+}
+
 /* Whether the segments of the record can be had of this timeline, up to its end. */
 static bool has_record(const struct recovery_survey *survey, uint32_t timeline,
                        uint32_t segment_bytes, const struct wal_record *record)
@@ -211,27 +220,6 @@ static uint64_t end_of(const struct recovery_target *target, const struct recove
     if (target->kind == RECOVERY_TARGET_IMMEDIATE)
         return way->backup->stop_lsn;
     return way->stop.kind == WAL_RECORD_NONE ? window->to.lsn : way->stop.end_lsn;
-}
-
-/*
- * The timeline on which recovery ends. A later one leads there as well, but begins with a copy of
- * the segment with the fork: PostgreSQL would replay the copy and, for what transactions have
- * prepared that are left over at the end, look for the original (XLogReadDetermineTimeline in
- * access/transam/xlogutils.c). A later one is taken only while nothing else is in the repository.
- */
-static uint32_t timeline_of(const struct recovery_survey *survey,
-                            const struct recovery_window *window, const struct wal_record *stop)
-{
-    const struct timeline *history = recovery_survey_history(survey, window->timeline);
-    const struct timeline_span *last = &history->spans[history->count - 1], *span = history->spans;
-    if (stop->kind == WAL_RECORD_NONE)
-        return window->timeline;
-    while (span < last && span->end_lsn <= stop->lsn)
-        span++;
-    while (span < last &&
-           !has_record(survey, span->timeline, window->backups[0]->wal_segment_bytes, stop))
-        span++;
-    return span->timeline;
 }
 
 /* "timeline 1 from 2026-11-21T16:14:20Z (0/3000120) to 2026-11-21T16:20:11Z (0/5000000)" */
@@ -350,6 +338,29 @@ static int refuse(const struct choice *choice, struct error *err)
     return refuse_for(choice, text, err);
 }
 
+/*
+ * The timeline on which recovery ends. A later one leads there as well, but begins with a copy of
+ * the segment with the fork: PostgreSQL would replay the copy and, for what transactions have
+ * prepared that are left over at the end, look for the original (XLogReadDetermineTimeline in
+ * access/transam/xlogutils.c). A later one is taken only while nothing else is in the repository.
+ */
+uint32_t recovery_choice_timeline(const struct recovery_survey *survey,
+                                  const struct recovery_window *window,
+                                  const struct wal_record *stop)
+{
+    const struct timeline *history = recovery_survey_history(survey, window->timeline);
+    const struct timeline_span *last = &history->spans[history->count - 1], *span = history->spans;
+    if (stop->kind == WAL_RECORD_NONE)
+        return window->timeline;
+    while (span < last && span->end_lsn <= stop->lsn)
+        span++;
+    while (span < last &&
+           !(has_history(survey, span->timeline) &&
+             has_record(survey, span->timeline, window->backups[0]->wal_segment_bytes, stop)))
+        span++;
+    return span->timeline;
+}
+
 int recovery_choice_make(struct recovery_survey *survey, const struct recovery_target *target,
                          const char *backup, struct recovery_choice *ret_choice, struct error *err)
 {
@@ -366,7 +377,7 @@ int recovery_choice_make(struct recovery_survey *survey, const struct recovery_t
         if (tried == 0)
             continue;
         snprintf(ret_choice->backup, sizeof(ret_choice->backup), "%s", way.backup->id);
-        ret_choice->timeline = timeline_of(survey, window, &way.stop);
+        ret_choice->timeline = recovery_choice_timeline(survey, window, &way.stop);
         ret_choice->from_lsn = way.backup->stop_lsn;
         ret_choice->segment_bytes = way.backup->wal_segment_bytes;
         ret_choice->to_lsn = end_of(target, window, &way);

@@ -13,6 +13,8 @@
 
 struct recovery_survey;
 struct recovery_target;
+struct recovery_window;
+struct wal_record;
 
 struct recovery_choice {
     char backup[BACKUP_ID_BYTES];
@@ -27,3 +29,8 @@ struct recovery_choice {
 MUST_CHECK int recovery_choice_make(struct recovery_survey *survey,
                                     const struct recovery_target *target, const char *backup,
                                     struct recovery_choice *ret_choice, struct error *err);
+/* The timeline on which a recovery ends that stops at a record (kind NONE: at the end) in a window:
+ * the one on which it lies, if that can be had. Pure. */
+uint32_t recovery_choice_timeline(const struct recovery_survey *survey,
+                                  const struct recovery_window *window,
+                                  const struct wal_record *stop);

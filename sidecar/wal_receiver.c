@@ -31,6 +31,7 @@
 #include "sidecar/repo.h"
 #include "sidecar/timeline.h"
 #include "sidecar/wal_archive.h"
+#include "sidecar/wal_history.h"
 #include "sidecar/wal_message.h"
 #include "sidecar/wal_rivals.h"
 
@@ -313,17 +314,13 @@ static int receive_main(void *arg, struct error *err)
 
 /* Starting */
 
-static int put_history(struct wal_receiver *receiver, struct error *err)
+static int put_histories(struct wal_receiver *receiver, struct error *err)
 {
-    CLEANUP(buf_done) struct buf history = BUF(TIMELINE_HISTORY_MAX);
-    struct repo *repo = receiver->options.repo;
-    const uint32_t timeline = receiver->timeline;
+    CLEANUP(timeline_done) struct timeline history = {0};
+    const struct wal_history_source source = {receiver->options.repo, receiver->replication,
+                                              receiver->timeline};
     uint64_t bytes = 0;
-    if (timeline == 1)
-        return 0;
-    if (pg_replication_history(receiver->replication, timeline, &history, err) < 0 ||
-        wal_archive_check_history(repo, timeline, history.data, history.size, err) < 0 ||
-        wal_archive_put_history(repo, timeline, history.data, history.size, &bytes, err) < 0)
+    if (wal_history_take(&source, &history, &bytes, err) < 0)
         return -1;
     atomic_fetch_add(&receiver->stored_bytes, bytes);
     return 0;
@@ -393,7 +390,7 @@ int wal_receiver_start(struct wal_receiver *receiver, uint64_t start_lsn, struct
     uint64_t from = segment_start(receiver, start_lsn);
     receiver->received_lsn = from;
     atomic_store(&receiver->stored_lsn, from);
-    if (put_history(receiver, err) < 0 ||
+    if (put_histories(receiver, err) < 0 ||
         pg_replication_start(receiver->replication, receiver->slot, receiver->timeline, from, err) <
             0)
         return -1;

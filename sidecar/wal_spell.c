@@ -30,6 +30,7 @@
 #include "sidecar/timeline.h"
 #include "sidecar/wal_archive.h"
 #include "sidecar/wal_board.h"
+#include "sidecar/wal_history.h"
 #include "sidecar/wal_lookout.h"
 #include "sidecar/wal_message.h"
 #include "sidecar/wal_place.h"
@@ -126,20 +127,13 @@ static struct wal_slot slot_of(struct spell *spell)
 static int open_replication(struct spell *spell, struct error *err)
 {
     struct pg_system system;
-    CLEANUP(buf_done) struct buf history = BUF(TIMELINE_HISTORY_MAX);
+    uint64_t stored_bytes = 0;
     const struct wal_slot slot = slot_of(spell);
     if (wal_slot_open(&slot, &spell->slot, &spell->replication, &system, err) < 0)
         return -1;
-    uint64_t stored_bytes = 0;
-    if (system.timeline > 1 &&
-        (pg_replication_history(spell->replication, system.timeline, &history, err) < 0 ||
-         wal_archive_check_history(spell->repo, system.timeline, history.data, history.size, err) <
-             0 ||
-         wal_archive_put_history(spell->repo, system.timeline, history.data, history.size,
-                                 &stored_bytes, err) < 0))
-        return -1;
+    const struct wal_history_source source = {spell->repo, spell->replication, system.timeline};
     spell->server_lsn = system.flushed_lsn;
-    return timeline_parse(system.timeline, history.data, history.size, &spell->history, err);
+    return wal_history_take(&source, &spell->history, &stored_bytes, err);
 }
 
 /* Finding the place */

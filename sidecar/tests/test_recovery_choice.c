@@ -18,7 +18,9 @@
 #include "sidecar/recovery_survey.h"
 #include "sidecar/recovery_target.h"
 #include "sidecar/tests/helper_backup.h"
+#include "sidecar/tests/helper_timelines.h"
 #include "sidecar/timeline.h"
+#include "sidecar/wal_record.h"
 
 enum { STOP_LSN = 0x200100 }; /* on timeline 2; finished 2026-11-21T08:21:18Z */
 
@@ -174,6 +176,27 @@ static void what_a_region_that_cannot_be_listed_may_have_is_not_out_of_reach(voi
     expect_refused(&later, NULL, "the WAL ends at 0/200100");
 }
 
+static void a_timeline_without_its_history_is_passed_over_for_a_later_one(void **state)
+{
+    (void)state;
+    struct wal_span spans[] = {{1, 0, 400}, {2, 0, 600}, {3, 0, 700}};
+    struct wal_line lines[] = {
+        {1, &helper_timeline_1}, {2, &helper_timeline_2}, {3, &helper_timeline_3}};
+    struct timeline histories[] = {helper_timeline_1, helper_timeline_2, helper_timeline_3};
+    const struct recovery_survey three = {.spans = spans,
+                                          .span_count = ARRAY_SIZE(spans),
+                                          .lines = lines,
+                                          .histories = histories,
+                                          .line_count = ARRAY_SIZE(lines)};
+    const struct manifest made = {.wal_segment_bytes = HELPER_BACKUP_SEGMENT};
+    const struct manifest *backups[] = {&made};
+    const struct recovery_window window = {.timeline = 3, .backups = backups, .backup_count = 1};
+    const struct wal_record stop = {.kind = WAL_RECORD_COMMIT, .lsn = 350, .end_lsn = 360};
+    assert_int_equal(recovery_choice_timeline(&three, &window, &stop), 2);
+    lines[1].history = NULL;
+    assert_int_equal(recovery_choice_timeline(&three, &window, &stop), 3);
+}
+
 /* Leaves the repository without the end of its WAL: the last test. */
 static void without_its_wal_a_backup_leads_nowhere(void **state)
 {
@@ -201,6 +224,7 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(
             what_a_region_that_cannot_be_listed_may_have_is_not_out_of_reach, set_up, tear_down),
+        cmocka_unit_test(a_timeline_without_its_history_is_passed_over_for_a_later_one),
         cmocka_unit_test_setup_teardown(without_its_wal_a_backup_leads_nowhere, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, open_backup, close_backup);

@@ -5,6 +5,7 @@
  *
  * The linker puts __wrap_store_open into the place of store_open here (CMakeLists.txt).
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
@@ -13,6 +14,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -511,6 +513,44 @@ static void a_promotion_is_followed_to_the_new_timeline(void **state)
     helper_postgres_stop(&standby);
 }
 
+static bool has_history(struct fixture *f, uint32_t timeline)
+{
+    CLEANUP(buf_done) struct buf history = BUF(MIB);
+    struct error err;
+    open_repo(f);
+    const int got = wal_archive_get_history(f->helper.repo, timeline, &history, &err);
+    assert_true(got == 0 || err.kind == ERROR_NOT_FOUND);
+    return got == 0;
+}
+
+static void stream_a_little(struct fixture *f, struct helper_postgres *server)
+{
+    begin_with(f, server);
+    emit_little(server);
+    await(f, is_durable, end_of(server));
+    end(f);
+}
+
+static void the_history_of_a_timeline_that_was_missed_is_stored_as_well(void **state)
+{
+    struct fixture *f = *state;
+    struct helper_postgres *second = helper_postgres_standby(f->server);
+    helper_postgres_promote(second);
+    struct helper_postgres *third = helper_postgres_standby(second);
+    helper_postgres_promote(third);
+    CLEANUP(own_freep) char *there = own_format("%s/pg_wal/00000002.history", third->data);
+    CLEANUP(own_freep) char *away = own_format("%s/away", third->data);
+    assert_return_code(rename(there, away), errno); /* as some servers are made */
+    stream_a_little(f, third);
+    assert_true(has_history(f, 3));
+    assert_false(has_history(f, 2));
+    assert_return_code(rename(away, there), errno);
+    stream_a_little(f, third);
+    assert_true(has_history(f, 2));
+    helper_postgres_stop(&third);
+    helper_postgres_stop(&second);
+}
+
 static void wal_of_another_server_is_refused(void **state)
 {
     struct fixture *f = *state;
@@ -740,6 +780,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(nobody_s_commit_waits_for_us, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_promotion_is_followed_to_the_new_timeline, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(the_history_of_a_timeline_that_was_missed_is_stored_as_well,
+                                        set_up, tear_down),
         cmocka_unit_test_setup_teardown(wal_of_another_server_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_gap_is_named_and_the_stream_goes_on_behind_it, set_up,
                                         tear_down),
