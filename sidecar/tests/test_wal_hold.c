@@ -332,6 +332,7 @@ static void a_standby_lets_go_of_what_is_missing_before_an_old_backup_only(void 
     begin(f, &f->hold, f->standby);
     const uint64_t stored = write_wal(f->primary);
     await(&f->stream, is_durable, stored);
+    await_looks(f, stored); /* a slot that is made later keeps less */
     end(&f->stream);
     const uint64_t missing = write_wal(f->primary), start = missing + 1;
     open_repo(f);
