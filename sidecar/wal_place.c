@@ -64,10 +64,11 @@ struct wal_span wal_place_cut(const struct timeline *history, struct wal_span *r
 {
     struct wal_span part = *rest;
     const struct timeline_span *line = timeline_find(history, rest->timeline);
-    while (line->end_lsn <= rest->from) /* the last one has no end */
+    while (line && line->end_lsn <= rest->from) /* the last one has no end */
         line++;
-    part.timeline = line->timeline;
-    if (part.to > line->end_lsn)
+    if (line)
+        part.timeline = line->timeline;
+    if (line && part.to > line->end_lsn)
         part.to = line->end_lsn;
     rest->from = part.to;
     return part;

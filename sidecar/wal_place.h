@@ -32,6 +32,6 @@ struct wal_place {
 };
 
 struct wal_place wal_place_find(const struct wal_place_facts *facts);
-/* Takes the part off a gap that lies before the next fork of the history, which its timeline is of:
- * WAL of one timeline. Nothing is left when rest->from is rest->to. */
+/* Takes the part off a gap that lies before the next fork of the history: WAL of one timeline; all
+ * of it where its timeline is not in the history. Nothing is left when rest->from is rest->to. */
 struct wal_span wal_place_cut(const struct timeline *history, struct wal_span *rest);

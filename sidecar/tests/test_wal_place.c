@@ -115,6 +115,9 @@ static void a_gap_over_forks_is_one_of_each_timeline(void **state)
     rest = (struct wal_span){2, 400, 450};
     assert_int_equal(wal_place_cut(&history, &rest).to, 450);
     assert_int_equal(rest.from, rest.to);
+    rest = (struct wal_span){3, 300, 500}; /* of a server that another took the place of */
+    assert_int_equal(wal_place_cut(&history, &rest).to, 500);
+    assert_int_equal(rest.from, rest.to);
 }
 
 static void the_last_that_is_there_is_of_this_history(void **state)
