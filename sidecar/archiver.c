@@ -288,10 +288,7 @@ void archiver_report(const struct archiver *archiver, struct message_archiving *
 
 void archiver_poll_fds(const struct archiver *archiver, struct pollfd ret_fds[JOB_POLL_FDS])
 {
-    for (size_t i = 0; i < JOB_POLL_FDS; i++)
-        ret_fds[i] = (struct pollfd){.fd = -1};
-    if (archiver->job)
-        job_poll_fds(archiver->job, ret_fds);
+    job_poll_fds(archiver->job, ret_fds);
 }
 
 void archiver_done(struct archiver *archiver)

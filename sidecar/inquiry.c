@@ -173,10 +173,7 @@ bool inquiry_step(struct inquiry *inquiry, const struct policy *policy, bool idl
 
 void inquiry_poll_fds(const struct inquiry *inquiry, struct pollfd ret_fds[JOB_POLL_FDS])
 {
-    for (size_t i = 0; i < JOB_POLL_FDS; i++)
-        ret_fds[i] = (struct pollfd){.fd = -1};
-    if (inquiry->job)
-        job_poll_fds(inquiry->job, ret_fds);
+    job_poll_fds(inquiry->job, ret_fds);
 }
 
 /* Questions */

@@ -262,7 +262,8 @@ int64_t job_due_ms(const struct job *job)
 
 void job_poll_fds(const struct job *job, struct pollfd ret_fds[JOB_POLL_FDS])
 {
-    const int fds[JOB_POLL_FDS] = {job->pidfd, job->output_fd, job->log_fd};
+    const int fds[JOB_POLL_FDS] = {job ? job->pidfd : -1, job ? job->output_fd : -1,
+                                   job ? job->log_fd : -1};
     for (size_t i = 0; i < JOB_POLL_FDS; i++)
         ret_fds[i] = (struct pollfd){.fd = fds[i], .events = POLLIN};
 }

@@ -41,7 +41,7 @@ MUST_CHECK int job_start(struct job **ret_job, const struct job_options *options
                          struct error *err);
 void job_freep(struct job **job); /* kills what still runs */
 
-/* What to wait for; unused ones are negative. */
+/* What to wait for; unused ones are negative, and all of them if job is NULL. */
 void job_poll_fds(const struct job *job, struct pollfd ret_fds[JOB_POLL_FDS]);
 /* When job_step has something to do at the latest, whatever happens (clock_monotonic_ms);
  * INT64_MAX: never. */

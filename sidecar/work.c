@@ -184,10 +184,7 @@ struct message_progress work_progress(const struct work *work)
 
 void work_poll_fds(const struct work *work, struct pollfd ret_fds[JOB_POLL_FDS])
 {
-    for (size_t i = 0; i < JOB_POLL_FDS; i++)
-        ret_fds[i] = (struct pollfd){.fd = -1};
-    if (work->job)
-        job_poll_fds(work->job, ret_fds);
+    job_poll_fds(work->job, ret_fds);
 }
 
 int64_t work_due_ms(const struct work *work)
