@@ -103,25 +103,13 @@ static int find(const struct choice *choice, const struct recovery_window *windo
     return from < to ? wal_search_first(&search, &wish, ret_record, err) : 0;
 }
 
-/* The WAL that is missing behind a window; NULL: there is none behind it. */
-static const struct wal_span *gap_behind(const struct choice *choice,
-                                         const struct recovery_window *window)
-{
-    const struct recovery_windows *windows = &choice->survey->windows;
-    for (size_t i = 0; i < windows->gap_count; i++)
-        if (windows->gaps[i].timeline == window->to.timeline &&
-            windows->gaps[i].from == window->to.lsn)
-            return &windows->gaps[i];
-    return NULL;
-}
-
 /* The target is behind the end of the window. */
 static void note_end(struct choice *choice, const struct recovery_window *window)
 {
     if (choice->ended)
         return;
     choice->ended = window;
-    choice->gap = gap_behind(choice, window);
+    choice->gap = recovery_windows_gap(&choice->survey->windows, window);
 }
 
 /* Each gives 1 with the way; 0: not in this window; or -1. */
@@ -168,7 +156,7 @@ static int try_latest(struct choice *choice, const struct recovery_window *windo
     *ret_way = (struct way){.backup = newest(choice, window, window->backup_count)};
     if (!ret_way->backup)
         return 0;
-    if (!gap_behind(choice, window))
+    if (!window->ended)
         return 1;
     note_end(choice, window);
     return 0;

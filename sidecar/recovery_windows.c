@@ -187,9 +187,7 @@ static void note_ends(struct recovery_windows *windows)
 {
     for (size_t i = 0; i < windows->count; i++) {
         struct recovery_window *window = &windows->windows[i];
-        for (size_t j = 0; j < windows->gap_count; j++)
-            window->ended |= windows->gaps[j].timeline == window->to.timeline &&
-                             windows->gaps[j].from == window->to.lsn;
+        window->ended = recovery_windows_gap(windows, window);
     }
 }
 
@@ -202,6 +200,16 @@ static bool has_anything(const struct recovery_facts *facts, uint32_t timeline)
         if (recovery_windows_timeline(facts->backups[i]) == timeline)
             return true;
     return false;
+}
+
+const struct wal_span *recovery_windows_gap(const struct recovery_windows *windows,
+                                            const struct recovery_window *window)
+{
+    for (size_t i = 0; i < windows->gap_count; i++)
+        if (windows->gaps[i].timeline == window->to.timeline &&
+            windows->gaps[i].from == window->to.lsn)
+            return &windows->gaps[i];
+    return NULL;
 }
 
 void recovery_windows_done(struct recovery_windows *windows)

@@ -56,5 +56,10 @@ void recovery_windows_done(struct recovery_windows *windows);
 void recovery_windows_plan(const struct recovery_facts *facts,
                            struct recovery_windows *ret_windows);
 
+/* The WAL that is missing behind one of the windows; NULL: none is, or there is no more behind it.
+ */
+const struct wal_span *recovery_windows_gap(const struct recovery_windows *windows,
+                                            const struct recovery_window *window);
+
 /* The timeline that a backup stops on, and so the one that recovery from it is on at first. */
 uint32_t recovery_windows_timeline(const struct manifest *backup);
