@@ -40,10 +40,7 @@ static int note(void *arg, const struct store_object *object, struct error *err)
 int wal_rivals_refuse(const char *name, struct error *err)
 {
     return error_set(err, ERROR_CONFLICT,
-                     "'%s' says something else of the same WAL: another server wrote on this "
-                     "timeline, or this one went back in time; give the policy another prefix, or "
-                     "move away the WAL whose history you do not want",
-                     name);
+                     "'%s' says something else of the same WAL: " WAL_RIVALS_REMEDY, name);
 }
 
 static int check_rival(const struct wal_rivals *rivals, const char *rival, struct error *err)

@@ -20,6 +20,11 @@
 
 struct repo;
 
+/* Why there is other WAL in a place, and what to do: the end of what is said of it. */
+#define WAL_RIVALS_REMEDY                                                                          \
+    "another server wrote on this timeline, or this one went back in time; give the policy "       \
+    "another prefix, or move away the WAL whose history you do not want"
+
 struct wal_rivals {
     struct region_guard guard; /* for puts of segments, or parts of them, by names of the archive */
     struct repo *repo;         /* lent */

@@ -465,13 +465,10 @@ static int compare_known(struct spell *spell, size_t size, struct error *err)
     if (same)
         return 0;
     lsn_format(spell->stream.received_lsn, lsn);
-    return error_set(
-        err, ERROR_CONFLICT,
-        "the repository has other WAL than this server in the segment at %s of "
-        "timeline %" PRIu32
-        ": another server wrote on this timeline, or this one went back in time; give "
-        "the policy another prefix, or move away the WAL whose history you do not want",
-        lsn, spell->timeline);
+    return error_set(err, ERROR_CONFLICT,
+                     "the repository has other WAL than this server in the segment at %s of "
+                     "timeline %" PRIu32 ": " WAL_RIVALS_REMEDY,
+                     lsn, spell->timeline);
 }
 
 static int take_data(struct spell *spell, struct error *err)
