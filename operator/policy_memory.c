@@ -24,6 +24,12 @@ struct policy_memory {
     size_t count, capacity;
 };
 
+static const char *const policy_labels[] = {"namespace", "policy", NULL};
+static const char *const schedule_labels[] = {"namespace", "policy", "schedule", NULL};
+static const char *const region_labels[] = {"namespace", "policy", "region", NULL};
+static const char *const type_labels[] = {"namespace", "policy", "type", NULL};
+static const char *const pod_labels[] = {"namespace", "policy", "pod", NULL};
+
 static struct metric_family *gauge(struct metrics *metrics, const char *name, const char *help,
                                    const char *const *labels)
 {
@@ -32,47 +38,40 @@ static struct metric_family *gauge(struct metrics *metrics, const char *name, co
 
 static void declare_wal(struct policy_memory *memory, struct metrics *metrics)
 {
-    static const char *const policy[] = {"namespace", "policy", NULL};
-    static const char *const region[] = {"namespace", "policy", "region", NULL};
-    static const char *const pod[] = {"namespace", "policy", "pod", NULL};
-    memory->archiving =
-        gauge(metrics, "lifeboat_policy_archiving",
-              "Whether all WAL gets to a quorum of the regions (condition Archiving).", policy);
-    memory->wal_lag = gauge(metrics, "lifeboat_wal_lag_seconds",
-                            "Age of the oldest WAL that no quorum of the regions has.", policy);
+    memory->archiving = gauge(
+        metrics, "lifeboat_policy_archiving",
+        "Whether all WAL gets to a quorum of the regions (condition Archiving).", policy_labels);
+    memory->wal_lag =
+        gauge(metrics, "lifeboat_wal_lag_seconds",
+              "Age of the oldest WAL that no quorum of the regions has.", policy_labels);
     memory->wal_kept = gauge(metrics, "lifeboat_wal_kept_bytes",
-                             "WAL that a server keeps until the regions have it.", pod);
+                             "WAL that a server keeps until the regions have it.", pod_labels);
     memory->wal_left = gauge(metrics, "lifeboat_wal_left_seconds",
-                             "How long a server can keep WAL at the present rate.", pod);
+                             "How long a server can keep WAL at the present rate.", pod_labels);
     memory->recoverable_from = gauge(metrics, "lifeboat_recoverable_from_timestamp_seconds",
-                                     "The first time that can be restored to.", region);
+                                     "The first time that can be restored to.", region_labels);
     memory->recoverable_to = gauge(metrics, "lifeboat_recoverable_to_timestamp_seconds",
-                                   "The last time that can be restored to.", region);
+                                   "The last time that can be restored to.", region_labels);
 }
 
 struct policy_memory *policy_memory_new(struct metrics *metrics)
 {
-    static const char *const policy[] = {"namespace", "policy", NULL};
-    static const char *const schedule[] = {"namespace", "policy", "schedule", NULL};
-    static const char *const region[] = {"namespace", "policy", "region", NULL};
-    static const char *const type[] = {"namespace", "policy", "type", NULL};
-    static const char *const pod[] = {"namespace", "policy", "pod", NULL};
     struct policy_memory *memory = own_alloc(sizeof(*memory));
     pthread_mutex_init(&memory->lock, NULL);
     memory->ready =
         gauge(metrics, "lifeboat_policy_ready",
-              "Whether a scheduled backup would succeed now (condition Ready).", policy);
+              "Whether a scheduled backup would succeed now (condition Ready).", policy_labels);
     memory->next = gauge(metrics, "lifeboat_schedule_next_timestamp_seconds",
-                         "When the next slot of a schedule is.", schedule);
+                         "When the next slot of a schedule is.", schedule_labels);
     memory->last = gauge(metrics, "lifeboat_last_backup_timestamp_seconds",
-                         "When the last successful backup was finished.", type);
+                         "When the last successful backup was finished.", type_labels);
     memory->reachable = gauge(metrics, "lifeboat_region_reachable",
-                              "Whether all sidecars of a policy can use a region.", region);
+                              "Whether all sidecars of a policy can use a region.", region_labels);
     memory->lag = gauge(metrics, "lifeboat_database_replication_lag_seconds",
-                        "How far a standby is behind its primary.", pod);
+                        "How far a standby is behind its primary.", pod_labels);
     memory->missed =
         metrics_declare(metrics, METRIC_COUNTER, "lifeboat_backup_missed_slots_total",
-                        "Slots of schedules that went by without a backup.", schedule, NULL);
+                        "Slots of schedules that went by without a backup.", schedule_labels, NULL);
     declare_wal(memory, metrics);
     return memory;
 }
