@@ -27,6 +27,7 @@
 #include "operator/recorder.h"
 #include "operator/runs.h"
 #include "operator/tests/helper_client.h"
+#include "operator/tests/helper_json.h"
 
 enum { METRICS_MAX = 1 << 20, LOGGED_MAX = 1 << 20 };
 
@@ -245,16 +246,7 @@ void api_log_end(struct api *api, const char *message, const char *name, const c
 
 const char *api_text(const json_t *object, const char *path)
 {
-    const json_t *value = object;
-    char part[64];
-    while (*path) {
-        size_t size = strcspn(path, "/");
-        snprintf(part, sizeof(part), "%.*s", (int)size, path);
-        value = json_is_array(value) ? json_array_get(value, (size_t)(*part - '0'))
-                                     : json_object_get(value, part);
-        path += size + (path[size] == '/');
-    }
-    const char *text = json_string_value(value);
+    const char *text = json_string_value(json_at(object, path));
     return text ? text : "";
 }
 

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-const char *text_at(const json_t *object, const char *path)
+const json_t *json_at(const json_t *object, const char *path)
 {
     const json_t *value = object;
     char part[64];
@@ -15,6 +15,11 @@ const char *text_at(const json_t *object, const char *path)
                                      : json_object_get(value, part);
         path += size + (path[size] == '/');
     }
-    const char *text = json_string_value(value);
+    return value;
+}
+
+const char *text_at(const json_t *object, const char *path)
+{
+    const char *text = json_string_value(json_at(object, path));
     return text ? text : "(none)";
 }
