@@ -26,6 +26,19 @@ enum { MIB = 1 << 20, SMALL = 16 * MIB, LARGE = 64 * MIB };
 static const uint64_t small_stop = 0x3002000, large_stop = 0x8002000; /* of pages */
 static const int64_t commit_us = INT64_C(1795301400250000);
 
+/* One of each size of segments; the larger ones begin so far behind. */
+static void add_backups(struct helper_repo *helper, uint64_t behind)
+{
+    helper_series_add(helper, &(struct helper_series){.id = BEFORE,
+                                                      .start_lsn = 0x3000028,
+                                                      .stop_lsn = small_stop,
+                                                      .segment_bytes = SMALL});
+    helper_series_add(helper, &(struct helper_series){.id = BEHIND,
+                                                      .start_lsn = behind + 0x8000028,
+                                                      .stop_lsn = behind + large_stop,
+                                                      .segment_bytes = LARGE});
+}
+
 /* A transaction behind the end of a backup. */
 static uint64_t add_commit(struct helper_repo *helper, uint64_t lsn, uint32_t segment_bytes)
 {
@@ -73,14 +86,7 @@ static void segments_of_two_sizes_are_told_apart_by_what_they_say(void **state)
     CLEANUP(helper_repo_close) struct helper_repo helper;
     CLEANUP(recovery_survey_done) struct recovery_survey survey = {0};
     helper_repo_open(&helper, 2, HELPER_SERIES_SYSTEM);
-    helper_series_add(&helper, &(struct helper_series){.id = BEFORE,
-                                                       .start_lsn = 0x3000028,
-                                                       .stop_lsn = small_stop,
-                                                       .segment_bytes = SMALL});
-    helper_series_add(&helper, &(struct helper_series){.id = BEHIND,
-                                                       .start_lsn = 0x8000028,
-                                                       .stop_lsn = large_stop,
-                                                       .segment_bytes = LARGE});
+    add_backups(&helper, 0);
     const uint64_t small_end = add_commit(&helper, small_stop, SMALL);
     const uint64_t large_end = add_commit(&helper, large_stop, LARGE);
     survey_all(&helper, &survey);
@@ -101,14 +107,7 @@ static void far_from_a_change_of_size_names_say_it(void **state)
     CLEANUP(recovery_survey_done) struct recovery_survey survey = {0};
     CLEANUP(buf_done) struct buf nothing = BUF(1);
     helper_repo_open(&helper, 1, HELPER_SERIES_SYSTEM);
-    helper_series_add(&helper, &(struct helper_series){.id = BEFORE,
-                                                       .start_lsn = 0x3000028,
-                                                       .stop_lsn = small_stop,
-                                                       .segment_bytes = SMALL});
-    helper_series_add(&helper, &(struct helper_series){.id = BEHIND,
-                                                       .start_lsn = 5 * log + 0x8000028,
-                                                       .stop_lsn = 5 * log + large_stop,
-                                                       .segment_bytes = LARGE});
+    add_backups(&helper, 5 * log);
     add_commit(&helper, 7 * log + large_stop, LARGE);
     CLEANUP(own_freep) char *last = helper_repo_name(&helper, "wal/00000002/00000007/");
     helper_repo_write_object(&helper, 0, last, &nothing);
@@ -125,14 +124,7 @@ static void what_does_not_say_its_size_is_passed_over(void **state)
     CLEANUP(recovery_survey_done) struct recovery_survey survey = {0};
     CLEANUP(buf_done) struct buf nothing = BUF(1);
     helper_repo_open(&helper, 1, HELPER_SERIES_SYSTEM);
-    helper_series_add(&helper, &(struct helper_series){.id = BEFORE,
-                                                       .start_lsn = 0x3000028,
-                                                       .stop_lsn = small_stop,
-                                                       .segment_bytes = SMALL});
-    helper_series_add(&helper, &(struct helper_series){.id = BEHIND,
-                                                       .start_lsn = 0x8000028,
-                                                       .stop_lsn = large_stop,
-                                                       .segment_bytes = LARGE});
+    add_backups(&helper, 0);
     CLEANUP(own_freep)
     char *small = helper_repo_name(&helper, "wal/00000002/00000000/000000020000000000000003");
     helper_repo_write_object(&helper, 0, small, &nothing);

@@ -410,15 +410,21 @@ static void whatever_call_fails_nothing_is_left_out(void **state)
         fail_each(f, faults[i]);
 }
 
-static void a_server_shuts_down_while_the_regions_hang(void **state)
+/* All is well until the region hangs. */
+static void begin_and_close_gate(struct fixture *f)
 {
-    struct fixture *f = *state;
     store_plan_fault("r0", 0, 0, STORE_FAULT_HANG);
     store_plan.watch = wait_at_gate;
     begin(f);
     await(f, is_streaming, 0);
     await_durable(f);
     close_gate();
+}
+
+static void a_server_shuts_down_while_the_regions_hang(void **state)
+{
+    struct fixture *f = *state;
+    begin_and_close_gate(f);
     emit_wal(f->server, 1);
     helper_postgres_shut_down(f->server, "fast");
     await_stalled(f);
@@ -432,12 +438,7 @@ static void a_server_shuts_down_while_the_regions_hang(void **state)
 static void a_stream_that_gets_nowhere_is_none_until_it_does(void **state)
 {
     struct fixture *f = *state;
-    store_plan_fault("r0", 0, 0, STORE_FAULT_HANG);
-    store_plan.watch = wait_at_gate;
-    begin(f);
-    await(f, is_streaming, 0);
-    await_durable(f);
-    close_gate();
+    begin_and_close_gate(f);
     emit_little(f->server);
     await_stalled(f);
     open_gate();
@@ -450,12 +451,7 @@ static void a_stream_that_gets_nowhere_is_none_until_it_does(void **state)
 static void a_server_with_much_to_send_shuts_down_while_the_regions_hang(void **state)
 {
     struct fixture *f = *state;
-    store_plan_fault("r0", 0, 0, STORE_FAULT_HANG);
-    store_plan.watch = wait_at_gate;
-    begin(f);
-    await(f, is_streaming, 0);
-    await_durable(f);
-    close_gate();
+    begin_and_close_gate(f);
     const uint64_t from = end_of(f->server);
     emit_wal(f->server, 160);
     helper_postgres_shut_down(f->server, "fast");
