@@ -15,7 +15,7 @@ import pytest
 import host
 import lifeboat as command_line
 from lifeboat import PASSWORD, Lifeboat, at
-from postgres import Postgres
+from postgres import Postgres, assert_same_data
 from s3 import S3Server
 
 STREAMS = "SELECT count(*) FROM pg_stat_replication WHERE application_name = 'lifeboat' AND state = 'streaming'"
@@ -232,20 +232,86 @@ def test_a_bucket_that_is_away_for_a_while_gets_everything(streaming, server, bu
     assert [line["message"] for line in log_of(streaming)].count("Began to stream WAL") > 1
 
 
-def test_no_commit_waits_for_us(streaming, server, cluster):
-    """Another standby is there for that."""
-    standby = cluster.standby(server)
+def commit_waiting_for_everybody(server: Postgres) -> None:
+    """From now on commits wait for one standby, whichever. We are the first of them in PostgreSQL's order."""
+    assert server.sql("SELECT string_agg(application_name, ' ') FROM pg_stat_replication") == "lifeboat walreceiver"
+    server.configure(synchronous_standby_names="*", synchronous_commit="on")
+    server.reload()
+    host.wait_until(lambda: server.sql("SHOW synchronous_standby_names") == "*", "the setting is read")
+
+
+def takes_care(lifeboat: Lifeboat) -> bool:
+    """The newest stream began with the knowledge that commits could wait for it."""
+    return [line for line in log_of(lifeboat) if line["message"] == "Began to stream WAL"][-1]["synchronous"]
+
+
+@contextmanager
+def down(bucket: S3Server, how: str) -> Iterator[None]:
+    if how == "hanging":
+        with bucket.hanging():
+            yield
+    else:
+        bucket.end()
+        try:
+            yield
+        finally:
+            bucket.start()
+
+
+@pytest.mark.parametrize("how", ["refusing", "hanging"])
+def test_no_commit_waits_for_us_while_the_bucket_is_down(streaming, server, cluster, bucket, workspace, how):
+    """Another standby is there for that. Neither do shutdowns wait."""
+    streaming.use_s3(bucket, "there")
+    streaming.backup(server)
+    server.sql("CREATE TABLE commits (i int)")
+    ours = "SELECT pid, sync_state, flush_lsn FROM pg_stat_replication WHERE application_name = 'lifeboat'"
     with receiving(streaming, server) as process:
-        server.configure(synchronous_standby_names="*", synchronous_commit="on")
-        server.reload()
-        state = "SELECT sync_state FROM pg_stat_replication WHERE application_name = 'lifeboat'"
-        host.wait_until(lambda: server.sql("SHOW synchronous_standby_names") == "*", "the setting is read")
-        host.wait_until(lambda: server.sql(state) == "async", "we are no synchronous standby")
-        server.sql("CREATE TABLE committed()")
-        assert standby.sql("SELECT 1") == "1"
-        server.sql("SELECT pg_switch_wal()")
+        standby = cluster.standby(server)
+        commit_waiting_for_everybody(server)
+        host.wait_until(lambda: takes_care(streaming), "the stream is one that is never a synchronous standby")
         wait_until_stored(server)  # by SQL
+        with server.connect(autocommit=True) as connection, down(bucket, how):
+            before = server.sql(ours)
+            assert before.endswith("|async|")
+            lsn = server.sql("SELECT pg_current_wal_insert_lsn()")
+            connection.execute("INSERT INTO commits VALUES (1)")
+            if how == "hanging":
+                assert server.sql(ours) == before, "not because we went away"
+            assert server.sql(f"SELECT restart_lsn <= '{lsn}' {SLOT}") == "t"
+            server.pgbench("--transactions=20", "--client=4")
+            connection.close()
+            server.stop("fast")  # in time, or it fails
+            server.start()
+            server.sql("INSERT INTO commits VALUES (2)")
+            write(server, 60)
+            server.sql("INSERT INTO commits VALUES (3)")
+            assert server.sql(f"SELECT restart_lsn <= '{lsn}' {SLOT}") == "t"
+        wait_until_stored(server)
+        assert takes_care(streaming)
         stop(process)
+    assert gaps(streaming) == []
+    assert standby.sql("SELECT count(*) FROM commits") == "3"
+    copy = cluster.adopt(Postgres(server.major, workspace / "copy"))
+    streaming.restore(copy.data, "--target-latest", "--target-action", "promote")
+    copy.start().wait_until_recovered()
+    assert_same_data(server, copy)
+
+
+def test_a_commit_that_waits_for_us_is_let_go_while_the_bucket_hangs(streaming, server, cluster, bucket):
+    """We were no candidate when the stream began; PostgreSQL takes us at once."""
+    streaming.use_s3(bucket, "there")
+    streaming.backup(server)
+    with receiving(streaming, server) as process:
+        standby = cluster.standby(server)
+        wait_until_stored(server)
+        with bucket.hanging():
+            commit_waiting_for_everybody(server)
+            server.sql("CREATE TABLE committed()")
+        host.wait_until(lambda: server.sql(STREAMS) == "1", "WAL is streamed again", 120)
+        wait_until_stored(server)
+        stop(process)
+    assert standby.sql("SELECT 1") == "1"
+    assert gaps(streaming) == []
 
 
 def test_a_promotion_is_followed(streaming, server, cluster):
