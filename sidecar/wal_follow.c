@@ -22,8 +22,8 @@
 
 enum {
     STOP_MS = 10 * 1000, /* for what is under way when it is told to stop */
-    WATCH_MS = 5 * 1000, /* between looks at the server */
-    PROBE_EVERY = 3,     /* looks at the server between those at lost regions */
+    WATCH_MS = 5 * 1000,
+    PROBE_EVERY = 3, /* looks at the server between those at lost regions */
     BACKOFF_BASE_MS = 500,
     BACKOFF_CAP_MS = 10 * 1000,
     WATCH_CONNECT_S = 3,
@@ -105,7 +105,8 @@ static void look_at_lost(struct follow *follow)
 static int watch_main(void *arg, struct error *err)
 {
     struct follow *follow = arg;
-    for (unsigned turn = 1; cancel_sleep(&follow->ended, WATCH_MS, err) == 0; turn++) {
+    const int watch_ms = follow->options->watch_ms > 0 ? follow->options->watch_ms : WATCH_MS;
+    for (unsigned turn = 1; cancel_sleep(&follow->ended, watch_ms, err) == 0; turn++) {
         struct error why;
         if (look_at_server(follow, &why) < 0) /* the stream finds out by itself, and says so */
             log_debug("Could not look at the server", S("error", why.text));
@@ -156,6 +157,7 @@ static int run_spell(struct follow *follow, struct wal_spell_end *ret_end, struc
         .cancel = &cancel,
         .board = options->board,
         .progress = options->progress,
+        .stall_ms = options->stall_ms,
     };
     wal_board_set_spell(options->board, &cancel);
     int result = 0;

@@ -22,6 +22,8 @@ struct wal_follow_options { /* all lent */
     const struct cancel *stop; /* ends it in good order; has no parent */
     struct wal_board *board;   /* wal_board_init with the name of the slot */
     struct progress *progress; /* may be NULL */
+    int watch_ms;              /* between looks at the server; 0: 5 s */
+    int64_t stall_ms;          /* what is not stored so long after it came is told; 0: 30 s */
 };
 
 /*

@@ -639,6 +639,7 @@ static int start_stream(struct spell *spell, struct error *err)
         .block_bytes = spell->block_bytes,
         .flying = spell->flight_count,
         .flush_ms = (int64_t)options->policy->wal.flush_seconds * MS_IN_S,
+        .stall_ms = options->stall_ms,
         .begin_lsn = spell->begin_lsn,
         .stored_lsn = spell->stored_lsn,
     };

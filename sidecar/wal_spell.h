@@ -35,6 +35,7 @@ struct wal_spell_options { /* all lent */
     struct cancel *cancel;  /* the spell's own: triggered by whatever breaks it; has no parent */
     struct wal_board *board;
     struct progress *progress; /* may be NULL */
+    int64_t stall_ms;          /* as in struct wal_stream_options */
 };
 
 struct wal_spell_end {

@@ -168,8 +168,10 @@ static bool is_overdue(int64_t since_ms, int64_t now_ms)
 
 bool wal_stream_is_stalled(const struct wal_stream *stream, int64_t now_ms)
 {
+    const int64_t least_ms =
+        stream->options.stall_ms > 0 ? stream->options.stall_ms : WAL_STREAM_STALL_MS;
     const int64_t flushes_ms = WAL_STREAM_STALL_FLUSHES * stream->options.flush_ms;
-    const int64_t open_ms = flushes_ms > WAL_STREAM_STALL_MS ? flushes_ms : WAL_STREAM_STALL_MS;
+    const int64_t open_ms = flushes_ms > least_ms ? flushes_ms : least_ms;
     return stream->waiting_ms != WAL_STREAM_NEVER &&
            now_ms - stream->waiting_ms >= (stream->ending ? WAL_STREAM_PATIENCE_MS : open_ms);
 }

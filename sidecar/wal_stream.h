@@ -39,6 +39,7 @@ struct wal_stream_options {
     uint32_t block_bytes; /* a power of two */
     size_t flying;        /* pieces that have not landed, at most */
     int64_t flush_ms;
+    int64_t stall_ms;    /* 0: WAL_STREAM_STALL_MS */
     uint64_t begin_lsn;  /* of a block */
     uint64_t stored_lsn; /* all from begin_lsn to it, at most a block, is stored already */
 };

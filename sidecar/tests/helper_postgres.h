@@ -31,7 +31,8 @@ struct helper_postgres_options {
     bool tcp;             /* listens on 127.0.0.1 too, at the same port */
 };
 
-/* A new cluster with the superuser "postgres", started. options may be NULL. */
+/* A new cluster with the superuser "postgres", started. options may be NULL. Those that a process
+ * makes without an argument for initdb have the same system identifier. */
 struct helper_postgres *helper_postgres_start(const struct helper_postgres_options *options);
 /* A streaming standby of primary, started and consistent. */
 struct helper_postgres *helper_postgres_standby(const struct helper_postgres *primary);

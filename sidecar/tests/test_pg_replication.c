@@ -267,7 +267,8 @@ static void a_cancel_ends_the_wait_for_wal(void **state)
 {
     struct stream *s = *state;
     struct error err;
-    /* now it has reported all that there is, and waits for more */
+    helper_postgres_do(server, "SELECT pg_logical_emit_message(true, 'test', 'x')");
+    /* when it has reported all that there is, it waits for more */
     helper_postgres_await(server,
                           "SELECT flush_lsn = pg_current_wal_flush_lsn()"
                           " FROM pg_stat_replication",

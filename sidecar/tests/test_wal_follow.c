@@ -91,6 +91,8 @@ static void *follow_main(void *arg)
         .connection = {f->login.host, f->login.port, f->login.user},
         .stop = &f->stop,
         .board = &f->board,
+        .watch_ms = 500,
+        .stall_ms = 3000,
     };
     f->result = wal_follow_run(&options, &f->error);
     f->finished = true;
