@@ -39,7 +39,7 @@ class Archiving:
             return any((event["TYPE"], event["REASON"]) == (type, reason) and all(text in event["MESSAGE"] for text in texts)
                        for event in self.namespace.events("BackupPolicy", POLICY))
 
-        host.wait_until(is_told, f"an Event {reason} says {texts}", 60)
+        host.wait_until(is_told, f"an Event {reason} says {texts}")
 
     def region(self, name: str) -> dict:
         """What the status says of one."""
@@ -54,11 +54,11 @@ class Archiving:
         """Ours."""
         return self.namespace.sql(pod, f"SELECT slot_name FROM pg_replication_slots WHERE {OURS}").split()
 
-    def wait_until_durable(self, pod: str, timeout_s: float = 90) -> None:
+    def wait_until_durable(self, pod: str) -> None:
         """Until that primary was told that all that it has written by now is in the regions."""
         written = self.namespace.sql(pod, "SELECT pg_current_wal_insert_lsn()")
         done = f"{STREAMED} AND flush_lsn >= '{written}'"
-        host.wait_until(lambda: self.namespace.sql(pod, done) == "1", f"{written} is in the buckets", timeout_s)
+        host.wait_until(lambda: self.namespace.sql(pod, done) == "1", f"{written} is in the buckets")
 
     # As the buckets have it
 

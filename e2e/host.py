@@ -5,9 +5,11 @@ PostgreSQL refuses to run as root and the sidecar runs with PostgreSQL's uid, so
 programs run as the user `postgres` of the Debian package; else they run as whoever runs the tests.
 """
 
+import errno
 import functools
 import os
 import pwd
+import random
 import shutil
 import signal
 import socket
@@ -20,6 +22,7 @@ from pathlib import Path
 
 E2E = Path(__file__).parent
 CHECKOUT = E2E.parent
+PATIENCE_S = 180  # for what takes seconds, on a machine that is slow and busy
 
 
 @functools.cache
@@ -75,8 +78,16 @@ def _raise_unless_gone(_function, _path, information) -> None:
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
+    """One that no connection is given, so that it is still free when a server starts there, or starts again."""
+    first, last = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    ports = [port for port in range(10_000, 1 << 16) if not first <= port <= last]
+    while True:
+        try:
+            with socket.create_server(("127.0.0.1", random.choice(ports or [0]))) as listener:
+                return listener.getsockname()[1]
+        except OSError as failure:
+            if failure.errno != errno.EADDRINUSE:
+                raise
 
 
 @contextmanager
@@ -136,14 +147,14 @@ class Server:
         if self.process.poll() is not None:
             raise AssertionError(f"{self.name} ended by itself:\n{self.log.read_text()[-4000:]}")
 
-    def wait_until(self, answers: Callable[[], bool], timeout_s: float = 30) -> None:
+    def wait_until(self, answers: Callable[[], bool]) -> None:
         """Until it does. One that does not is ended."""
         def is_up() -> bool:
             self.check()
             return answers()
 
         try:
-            wait_until(is_up, f"{self.name} answers", timeout_s)
+            wait_until(is_up, f"{self.name} answers")
         except BaseException:
             self.end()
             raise
@@ -194,7 +205,7 @@ def run(argv: Sequence, *, env: Mapping[str, str] = {}, stdin: str | None = None
     return done
 
 
-def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 30) -> None:
+def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = PATIENCE_S) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > deadline:

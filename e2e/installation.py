@@ -61,10 +61,9 @@ class Installation:
     def epoch(self) -> int:
         return self.lease().get("leaseTransitions") or 0
 
-    def wait_for_leader(self, above: int = -1, timeout_s: float = 60) -> str:
+    def wait_for_leader(self, above: int = -1) -> str:
         """Until one leads with an epoch above that. Returns its name."""
-        host.wait_until(lambda: self.epoch() > above and bool(self.leader()), f"one leads above epoch {above}",
-                        timeout_s)
+        host.wait_until(lambda: self.epoch() > above and bool(self.leader()), f"one leads above epoch {above}")
         return self.leader()
 
     def wait_until_ready(self, timeout_s: float = 120) -> str:
@@ -86,5 +85,4 @@ class Installation:
         if replicas > 0:
             self.wait_until_ready()
         else:
-            host.wait_until(lambda: not self.namespace.list("Pod", SELECTOR),
-                            "no operator is left", 60)
+            host.wait_until(lambda: not self.namespace.list("Pod", SELECTOR), "no operator is left")

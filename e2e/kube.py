@@ -103,7 +103,7 @@ class ApiServer:
         try:
             etcd.start(etcd_command(self.home / "etcd", self._etcd_port, self._peer_port))
             apiserver.start(apiserver_command(self._credentials, "127.0.0.1", self._port, self._etcd_port) + self.OPTIONS)
-            apiserver.wait_until(self._is_ready, 90)
+            apiserver.wait_until(self._is_ready)
         except BaseException:
             self.end()
             raise

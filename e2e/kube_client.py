@@ -134,10 +134,10 @@ class Namespace:
         for pod in pods:
             self.wait_for_condition("Pod", pod, "Ready", timeout_s=timeout_s)
 
-    def wait_until_answering(self, pod: str, container: str = "postgresql", timeout_s: float = 60) -> None:
+    def wait_until_answering(self, pod: str, container: str = "postgresql") -> None:
         """Until commands can be run in it: `Ready` may be from the time before a kubelet or a container ended."""
         host.wait_until(lambda: self.exec(pod, "echo", "here", container=container, check=False) == "here\n",
-                        f"the pod '{pod}' answers", timeout_s)
+                        f"the pod '{pod}' answers")
 
     # As a user reads it
 

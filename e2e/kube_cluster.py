@@ -383,8 +383,8 @@ class Cluster:
             host.wait_until(node.store.answers, f"the S3 server of {node.name} answers")
             node.store.make_bucket(node.bucket)
             host.wait_until(lambda: self._is_registered(node), f"the node {node.name} is registered")
-        self.kubectl("wait", "--for=condition=Ready", "nodes", "--all", "--timeout=60s")
-        self.kubectl("wait", "--for=create", "serviceaccount/default", "--timeout=60s")
+        self.kubectl("wait", "--for=condition=Ready", "nodes", "--all", "--timeout=180s")
+        self.kubectl("wait", "--for=create", "serviceaccount/default", "--timeout=180s")
         (self.home / "up").touch()
 
     def _is_registered(self, node: Node) -> bool:
@@ -400,7 +400,7 @@ class Cluster:
             "--allow-privileged=true", f"--kubelet-client-certificate={certificate}", f"--kubelet-client-key={key}",
             f"--kubelet-certificate-authority={self.credentials.ca}",
             "--kubelet-preferred-address-types=InternalIP"])
-        host.wait_until(lambda: self.credentials.is_ready("admin"), "the API server is ready", 90)
+        host.wait_until(lambda: self.credentials.is_ready("admin"), "the API server is ready")
 
     def _start_controllers(self) -> None:
         home = self.credentials.home

@@ -104,13 +104,13 @@ class Ledger:
         self._pauses_s.append(max(after - before for before, after in zip(answers_s, answers_s[1:])))
         self.read(server)
 
-    def wait_for(self, transfers: int, timeout_s: float = 60) -> None:
+    def wait_for(self, transfers: int) -> None:
         """Until so many more have come to an end, inside a load."""
         def ended() -> int:
             return sum(transfer.outcome != "" for known in list(self._transfers.values()) for transfer in list(known.values()))
 
         wanted = ended() + transfers
-        host.wait_until(lambda: ended() >= wanted, f"{transfers} transfers are made", timeout_s)
+        host.wait_until(lambda: ended() >= wanted, f"{transfers} transfers are made")
 
     def longest_pause_s(self) -> float:
         """Between two answers of the server to whichever client, within the loads so far."""

@@ -154,7 +154,7 @@ def at(server: Postgres) -> list:
 def wait_until_nobody_answers(copy: Postgres) -> None:
     """What answered the wal-fetch of a server that has ended ends by itself, but later."""
     socket = copy.data / "pg_wal" / "lifeboat.socket"
-    host.wait_until(lambda: not socket.exists(), "what answers wal-fetch has ended with the server", 90)
+    host.wait_until(lambda: not socket.exists(), "what answers wal-fetch has ended with the server")
 
 
 def new_key() -> str:
@@ -188,12 +188,12 @@ def outcome(process: subprocess.Popen, timeout_s: float = 300) -> subprocess.Com
     return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
 
 
-def wait_for(process: subprocess.Popen, condition: Callable[[], bool], what: str, timeout_s: float = 60) -> None:
+def wait_for(process: subprocess.Popen, condition: Callable[[], bool], what: str) -> None:
     """Waits closely for a moment in the life of a running command."""
-    deadline = time.monotonic() + timeout_s
+    deadline = time.monotonic() + host.PATIENCE_S
     while not condition():
         assert process.poll() is None, f"ended before {what}: {outcome(process)}"
-        assert time.monotonic() < deadline, f"waited {timeout_s} s in vain until {what}"
+        assert time.monotonic() < deadline, f"waited {host.PATIENCE_S} s in vain until {what}"
         time.sleep(0.002)
 
 

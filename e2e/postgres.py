@@ -59,7 +59,7 @@ class Postgres:
                 quoted = str(value).replace("\\", "\\\\").replace("'", "''")
                 conf.write(f"{name} = '{quoted}'\n")
 
-    def start(self, timeout_s: int = 60) -> "Postgres":
+    def start(self, timeout_s: int = host.PATIENCE_S) -> "Postgres":
         """Keeps its port; but the first time somebody else may have taken that since it was found to be free."""
         while not self._start(timeout_s):
             self.log.unlink()
@@ -79,7 +79,8 @@ class Postgres:
         return True
 
     def stop(self, mode: str = "fast") -> None:
-        self.tool("pg_ctl", "stop", "--wait", "--silent", "--mode", mode, "--pgdata", self.data)
+        """It fails when something keeps the server from ending."""
+        self.tool("pg_ctl", "stop", "--wait", "--timeout", str(host.PATIENCE_S), "--silent", "--mode", mode, "--pgdata", self.data)
 
     def end(self) -> None:
         """Leaves no process behind, whatever state the server is in."""
@@ -113,7 +114,7 @@ class Postgres:
     def promote(self) -> None:
         self.tool("pg_ctl", "promote", "--wait", "--silent", "--pgdata", self.data)
 
-    def wait_until_recovered(self, timeout_s: float = 120) -> None:
+    def wait_until_recovered(self, timeout_s: float = host.PATIENCE_S) -> None:
         """Until it is promoted, as a recovery with that action ends where it is to end."""
         def is_primary() -> bool:
             try:

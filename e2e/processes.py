@@ -86,5 +86,5 @@ class SidecarProcesses:
             found[:] = [child for child in children(parent()) if argument in words(child)]
             return bool(found)
 
-        host.wait_until(is_there, f"the sidecar of '{self._pod}' has a process with '{argument}'", 60)
+        host.wait_until(is_there, f"the sidecar of '{self._pod}' has a process with '{argument}'")
         return found[0]

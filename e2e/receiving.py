@@ -22,18 +22,18 @@ class Receiver:
         with open(self.log, "a") as log:
             self._process = host.spawn(self._argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         try:
-            host.wait_until(self._streams, "WAL is streamed", 60)
+            host.wait_until(self._streams, "WAL is streamed")
         except BaseException as failure:
             self.end()
             raise AssertionError(f"{failure}\n{self.tail_of_log()}") from None
         return self
 
-    def wait_until_durable(self, timeout_s: float = 60) -> None:
+    def wait_until_durable(self) -> None:
         """Until the server has been told that all it has written by now is in the buckets."""
         lsn = self._server.sql("SELECT pg_current_wal_insert_lsn()")
         done = f"SELECT bool_and(flush_lsn >= '{lsn}') FROM pg_stat_replication WHERE usename = '{ROLE}'"
         try:
-            host.wait_until(lambda: self._server.sql(done) == "t", f"{lsn} is in the buckets", timeout_s)
+            host.wait_until(lambda: self._server.sql(done) == "t", f"{lsn} is in the buckets")
         except AssertionError as failure:
             raise AssertionError(f"{failure}\n{self.tail_of_log()}") from None
 
@@ -44,10 +44,10 @@ class Receiver:
     def tail_of_log(self, lines: int = 30) -> str:
         return "\n".join(self.log.read_text().splitlines()[-lines:])
 
-    def stop(self, timeout_s: float = 60) -> None:
+    def stop(self) -> None:
         """As a person does: what has come is put into the buckets, and nothing went wrong."""
         self._process.terminate()
-        status = self._process.wait(timeout_s)
+        status = self._process.wait(host.PATIENCE_S)
         assert status == 0, f"wal-receive: exit status {status}\n{self.tail_of_log()}"
 
     def end(self) -> None:

@@ -15,7 +15,7 @@ from s3 import S3Store
 
 PRIMARY, STANDBY = "shop-eu-0", "shop-us-0"
 EXAMPLE = host.CHECKOUT / "docs" / "examples" / "two-regions.yaml"
-SHUTDOWN_MAX_S = 30  # of a grace period of 120 s
+SHUTDOWN_MAX_S = 60  # of a grace period of 120 s, which waiting for a bucket or a backup would use up
 ROLE = host.CHECKOUT / "sidecar" / "role.sql"
 
 KNOWN_ROW = "Ada Lovelace, 12 St James Square"
@@ -51,7 +51,7 @@ class Shop:
         """Until the standby has applied all that the primary has written by now."""
         written = self.namespace.sql(PRIMARY, "SELECT pg_current_wal_insert_lsn()")
         applied = f"SELECT pg_last_wal_replay_lsn() >= '{written}'"
-        host.wait_until(lambda: self.namespace.sql(STANDBY, applied) == "t", "the standby has caught up", 60)
+        host.wait_until(lambda: self.namespace.sql(STANDBY, applied) == "t", "the standby has caught up")
 
     def make_lifeboat_secret(self, stores: dict[str, S3Store]) -> None:
         """All secret material of the policy `shop`: keys <region>.access-key-id and so on."""

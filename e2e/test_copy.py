@@ -3,14 +3,12 @@
 
 import shutil
 import signal
-import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
 import chance
-import host
 import lifeboat as command_line
 from lifeboat import PASSWORD, Lifeboat, at
 from postgres import Postgres, assert_verified
@@ -125,21 +123,18 @@ def test_what_is_damaged_is_named_and_the_rest_is_copied(backed_up):
 
 def test_a_copy_killed_at_any_moment_is_completed_by_the_next(backed_up, newest):
     there = backed_up.home / "there"
-    dice = chance.dice()
     started = time.monotonic()
     copy(backed_up)
-    took = time.monotonic() - started
+    moments = chance.Moments(chance.dice(), time.monotonic() - started)
     interrupted = 0
-    for kill in range(chance.KILLS):
-        if kill % 2 == 0:  # else it goes on where the last one ended
+    for kill, moment in enumerate(moments):
+        anew = kill % 2 == 0  # else it goes on where the last one ended
+        if anew:
             for path in there.iterdir():
                 shutil.rmtree(path)
         with backed_up.running("copy", "--from", "here", "--to", "there") as process:
-            try:
-                process.wait(took * (kill + dice.random()) / chance.KILLS)
-            except subprocess.TimeoutExpired:
-                process.send_signal(signal.SIGKILL)
-            done = command_line.outcome(process, timeout_s=60)
+            moments.strike(process, signal.SIGKILL, moment, whole=anew)
+            done = command_line.outcome(process)
         interrupted += done.returncode == -signal.SIGKILL
         if list(there.glob("*/*/manifests/*")):
             assert_sound(backed_up, "there")

@@ -637,8 +637,8 @@ def test_objects_are_found_by_their_fields(objects, resource, selector, found):
 
 
 def test_conditions_can_be_waited_for(objects):
-    objects.kubectl("wait", "lbk/now", "--for=condition=Succeeded", "--timeout=5s")
-    objects.kubectl("wait", "lbp/shop", "--for=condition=Ready", "--timeout=5s")
+    objects.kubectl("wait", "lbk/now", "--for=condition=Succeeded", "--timeout=60s")
+    objects.kubectl("wait", "lbp/shop", "--for=condition=Ready", "--timeout=60s")
 
 
 @pytest.mark.parametrize("change, complaint", [

@@ -2,7 +2,6 @@
 """`rotate-key` changes the user key: what was sealed before opens with the new one, and at no moment with none."""
 
 import signal
-import subprocess
 import time
 
 import pytest
@@ -91,21 +90,17 @@ def test_later_backups_are_sealed_with_the_new_data_key(backed_up, server, newes
 
 
 def test_a_rotation_killed_at_any_moment_leaves_a_key_that_opens_all(backed_up, newest):
-    dice = chance.dice()
     started = time.monotonic()
     backed_up.json("rotate-key", "--dry-run")
-    took = 3 * (time.monotonic() - started)  # it does more than that
+    moments = chance.Moments(chance.dice(), 3 * (time.monotonic() - started))  # it does more than that
     old, new = "k1", "k2"
-    for kill in range(chance.KILLS):
+    for kill, moment in enumerate(moments):
         backed_up.add_secret(new, new_key())
         backed_up.spec["encryption"] = {"activeKey": new, "keys": [old, new]}
         wish = ["--new-data-key"] if kill < DATA_KEYS else []
         with backed_up.running("rotate-key", *wish, "--drop", old) as process:
-            try:
-                process.wait(took * (kill + dice.random()) / chance.KILLS)
-            except subprocess.TimeoutExpired:
-                process.send_signal(signal.SIGKILL)
-            command_line.outcome(process, timeout_s=60)
+            moments.strike(process, signal.SIGKILL, moment)
+            command_line.outcome(process)
         assert opens(backed_up, old) or opens(backed_up, new)
         backed_up.json("rotate-key", "--drop", old)
         assert opens(backed_up, new) and not opens(backed_up, old)

@@ -5,7 +5,6 @@ import datetime
 import json
 import shutil
 import signal
-import subprocess
 import time
 
 import pytest
@@ -188,19 +187,15 @@ def test_after_a_failover_the_old_timeline_goes_with_its_backups(lifeboat, clust
 def test_prune_killed_at_any_moment_loses_nothing(lifeboat, server, newest):
     lifeboat.add_directory("there")
     lifeboat.spec["parallelism"] = {"uploads": 1}
-    dice = chance.dice()
     [base] = back_up(lifeboat, server, "full")
     started = time.monotonic()
     prune(lifeboat, daily=1)
-    took = time.monotonic() - started
+    moments = chance.Moments(chance.dice(), time.monotonic() - started)
     killed = 0
-    for _ in range(chance.KILLS):
+    for moment in moments:
         last = back_up(lifeboat, server, "incremental", "incremental")[-1]
         with lifeboat.running("prune") as process:
-            try:
-                process.wait(dice.uniform(0, took))
-            except subprocess.TimeoutExpired:
-                process.send_signal(signal.SIGKILL)
+            moments.strike(process, signal.SIGKILL, moment)
             killed += command_line.outcome(process).returncode == -signal.SIGKILL
         assert last in listed(lifeboat)
         assert lifeboat.json("verify")["findings"]["count"] == 0

@@ -172,7 +172,7 @@ def test_what_cannot_be_reached_is_refused_before_anything_is_copied(source, sto
 
 
 def rows_of(copy: Postgres) -> list[int]:
-    host.wait_until(lambda: copy.sql("SELECT pg_is_in_recovery()") == "f", "it is promoted", 60)
+    host.wait_until(lambda: copy.sql("SELECT pg_is_in_recovery()") == "f", "it is promoted")
     return [int(row) for row in copy.sql("SELECT i FROM story ORDER BY i").split()]
 
 

@@ -5,7 +5,6 @@ import re
 import secrets
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +20,6 @@ from s3 import S3Server
 STREAMS = "SELECT count(*) FROM pg_stat_replication WHERE application_name = 'lifeboat' AND state = 'streaming'"
 SLOT = "FROM pg_replication_slots WHERE slot_name ~ '^lifeboat_[0-9a-f]{16}$'"
 PROMISED_BYTES = (2 + 1) * (16 << 20) + (32 << 20)  # 2 uploads
-SOON_S = 30  # for what takes five seconds, on a busy machine
 
 
 @pytest.fixture
@@ -80,7 +78,7 @@ def says(lifeboat: Lifeboat, message: str) -> bool:
 
 def stop(process: subprocess.Popen) -> None:
     process.send_signal(signal.SIGTERM)
-    assert process.wait(SOON_S) == 0
+    assert process.wait(host.PATIENCE_S) == 0
 
 
 def write(server: Postgres, mib: int) -> None:
@@ -89,10 +87,10 @@ def write(server: Postgres, mib: int) -> None:
                f" FROM generate_series(1, {mib}) i")
 
 
-def wait_until_stored(server: Postgres, timeout_s: float = 120) -> str:
+def wait_until_stored(server: Postgres) -> str:
     """What was written so far."""
     lsn = server.sql("SELECT pg_current_wal_flush_lsn()")
-    host.wait_until(lambda: server.sql(f"SELECT restart_lsn >= '{lsn}' {SLOT}") == "t", f"{lsn} is stored", timeout_s)
+    host.wait_until(lambda: server.sql(f"SELECT restart_lsn >= '{lsn}' {SLOT}") == "t", f"{lsn} is stored")
     return lsn
 
 
@@ -186,11 +184,9 @@ def test_a_shutdown_never_waits_for_a_bucket_that_hangs(streaming, server, bucke
         wait_until_stored(server)
         with bucket.hanging():
             write(server, mib)
-            began = time.monotonic()
-            server.stop("fast")
-            assert time.monotonic() - began < SOON_S
+            server.stop("fast")  # while it hangs
         server.start()
-        host.wait_until(lambda: server.sql(STREAMS) == "1", "WAL is streamed again", 120)
+        host.wait_until(lambda: server.sql(STREAMS) == "1", "WAL is streamed again")
         wait_until_stored(server)
         stop(process)
     assert gaps(streaming) == []
@@ -202,15 +198,13 @@ def test_a_sidecar_left_alone_streams_and_holds_no_shutdown_up(streaming, server
     streaming.backup(server)
     with serving(streaming, server) as process:
         for mode in ("smart", "fast"):
-            host.wait_until(lambda: server.sql(STREAMS) == "1", "WAL is streamed", 120)
+            host.wait_until(lambda: server.sql(STREAMS) == "1", "WAL is streamed")
             wait_until_stored(server)
             with bucket.hanging():
                 write(server, 1)
-                began = time.monotonic()
-                server.stop(mode)
-                assert time.monotonic() - began < SOON_S
+                server.stop(mode)  # while it hangs
             server.start()
-        host.wait_until(lambda: server.sql(STREAMS) == "1", "WAL is streamed again", 120)
+        host.wait_until(lambda: server.sql(STREAMS) == "1", "WAL is streamed again")
         wait_until_stored(server)
         stop(process)
     assert gaps(streaming) == []
@@ -280,7 +274,7 @@ def test_no_commit_waits_for_us_while_the_bucket_is_down(streaming, server, clus
             assert server.sql(f"SELECT restart_lsn <= '{lsn}' {SLOT}") == "t"
             server.pgbench("--transactions=20", "--client=4")
             connection.close()
-            server.stop("fast")  # in time, or it fails
+            server.stop("fast")
             server.start()
             server.sql("INSERT INTO commits VALUES (2)")
             write(server, 60)
@@ -307,7 +301,7 @@ def test_a_commit_that_waits_for_us_is_let_go_while_the_bucket_hangs(streaming, 
         with bucket.hanging():
             commit_waiting_for_everybody(server)
             server.sql("CREATE TABLE committed()")
-        host.wait_until(lambda: server.sql(STREAMS) == "1", "WAL is streamed again", 120)
+        host.wait_until(lambda: server.sql(STREAMS) == "1", "WAL is streamed again")
         wait_until_stored(server)
         stop(process)
     assert standby.sql("SELECT 1") == "1"
@@ -350,7 +344,7 @@ def test_two_servers_on_one_timeline_are_refused(streaming, server, cluster, wor
         stop(process)
     before = streaming.objects()
     clone.sql("CREATE TABLE other(); SELECT pg_switch_wal(); CREATE TABLE more(); SELECT pg_switch_wal()")
-    failure = streaming.failure("wal-receive", *at(clone), timeout_s=120)
+    failure = streaming.failure("wal-receive", *at(clone))
     assert failure.kind == "conflict"
     failure.names("another server wrote on this timeline")
     after = streaming.objects()
@@ -365,11 +359,11 @@ def test_of_two_servers_that_stream_at_the_same_time_one_is_left(streaming, serv
         left = {"one": (server, first), "other": (clone, second)}
         for table, (writer, _) in left.items():
             writer.sql(f"CREATE TABLE {table}()")
-        host.wait_until(lambda: any(process.poll() is not None for _, process in left.values()), "one is refused", 60)
+        host.wait_until(lambda: any(process.poll() is not None for _, process in left.values()), "one is refused")
         for table, (writer, process) in list(left.items()):
             lsn = writer.sql("CREATE TABLE more(); SELECT pg_switch_wal()")
             stored = f"SELECT restart_lsn >= '{lsn}' {SLOT}"
-            host.wait_until(lambda: process.poll() is not None or writer.sql(stored) == "t", f"{lsn} is stored", 120)
+            host.wait_until(lambda: process.poll() is not None or writer.sql(stored) == "t", f"{lsn} is stored")
             if process.poll() is None:
                 stop(process)
             else:
@@ -398,10 +392,8 @@ def test_told_to_end_it_puts_the_last_seconds_though_a_region_is_down(streaming,
         server.sql("CREATE TABLE last()")
         lsn = server.sql("SELECT pg_current_wal_flush_lsn()")
         host.wait_until(lambda: server.sql(f"SELECT bool_and(sent_lsn >= '{lsn}') FROM pg_stat_replication") == "t",
-                        f"{lsn} is on its way to us", 60)
-        began = time.monotonic()
-        stop(process)
-        print(f"ended after {time.monotonic() - began:.1f} s")
+                        f"{lsn} is on its way to us")
+        stop(process)  # while the region is down
     assert newest_stored(streaming) >= number(lsn)
 
 
@@ -413,9 +405,9 @@ def test_a_region_that_was_away_is_taken_in_again(streaming, server, bucket):
         bucket.end()
         write(server, 20)
         wait_until_stored(server)  # by the other region
-        host.wait_until(lambda: says(streaming, "Lost a region for the rest of the job"), "the region is left out", 60)
+        host.wait_until(lambda: says(streaming, "Lost a region for the rest of the job"), "the region is left out")
         bucket.start()
-        host.wait_until(lambda: says(streaming, "Found a lost region again"), "the region is found again", 60)
+        host.wait_until(lambda: says(streaming, "Found a lost region again"), "the region is found again")
         server.sql("SELECT pg_switch_wal()")
         wait_until_stored(server)
         names = {path.name for path in streaming.repository().glob("wal/*/*/*")}

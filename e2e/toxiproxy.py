@@ -63,8 +63,8 @@ class Toxiproxy:
 class Proxy:
     def __init__(self, server: Toxiproxy, name: str, upstream: int):
         self._server, self._path, self._upstream = server, f"/proxies/{name}", upstream
-        made = server.call("POST", "/proxies", {"name": name, "listen": "127.0.0.1:0", "upstream": _address(upstream)})
-        self.port = int(made["listen"].rpartition(":")[2])
+        self.port = host.free_port()
+        server.call("POST", "/proxies", {"name": name, "listen": _address(self.port), "upstream": _address(upstream)})
 
     def remove(self) -> None:
         self._server.call("DELETE", self._path)
@@ -107,8 +107,7 @@ class Proxy:
             self._server.call("DELETE", f"{self._path}/toxics/{name}")
 
     def _lead_to(self, upstream: int) -> None:
-        """The proxy gives up its port for a moment. Who takes it in this moment, for a connection of his own, gives it
-        back."""
+        """The proxy gives up its port for a moment, in which connections to it may still be closing."""
         self._server.call("PATCH", self._path, {"upstream": _address(upstream), "enabled": False})
 
         def listens() -> bool:

@@ -161,7 +161,7 @@ def test_a_crowd_of_strangers_neither_stops_a_backup_nor_fills_memory(machinery,
     pid = machinery.first_process(installation.pod(leader), "operator")
     before = processes.resident_bytes(pid)
     with Crowd(door, CROWD) as crowd:
-        host.wait_until(lambda: crowd.opened >= CROWD, "the crowd is there", 60)
+        host.wait_until(lambda: crowd.opened >= CROWD, "the crowd is there")
         SidecarProcesses(machinery, protection.namespace, STANDBY).kill_server()  # so that it comes as they do
         protection.wait_until_succeeded(protection.back_up("crowded"))
         grown = processes.resident_bytes(pid) - before

@@ -154,7 +154,7 @@ def test_a_sidecar_that_is_killed_leaves_no_backup_mode_and_no_wal_behind(protec
         with processes.held(job):
             of_standby.kill()
             host.wait_until(lambda: namespace.sql(STANDBY, left) == "0", "nothing of it is left")
-        host.wait_until(lambda: state_of(namespace, STANDBY, "lifeboat")["restartCount"] > 0, "the sidecar is back", 60)
+        host.wait_until(lambda: state_of(namespace, STANDBY, "lifeboat")["restartCount"] > 0, "the sidecar is back")
         namespace.wait_until_ready(STANDBY)
         namespace.delete("Backup", "killed")
 
@@ -167,7 +167,7 @@ def test_a_backup_that_needs_too_much_memory_takes_nothing_else_along(protection
     with unmoved(namespace, STANDBY):
         protection.back_up("greedy")
         host.wait_until(lambda: any("reason" in found for found in protection.attempts("greedy")),
-                        "the first attempt has ended", 120)
+                        "the first attempt has ended")
         attempt = protection.attempts("greedy")[0]
         killed = state_of(namespace, STANDBY, "lifeboat").get("lastState", {}).get("terminated", {})
         # Where the kernel kills whole containers (cgroup v2), the kubelet says so; else the sidecar does.

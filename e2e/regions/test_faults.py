@@ -206,7 +206,7 @@ def test_a_restore_whose_image_cannot_be_pulled_says_so_and_leaves_nothing(insta
     assert "lifeboat-sidecar:nowhere" in condition_of(ended, "Succeeded")["message"]
     namespace.delete("RestoreJob", "unpullable")
     host.wait_until(lambda: namespace.get("PersistentVolumeClaim", "unpullable") is None
-                    and not namespace.list("Pod", "lifeboat.dev/restorejob"), "its claim and its pod are gone", 60)
+                    and not namespace.list("Pod", "lifeboat.dev/restorejob"), "its claim and its pod are gone")
 
     protection.apply_policy(sidecar={"image": image})
     protection.wait_until_ready()

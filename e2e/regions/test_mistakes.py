@@ -52,7 +52,7 @@ def all_is_well_again(request, protection):
 
 
 def assert_not_ready(protection: Protection, reason: str, *texts: str, policy: str = POLICY, status: str = "False",
-                     timeout_s: float = 60) -> str:
+                     timeout_s: float = 120) -> str:
     """Until the policy's condition has that reason, in words that contain all these texts. Returns the words."""
     def is_told(found: dict) -> bool:
         ready = condition_of(found, "Ready")
@@ -247,12 +247,12 @@ def test_a_policy_that_is_deleted_takes_its_run_and_its_slots_along_and_can_come
     protection.apply_policy(**SLOWLY, wal={"mode": "Stream"})
     protection.wait_until_ready()
     archiving.wait_for("True", "Streaming")
-    host.wait_until(lambda: archiving.slots(PRIMARY) and archiving.slots(STANDBY), "each server has its slot", 60)
+    host.wait_until(lambda: archiving.slots(PRIMARY) and archiving.slots(STANDBY), "each server has its slot")
     attempt = protection.wait_until_under_way(protection.back_up("abandoned"))
     protection.namespace.delete("lbp", POLICY)
     assert_failed(protection, "Backup", "abandoned", "PolicyDeleted", "policy 'shop' was deleted during the run")
-    host.wait_until(lambda: not archiving.slots(PRIMARY) + archiving.slots(STANDBY), "no slot keeps WAL for it", 90)
-    host.wait_until(lambda: protection.namespace.get("ConfigMap", "lifeboat-shop") is None, "its ConfigMap is gone", 60)
+    host.wait_until(lambda: not archiving.slots(PRIMARY) + archiving.slots(STANDBY), "no slot keeps WAL for it")
+    host.wait_until(lambda: protection.namespace.get("ConfigMap", "lifeboat-shop") is None, "its ConfigMap is gone")
     protection.apply_policy(compression={"level": 1}, parallelism={"workers": 2}, wal={"mode": "BackupOnly"})
     protection.wait_until_ready()
     with protection.command_line(program) as lifeboat:
@@ -280,10 +280,10 @@ def test_a_restore_that_cannot_be_is_refused_and_leaves_nothing(protection, shar
     assert_failed(protection, "RestoreJob", "no-such-region", "RegionNotFound", "spec.source.region", "asia")
     assert_failed(protection, "RestoreJob", "no-region-left", "RegionNotFound", "spec.source.excludeRegions")
     assert_failed(protection, "RestoreJob", "no-such-backup", "BackupNotFound", "spec.source.backup", NO_SUCH_BACKUP)
-    host.wait_until(lambda: not shared_namespace.list("Pod", "lifeboat.dev/restorejob"), "no pod is left", 60)
+    host.wait_until(lambda: not shared_namespace.list("Pod", "lifeboat.dev/restorejob"), "no pod is left")
     shared_namespace.delete("restorejob", "no-such-backup")
     host.wait_until(lambda: shared_namespace.get("PersistentVolumeClaim", "no-such-backup") is None,
-                    "the claim of a restore that failed goes with it", 60)
+                    "the claim of a restore that failed goes with it")
 
 
 def test_a_claim_that_is_there_is_left_alone(protection, shared_namespace):

@@ -48,7 +48,7 @@ def content(protection) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def of_first_slot(protection, content) -> dict:
     dump = protection.namespace.dump(PRIMARY)
-    host.wait_until(protection.backups, "a slot has come", 90)
+    host.wait_until(protection.backups, "a slot has come")
     [name] = protection.backups()
     ended = protection.wait_until_succeeded(name)
     protection.wait_until_ready()
@@ -199,7 +199,7 @@ def test_the_newest_backup_becomes_a_copy_that_can_be_queried(protection, conten
 
     # Nobody but the user removes the claim, whatever becomes of the job, and no pod keeps it busy.
     namespace.delete("restorejob", name)
-    host.wait_until(lambda: not namespace.list("Pod", f"lifeboat.dev/restorejob={name}"), "its pod is gone", 60)
+    host.wait_until(lambda: not namespace.list("Pod", f"lifeboat.dev/restorejob={name}"), "its pod is gone")
     assert not namespace.get("PersistentVolumeClaim", "shop-copy")["metadata"].get("ownerReferences")
     copy = RestoredCopy(namespace, "shop-copy").start()
     assert copy.sql("SELECT customer FROM orders WHERE id >= 100000 ORDER BY id") == f"{KNOWN_ROW}\nMary Somerville"

@@ -74,19 +74,19 @@ def test_the_primary_is_streamed_and_every_member_keeps_a_slot(archiving, first)
     host.wait_until(lambda: archiving.is_streamed(PRIMARY), "the primary is streamed")
     assert not archiving.is_streamed(STANDBY)
     assert len(archiving.slots(PRIMARY)) == 1
-    host.wait_until(lambda: archiving.slots(STANDBY) == archiving.slots(PRIMARY), "each has its slot", 60)
+    host.wait_until(lambda: archiving.slots(STANDBY) == archiving.slots(PRIMARY), "each has its slot")
 
 
 def test_a_policy_that_no_longer_streams_leaves_no_slot_behind(archiving, protection, first):
     protection.apply_policy(wal={"flushSeconds": 2})
     archiving.wait_for("False", "BackupOnly")
-    host.wait_until(lambda: not archiving.slots(PRIMARY) + archiving.slots(STANDBY), "no slot is left", 60)
+    host.wait_until(lambda: not archiving.slots(PRIMARY) + archiving.slots(STANDBY), "no slot is left")
     sell(protection.namespace, PRIMARY, 2)
 
     protection.apply_policy(wal=STREAM)
     archiving.wait_for("True", "Streaming")
     archiving.wait_until_durable(PRIMARY)
-    host.wait_until(lambda: archiving.slots(STANDBY) == archiving.slots(PRIMARY), "each has its slot", 60)
+    host.wait_until(lambda: archiving.slots(STANDBY) == archiving.slots(PRIMARY), "each has its slot")
     archiving.assert_without_gap()
     archiving.check_copy(protection.namespace.dump(PRIMARY), *LATEST)
 
@@ -164,7 +164,7 @@ def test_a_standby_that_is_promoted_under_load_is_archived_without_a_gap(machine
     namespace.sql(STANDBY, "SELECT pg_promote()")
     with selling(namespace, STANDBY):
         archiving.wait_for("True", "Streaming", STANDBY)
-        host.wait_until(lambda: archiving.is_streamed(STANDBY), "the new primary is streamed", 60)
+        host.wait_until(lambda: archiving.is_streamed(STANDBY), "the new primary is streamed")
     dump_after = namespace.dump(STANDBY)
     namespace.sql(STANDBY, "SELECT pg_create_restore_point('after the switch')")
     namespace.sql(STANDBY, "DELETE FROM orders WHERE id % 3 = 0")
@@ -213,7 +213,7 @@ def test_wal_that_is_lost_is_named_and_a_full_backup_begins_anew(machinery, arch
     archiving.wait_for_event("Warning", "Gap", f"{gap['from']} to {gap['to']} of timeline 2")
     for region in ("eu", "us"):
         host.wait_until(lambda: [window.get("toLSN") for window in archiving.region(region)["windows"]][-2:]
-                        == [gap["from"], None], f"the windows of {region} before and behind the gap are told", 90)
+                        == [gap["from"], None], f"the windows of {region} before and behind the gap are told")
     archiving.check_copy(dump_before, "--target-time", before, "--target-action", "promote")
     archiving.check_copy(namespace.dump(STANDBY), *LATEST)
     lost = lsn_text((lsn(gap["from"]) + lsn(gap["to"])) // 2)
@@ -227,7 +227,7 @@ def wait_for_backup_of_gap(protection: Protection) -> str:
     def found() -> list[str]:
         return [name for name in protection.backups() if name.startswith(f"{POLICY}-gap-2-")]
 
-    host.wait_until(lambda: bool(found()), "a full backup is due", 120)
+    host.wait_until(lambda: bool(found()), "a full backup is due")
     [name] = found()
     assert protection.wait_until_succeeded(name)["status"]["type"] == "Full"
     return name
