@@ -272,13 +272,18 @@ static void hear_operator(struct server *server)
 
 /* What happens around us */
 
+static int tick_ms(const struct server *server)
+{
+    return server->options->tick_ms > 0 ? server->options->tick_ms : TICK_MS;
+}
+
 static void look_at_configuration(struct server *server)
 {
     struct configuration *configuration = &server->configuration;
     const int64_t now_ms = clock_monotonic_ms();
     if (now_ms < server->look_at_ms)
         return;
-    server->look_at_ms = now_ms + TICK_MS;
+    server->look_at_ms = now_ms + tick_ms(server);
     if (!configuration_refresh(configuration))
         return;
     channel_client_set_target(server->channel, configuration->endpoint, configuration->ca);
@@ -371,7 +376,7 @@ static void wait_for_events(const struct server *server)
     int64_t left_ms = work_due_ms(&server->work) - clock_monotonic_ms();
     if (left_ms < 0)
         left_ms = 0;
-    poll(fds, POLL_COUNT, left_ms < TICK_MS ? (int)left_ms : TICK_MS);
+    poll(fds, POLL_COUNT, (int)(left_ms < tick_ms(server) ? left_ms : tick_ms(server)));
 }
 
 /* The beginning and the end */

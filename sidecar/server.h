@@ -17,6 +17,7 @@ struct server_options {           /* all lent */
     const char *namespace, *pod, *uid;
     const char *program; /* of jobs; NULL: ours */
     int ledger;          /* descriptor for results; negative: none */
+    int tick_ms;         /* how soon is noticed what does not come from outside; 0: 1 s */
     struct cancel *cancel;
 };
 

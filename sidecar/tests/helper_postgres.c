@@ -6,6 +6,7 @@
 #include <ftw.h>
 #include <grp.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <pwd.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -13,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -26,7 +28,7 @@
 
 /* Loaded machines are slow: whatever waits, waits long, and only ctest's time-out is longer. */
 #define PATIENCE_SECONDS_TEXT "120"
-enum { SKIPPED = 77, OUTPUT_BYTES_MAX = 64 << 20, ARGUMENTS_MAX = 32, END_SECONDS = 20 };
+enum { SKIPPED = 77, OUTPUT_BYTES_MAX = 64 << 20, ARGUMENTS_MAX = 32, END_MS = 20000 };
 enum { PATIENCE_SECONDS = 120, POLL_US = 10000 };
 
 /* As whom the server runs if we are root, whom PostgreSQL refuses. */
@@ -186,18 +188,16 @@ static pid_t read_postmaster(const char *data)
     return pid;
 }
 
+/* Its end shows by the descriptor; its process id is there until its parent has taken note. */
 static void end_server(const char *data)
 {
-    pid_t pid = read_postmaster(data);
-    if (pid <= 1)
+    const pid_t pid = read_postmaster(data);
+    const int fd = pid > 1 ? pidfd_open(pid, 0) : -1;
+    if (fd < 0)
         return;
-    kill(pid, SIGQUIT); /* an immediate shutdown */
-    for (int i = 0; i < END_SECONDS * 100; i++) {
-        if (kill(pid, 0) < 0)
-            return;
-        usleep(10000);
-    }
-    kill(pid, SIGKILL);
+    pidfd_send_signal(fd, SIGQUIT, NULL, 0); /* an immediate shutdown */
+    if (poll(&(struct pollfd){.fd = fd, .events = POLLIN}, 1, END_MS) <= 0)
+        pidfd_send_signal(fd, SIGKILL, NULL, 0);
 }
 
 static _Noreturn void guard(const struct helper_postgres *server, int fd)

@@ -44,6 +44,7 @@ struct server_options helper_sidecar_options(const struct helper_pod *pod,
         .uid = "0b9e",
         .program = pod->program,
         .ledger = -1,
+        .tick_ms = 100,
     };
 }
 
