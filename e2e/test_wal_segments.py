@@ -3,9 +3,10 @@
 
 import pytest
 
-from lifeboat import PASSWORD
-from postgres import Postgres
-from receiving import receiving
+import host
+from lifeboat import PASSWORD, documents
+from postgres import Postgres, assert_same_data
+from receiving import Receiver, receiving
 
 
 def write(server: Postgres, mib: int) -> None:
@@ -46,4 +47,47 @@ def test_wal_of_any_segment_size_is_streamed_and_recovered(lifeboat, cluster, ne
         copy.start().wait_until_recovered()
         assert copy.sql("SELECT string_agg(i::text, ' ' ORDER BY i) FROM story") == expected
         assert copy.sql("SHOW wal_segment_size") == f"{segment_mib}MB"
+        copy.stop()
+
+
+def places(receiver: Receiver) -> list[int]:
+    """Where each stream began so far."""
+    return [position(line["from"]) for line in documents(receiver.log.read_text()) if line["message"] == "Began to stream WAL"]
+
+
+def test_a_receiver_goes_on_within_a_large_segment(lifeboat, cluster, newest, workspace):
+    """Killed or stopped: in each of the segment's blocks of 16 MiB, and once in the same one."""
+    server = cluster(newest, segment_mib=64, max_wal_size="512MB")
+    server.add_role(PASSWORD)
+    server.sql("CREATE TABLE story (i int)")
+    lifeboat.spec["wal"] = {"mode": "Stream", "flushSeconds": 1}
+    lifeboat.backup(server)
+    server.sql("SELECT pg_switch_wal()")
+    segment, durable = server.sql("SELECT pg_walfile_name(pg_current_wal_insert_lsn())"), 0
+    for number, mib in enumerate([20, 17, 10, 2]):
+        receiver = Receiver(lifeboat, server).start()
+        try:
+            assert places(receiver)[-1] >= durable, "nothing that is stored is asked for again"
+            server.sql(f"INSERT INTO story VALUES ({number})")
+            write(server, mib)
+            receiver.wait_until_durable()
+            durable = position(server.sql("SELECT flush_lsn FROM pg_stat_replication"))
+            if number % 2 == 1:
+                receiver.stop()
+        finally:
+            receiver.end()
+        host.wait_until(lambda: server.sql("SELECT count(*) FROM pg_stat_replication") == "0", "the connection is gone")
+        server.sql(f"INSERT INTO story VALUES (-{number})")  # that nobody streams
+    assert server.sql("SELECT pg_walfile_name(pg_current_wal_insert_lsn())") == segment
+
+    for number, complete in enumerate([False, True]):
+        with receiving(lifeboat, server) as receiver:
+            if complete:
+                server.sql("SELECT pg_switch_wal()")
+            receiver.wait_until_durable()
+        assert lifeboat.json("verify")["notes"]["count"] == 0
+        copy = cluster.adopt(Postgres(newest, workspace / f"copy-{number}"))
+        lifeboat.restore(copy.data, "--target-latest", "--target-action", "promote")
+        copy.start().wait_until_recovered()
+        assert_same_data(server, copy)
         copy.stop()
