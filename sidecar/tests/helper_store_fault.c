@@ -18,6 +18,7 @@ struct store_faulty {
     unsigned first, count;
     enum store_fault fault;
     void (*watch)(unsigned call);
+    void (*watch_puts)(const char *name);
 };
 
 static struct store_faulty *downcast(struct store *store)
@@ -68,6 +69,8 @@ static int fault_put(struct store *store, const char *name, const struct store_b
 {
     struct store_faulty *faulty = downcast(store);
     bool due = is_met(faulty) && faulty->fault != STORE_FAULT_LOCKED;
+    if (faulty->watch_puts)
+        faulty->watch_puts(name);
     if (due && faulty->fault == STORE_FAULT_SLOW) {
         if (cancel_sleep(store->cancel, SLOW_MS, err) < 0)
             return -1;
@@ -169,6 +172,11 @@ void store_fault_set(struct store *store, unsigned first, unsigned count, enum s
 void store_fault_watch(struct store *store, void (*watch)(unsigned call))
 {
     downcast(store)->watch = watch;
+}
+
+void store_fault_watch_puts(struct store *store, void (*watch)(const char *name))
+{
+    downcast(store)->watch_puts = watch;
 }
 
 void store_fault_count(struct store *store, atomic_uint *calls)

@@ -33,5 +33,7 @@ void store_fault_set(struct store *store, unsigned first, unsigned count, enum s
 void store_fault_count(struct store *store, atomic_uint *calls);
 /* Before each call, with its number; from any thread. */
 void store_fault_watch(struct store *store, void (*watch)(unsigned call));
+/* Before each put, with its name; from any thread. */
+void store_fault_watch_puts(struct store *store, void (*watch)(const char *name));
 /* How many there were. */
 unsigned store_fault_calls(const struct store *store);

@@ -26,6 +26,7 @@ int __wrap_store_open(struct store **ret_store, const struct policy_region *regi
     *ret_store = store_fault_wrap(store);
     store_fault_count(*ret_store, &store_plan.calls);
     store_fault_watch(*ret_store, store_plan.watch);
+    store_fault_watch_puts(*ret_store, store_plan.watch_puts);
     store_fault_set(*ret_store, store_plan.first, store_plan.first > 0 ? store_plan.count : 0,
                     store_plan.fault);
     return 0;
@@ -38,6 +39,7 @@ void store_plan_fault(const char *region, unsigned first, unsigned count, enum s
     store_plan.count = count;
     store_plan.fault = fault;
     store_plan.watch = NULL;
+    store_plan.watch_puts = NULL;
     store_plan.calls = 0;
 }
 

@@ -13,7 +13,8 @@ extern struct store_plan {
     const char *region; /* in all stores of this one together; NULL: nothing */
     unsigned first, count;
     enum store_fault fault;
-    void (*watch)(unsigned call); /* NULL: none */
+    void (*watch)(unsigned call);         /* NULL: none */
+    void (*watch_puts)(const char *name); /* the same */
     atomic_uint calls;
 } store_plan;
 

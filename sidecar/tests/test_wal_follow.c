@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -35,7 +36,7 @@
 #include "sidecar/wal_follow.h"
 #include "sidecar/wal_slot_name.h"
 
-enum { MIB = 1 << 20, SEGMENT = 16 * MIB, POLL_US = 20000, POLLS = 6000, SEVERAL = 3 };
+enum { MIB = 1 << 20, SEGMENT = 16 * MIB, POLL_US = 20000, POLLS = 6000, SEVERAL = 3, UPLOADS = 4 };
 
 #define SLOTS " FROM pg_catalog.pg_replication_slots WHERE slot_name ~ '^lifeboat_'"
 
@@ -78,6 +79,25 @@ static void open_gate(void)
 {
     gate.closed = false;
     eventfd_write(gate.fd, 1);
+}
+
+/* Puts of complete segments wait here until as many as there may be are under way at once. */
+static struct {
+    atomic_uint inside, most;
+} meeting;
+
+static void meet(const char *name)
+{
+    const char *segment = strrchr(name, '/');
+    if (!strstr(name, "/wal/") || strchr(segment, '.'))
+        return; /* a tail, a history, or no WAL at all */
+    const unsigned inside = atomic_fetch_add(&meeting.inside, 1) + 1;
+    unsigned most = meeting.most;
+    while (inside > most && !atomic_compare_exchange_weak(&meeting.most, &most, inside))
+        ;
+    for (int i = 0; i < POLLS && meeting.most < UPLOADS; i++)
+        usleep(POLL_US);
+    atomic_fetch_sub(&meeting.inside, 1);
 }
 
 /* The stream, on a thread of its own */
@@ -321,6 +341,27 @@ static void all_wal_is_stored_byte_for_byte(void **state)
     expect_wal(f, 1, from, to);
     assert_true(count_pieces(f, true, 0) >= 3);
     helper_postgres_await(f->server, "SELECT count(*), bool_or(active)" SLOTS, "1|f");
+}
+
+static void what_accumulated_goes_out_on_all_uploads_at_once(void **state)
+{
+    struct fixture *f = *state;
+    f->helper.policy->uploads = UPLOADS;
+    begin(f);
+    await(f, is_streaming, 0);
+    await_durable(f);
+    end(f);
+    const uint64_t from = end_of(f->server);
+    emit_wal(f->server, 2 * UPLOADS * SEGMENT / MIB);
+    const uint64_t to = end_of(f->server);
+    store_plan_fault("r0", 0, 0, STORE_FAULT_TRANSIENT);
+    store_plan.watch_puts = meet;
+    meeting.most = 0;
+    begin(f);
+    await(f, is_durable, to);
+    end(f);
+    assert_int_equal(meeting.most, UPLOADS); /* and never more */
+    expect_wal(f, 1, from, to);
 }
 
 static void the_slot_lets_go_of_what_is_stored_and_keeps_the_rest(void **state)
@@ -764,6 +805,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(all_wal_is_stored_byte_for_byte, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_accumulated_goes_out_on_all_uploads_at_once, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(the_slot_lets_go_of_what_is_stored_and_keeps_the_rest,
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(parts_of_a_segment_go_when_it_is_complete, set_up,
