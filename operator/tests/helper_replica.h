@@ -21,7 +21,7 @@
 struct cache;
 struct peer;
 
-enum { REPLICA_PATIENCE_MS = 8000 };
+enum { REPLICA_PATIENCE_MS = 60000 };
 
 /* Tokens of a pod; others are "blind:<pod>:<uid>" (of an authenticator that knows nothing of
  * audiences), "person" and "reader" (who may read metrics); else it is none. */

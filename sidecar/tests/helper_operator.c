@@ -93,7 +93,7 @@ void helper_operator_say(json_t *body)
 }
 
 /* The first of what was said that is wanted; it and all before it are dropped. */
-static json_t *find(const char *type, bool (*is_wanted)(const json_t *message))
+json_t *helper_operator_heard(const char *type, bool (*is_wanted)(const json_t *message))
 {
     json_t *found = NULL;
     pthread_mutex_lock(&line.lock);
@@ -117,7 +117,7 @@ json_t *helper_operator_hear(const char *type, bool (*is_wanted)(const json_t *m
         uint64_t count;
         const ssize_t got = read(line.for_test, &count, sizeof(count));
         (void)got;
-        json_t *message = find(type, is_wanted);
+        json_t *message = helper_operator_heard(type, is_wanted);
         if (message)
             return message;
         if (clock_monotonic_ms() >= until_ms)

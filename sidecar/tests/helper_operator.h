@@ -18,6 +18,8 @@ void helper_operator_say(json_t *message);
 /* Waits until the server says a message of that type for which is_wanted (NULL: any) holds; the
  * caller's reference. Others are dropped. */
 json_t *helper_operator_hear(const char *type, bool (*is_wanted)(const json_t *message));
+/* The same of what was said already; NULL: no such message. */
+json_t *helper_operator_heard(const char *type, bool (*is_wanted)(const json_t *message));
 /* Forgets what was said so far. */
 void helper_operator_forget(void);
 /* The last endpoint that was set, "" for none; own_freep. */

@@ -2,6 +2,7 @@
 #include "sidecar/tests/helper_postgres.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
 #include <grp.h>
@@ -15,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -233,13 +235,37 @@ static void start_guard(struct helper_postgres *server)
 
 /* Making servers */
 
+/* Of those that no connection is given, so that it is still free when the server starts. */
+static uint16_t random_port(void)
+{
+    enum { LEAST = 10000 };
+    CLEANUP(buf_done) struct buf range = BUF(64);
+    struct error err;
+    uint16_t number;
+    assert_int_equal(getrandom(&number, sizeof(number), 0), sizeof(number));
+    if (buf_read_file(&range, AT_FDCWD, "/proc/sys/net/ipv4/ip_local_port_range", &err) < 0)
+        fail_msg("%s", err.text);
+    CLEANUP(own_freep) char *text = buf_string(&range);
+    const unsigned long first = strtoul(text, NULL, 10);
+    const unsigned long port = first > LEAST ? LEAST + number % (first - LEAST) : 0;
+    return (uint16_t)port;
+}
+
 static void choose_port(struct helper_postgres *server)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in address;
     socklen_t size = sizeof(address);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_return_code(bind(fd, (struct sockaddr *)&address, size), 0);
-    assert_return_code(getsockname(fd, (struct sockaddr *)&address, &size), 0);
+    int fd = -1;
+    do {
+        if (fd >= 0)
+            close(fd);
+        fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        assert_return_code(fd, errno);
+        address = (struct sockaddr_in){.sin_family = AF_INET,
+                                       .sin_port = htons(random_port()),
+                                       .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    } while (bind(fd, (struct sockaddr *)&address, size) < 0 && errno == EADDRINUSE);
+    assert_return_code(getsockname(fd, (struct sockaddr *)&address, &size), errno);
     close(fd);
     snprintf(server->port, sizeof(server->port), "%hu", ntohs(address.sin_port));
 }
