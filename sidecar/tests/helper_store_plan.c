@@ -21,7 +21,8 @@ int __wrap_store_open(struct store **ret_store, const struct policy_region *regi
     if (__real_store_open(&store, region, secrets, cancel, err) < 0)
         return -1;
     *ret_store = store;
-    if (!store_plan.region || strcmp(store->region, store_plan.region) != 0)
+    const char *const chosen = store_plan.region;
+    if (!chosen || strcmp(store->region, chosen) != 0)
         return 0;
     *ret_store = store_fault_wrap(store);
     store_fault_count(*ret_store, &store_plan.calls);

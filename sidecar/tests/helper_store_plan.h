@@ -10,7 +10,7 @@
 #include "sidecar/tests/helper_store_fault.h"
 
 extern struct store_plan {
-    const char *region; /* in all stores of this one together; NULL: nothing */
+    const char *_Atomic region; /* in all stores of this one together; NULL: nothing */
     unsigned first, count;
     enum store_fault fault;
     void (*watch)(unsigned call);         /* NULL: none */
@@ -21,4 +21,5 @@ extern struct store_plan {
 /* As store_fault_set, first 0: no call fails; calls are counted from 0 again, and nobody watches.
  */
 void store_plan_fault(const char *region, unsigned first, unsigned count, enum store_fault fault);
+/* While stores are opened by other threads, too. */
 void store_plan_nothing(void);
