@@ -343,6 +343,7 @@ static void read_gap(struct fields *fields, struct message_archiving *archiving)
     fields_object(fields, "gap", &gap);
     if (!gap.object)
         return;
+    archiving->gap.system_identifier = decimal_text(&gap, "systemIdentifier");
     archiving->gap.timeline = required_timeline(&gap);
     archiving->gap.from = required_lsn(&gap, "from");
     archiving->gap.to = required_lsn(&gap, "to");

@@ -157,6 +157,7 @@ struct message_archiving {
                              no more; -1: not known, or without a limit */
     int64_t left_seconds; /* the same at the present rate; -1: not known */
     struct {
+        const char *system_identifier; /* may be NULL */
         uint32_t timeline;
         const char *from, *to;                     /* LSNs; NULL: there is no gap */
     } gap;                                         /* in the WAL, the last that was found */

@@ -237,6 +237,7 @@ static json_t *gap_json(const struct message_archiving *archiving)
     if (!archiving->gap.from)
         return NULL;
     json_t *gap = json_object();
+    set_text(gap, "systemIdentifier", archiving->gap.system_identifier);
     set(gap, "timeline", json_integer(archiving->gap.timeline));
     set_text(gap, "from", archiving->gap.from);
     set_text(gap, "to", archiving->gap.to);

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The write-ahead log, streamed while the database works: nothing is left out, and the database never waits."""
 
+import os
 import re
 import secrets
 import signal
@@ -15,6 +16,7 @@ import host
 import lifeboat as command_line
 from lifeboat import PASSWORD, Lifeboat, at
 from postgres import Postgres, assert_same_data
+from processes import children, words
 from s3 import S3Server
 
 STREAMS = "SELECT count(*) FROM pg_stat_replication WHERE application_name = 'lifeboat' AND state = 'streaming'"
@@ -208,6 +210,55 @@ def test_a_sidecar_left_alone_streams_and_holds_no_shutdown_up(streaming, server
         wait_until_stored(server)
         stop(process)
     assert gaps(streaming) == []
+
+
+def test_a_gap_that_nobody_heard_of_is_found_again_until_there_is_a_backup_behind_it(streaming, server):
+    """No operator is there, and what found the gap does not live."""
+    server.configure(wal_keep_size="0")
+    server.reload()
+    streaming.backup(server)
+    with receiving(streaming, server) as process:
+        wait_until_stored(server)
+        stop(process)
+    lose_wal(server)
+    with serving(streaming, server) as process:
+        [found] = wait_for_gaps(streaming, 1)
+        kill_receiver(process.pid)
+        assert wait_for_gaps(streaming, 2) == [found, found]
+        host.wait_until(lambda: server.sql(STREAMS) == "1", "WAL is streamed", 60)
+        streaming.backup(server)
+        kill_receiver(process.pid)
+        host.wait_until(lambda: server.sql(STREAMS) == "1", "WAL is streamed again", 60)
+        write(server, 1)
+        wait_until_stored(server)
+        assert wait_for_gaps(streaming, 2) == [found, found]
+        stop(process)
+    assert len(gaps(streaming)) == 1  # of the backup before
+
+
+def lose_wal(server: Postgres) -> None:
+    """All that was not streamed yet."""
+    server.sql(f"SELECT pg_drop_replication_slot(slot_name) {SLOT}")
+    for _ in range(3):
+        write(server, 20)
+        server.sql("CHECKPOINT")
+
+
+def wait_for_gaps(lifeboat: Lifeboat, count: int) -> list[tuple[str, str]]:
+    """From where to where, each time that the sidecar said so; it decides alone after half a minute."""
+    def told() -> list[tuple[str, str]]:
+        said = command_line.documents((lifeboat.home / "serve.log").read_text())
+        return [(line["from"], line["to"]) for line in said if line.get("message", "").startswith("Found a gap")]
+
+    host.wait_until(lambda: len(told()) >= count, f"{count} gaps are told", 120)
+    return told()
+
+
+def kill_receiver(sidecar: int) -> None:
+    """The sidecar's process for WAL, as if it crashed; another one takes its place."""
+    [receiver] = [job for server in children(sidecar) for job in children(server) if "wal-receive" in words(job)]
+    os.kill(receiver, signal.SIGKILL)
+    host.wait_until(lambda: not words(receiver), "it is gone", 30)
 
 
 def test_a_bucket_that_is_away_for_a_while_gets_everything(streaming, server, bucket):

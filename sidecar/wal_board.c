@@ -149,10 +149,12 @@ bool wal_board_end(struct wal_board *board, const struct error *err)
     return news;
 }
 
-void wal_board_add_gap(struct wal_board *board, const struct wal_span *gap)
+void wal_board_add_gap(struct wal_board *board, const struct wal_span *gap,
+                       uint64_t system_identifier)
 {
     pthread_mutex_lock(&board->lock);
     board->state.gap = *gap;
+    board->state.gap_system_identifier = system_identifier;
     pthread_mutex_unlock(&board->lock);
 }
 

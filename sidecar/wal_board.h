@@ -28,6 +28,7 @@ struct wal_follow_state {
     uint64_t kept_lsn;    /* the server keeps WAL from there on for us; 0: not known */
     uint64_t left_bytes;  /* that it may write until it gives that up; INT64_MAX: no limit */
     struct wal_span gap;  /* the last that was found; to 0: none */
+    uint64_t gap_system_identifier; /* … in the WAL of that database system */
     uint32_t lost; /* regions of the policy that failed, and have not answered since: bits of their
                       indices */
 };
@@ -75,7 +76,8 @@ bool wal_board_end(struct wal_board *board, const struct error *err);
 /* Regions failed; one answers again, so that a spell that goes on without it is renewed. */
 void wal_board_lose(struct wal_board *board, uint32_t regions);
 void wal_board_find(struct wal_board *board, uint32_t region);
-void wal_board_add_gap(struct wal_board *board, const struct wal_span *gap);
+void wal_board_add_gap(struct wal_board *board, const struct wal_span *gap,
+                       uint64_t system_identifier);
 /* What the server says. Up to which LSN the slot must be advanced, as the stream does not use it;
  * 0: it need not be. */
 uint64_t wal_board_look(struct wal_board *board, const struct pg_slot *slot);

@@ -33,10 +33,9 @@ struct follow {
     const struct wal_follow_options *options;
     struct cancel ended; /* no spell comes any more */
     struct backoff backoff;
-    uint64_t gone_lsn;      /* see wal_spell; … */
-    struct wal_span untold; /* … so too */
-    bool opened;            /* the repository was there once, in all regions */
-    bool worked;            /* WAL was streamed */
+    struct wal_spell_past past;
+    bool opened; /* the repository was there once, in all regions */
+    bool worked; /* WAL was streamed */
 };
 
 /* The guard */
@@ -140,7 +139,7 @@ static int run_spell(struct follow *follow, struct wal_spell_end *ret_end, struc
     const char *without[POLICY_REGIONS_MAX];
     CLEANUP(connection_done) struct connection connection = {0};
     struct cancel cancel;
-    *ret_end = (struct wal_spell_end){.gone_lsn = follow->gone_lsn, .untold = follow->untold};
+    *ret_end = (struct wal_spell_end){.past = follow->past};
     if (connection_init(&connection, &options->policy->connection, &options->connection,
                         options->secrets, err) < 0 ||
         cancel_init(&cancel, err) < 0)
@@ -152,8 +151,7 @@ static int run_spell(struct follow *follow, struct wal_spell_end *ret_end, struc
         .slot = options->board->state.slot,
         .without = without,
         .without_count = regions_to_leave(follow, without),
-        .gone_lsn = follow->gone_lsn,
-        .untold = follow->untold,
+        .past = follow->past,
         .cancel = &cancel,
         .board = options->board,
         .progress = options->progress,
@@ -170,8 +168,7 @@ static int run_spell(struct follow *follow, struct wal_spell_end *ret_end, struc
 
 static void learn(struct follow *follow, const struct wal_spell_end *end)
 {
-    follow->gone_lsn = end->gone_lsn;
-    follow->untold = end->untold;
+    follow->past = end->past;
     follow->opened |= end->opened;
     follow->worked |= end->streamed;
     if (end->streamed)

@@ -2,22 +2,20 @@
 #include "sidecar/wal_hold.h"
 
 #include <stdbool.h>
-#include <string.h>
 
 #include "common/backoff.h"
 #include "common/cancel.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/own.h"
-#include "sidecar/backup_id.h"
 #include "sidecar/lsn.h"
-#include "sidecar/manifest.h"
 #include "sidecar/pg.h"
 #include "sidecar/pg_replication.h"
 #include "sidecar/policy.h"
 #include "sidecar/regions.h"
 #include "sidecar/repo.h"
 #include "sidecar/timeline.h"
+#include "sidecar/wal_anchor.h"
 #include "sidecar/wal_board.h"
 #include "sidecar/wal_place.h"
 #include "sidecar/wal_slot.h"
@@ -29,8 +27,6 @@ enum {
     BACKOFF_BASE_MS = 1000,
     GIVEN_UP_MS = 24 * 60 * 60 * 1000, /* so old is the backup that makes up for missing WAL */
 };
-
-static const char manifests[] = "manifests/";
 
 /* A look at the server and at the regions. */
 struct look {
@@ -61,45 +57,15 @@ static int look_at_server(struct look *look, struct error *err)
     return pg_replication_timeline(replication, system.timeline, &look->history, err);
 }
 
-static bool is_on(const struct timeline *history, const struct manifest *backup)
-{
-    for (size_t i = 0; i < backup->wal_count; i++) {
-        const struct timeline_span *line = timeline_find(history, backup->wal[i].timeline);
-        if (!line || backup->wal[i].stop_lsn > line->end_lsn)
-            return false;
-    }
-    return true;
-}
-
-/* One that cannot be read makes up for nothing. */
-static int look_at_backup(struct look *look, struct repo *repo, const char *id, struct error *err)
-{
-    CLEANUP(manifest_done) struct manifest backup = {0};
-    if (repo_load_manifest(repo, id, &backup, err) < 0)
-        return err->kind == ERROR_CANCELED ? -1 : 0;
-    if (is_on(&look->history, &backup))
-        look->backup_lsn = backup.start_lsn;
-    return 0;
-}
-
 /* What is missing before WAL that is there may be on its way, or nowhere but here: others than who
  * streams put WAL as well, as backups do. Kept for ever it would fill the disk: nobody is going to
  * put what is still missing before a backup that was made so long ago. */
 static int look_at_backups(struct look *look, struct repo *repo, struct error *err)
 {
-    CLEANUP(repo_names_done) struct repo_names names = {0};
     if (look->place.last_lsn <= look->place.lsn)
         return 0;
-    if (repo_list(repo, manifests, &names, err) < 0)
-        return -1;
-    for (size_t i = names.count; i > 0; i--) {
-        const char *id = names.names[i - 1].name + strlen(manifests);
-        enum backup_type type;
-        int64_t start_ms;
-        if (backup_id_parse(id, &type, &start_ms) && clock_now_ms() - start_ms >= GIVEN_UP_MS)
-            return look_at_backup(look, repo, id, err);
-    }
-    return 0;
+    return wal_anchor_find(repo, &look->history, clock_now_ms() - GIVEN_UP_MS, &look->backup_lsn,
+                           err);
 }
 
 static int look_at_regions(struct look *look, struct error *err)

@@ -36,7 +36,7 @@ struct news {
 struct texts {
     char since[CLOCK_TEXT_BYTES];
     char server[LSN_TEXT_BYTES], received[LSN_TEXT_BYTES], durable[LSN_TEXT_BYTES];
-    char gap_from[LSN_TEXT_BYTES], gap_to[LSN_TEXT_BYTES];
+    char gap_from[LSN_TEXT_BYTES], gap_to[LSN_TEXT_BYTES], gap_system[24];
 };
 
 static const char *known_lsn(uint64_t lsn, char text[LSN_TEXT_BYTES])
@@ -150,6 +150,9 @@ static json_t *describe(const struct news *news, const struct wal_follow_state *
         archiving.gap.to = texts.gap_to;
         lsn_format(state->gap.from, texts.gap_from);
         lsn_format(state->gap.to, texts.gap_to);
+        archiving.gap.system_identifier = texts.gap_system;
+        snprintf(texts.gap_system, sizeof(texts.gap_system), "%" PRIu64,
+                 state->gap_system_identifier);
     }
     add_lost(&archiving, news->options->policy, state->lost);
     return message_format_archiving(&archiving);

@@ -171,7 +171,7 @@ static uint64_t first_lsn(const struct spell *spell)
 static void take_place(struct spell *spell, const struct wal_place *place)
 {
     const uint64_t gap_end_lsn = block_start(spell, place->gap.to);
-    spell->from_gap = gap_end_lsn > place->gap.from && gap_end_lsn > spell->options->gone_lsn;
+    spell->from_gap = gap_end_lsn > place->gap.from && gap_end_lsn > spell->end.past.gone_lsn;
     spell->gap_end_lsn = gap_end_lsn;
     spell->timeline = spell->from_gap ? place->gap.timeline : place->timeline;
     spell->stored_lsn = spell->from_gap ? place->gap.from : place->lsn;
@@ -186,15 +186,8 @@ static struct wal_survey_options survey_of(const struct spell *spell)
         .segment_bytes = spell->server.wal_segment_bytes,
         .kept_lsn = spell->slot.restart_lsn,
         .server_lsn = spell->server_lsn,
+        .region_count = spell->options->policy->region_count,
     };
-}
-
-static bool sees_all_regions(const struct spell *spell)
-{
-    size_t usable = 0;
-    for (size_t i = 0; i < regions_count(spell->regions); i++)
-        usable += regions_usable(spell->regions, i);
-    return usable == spell->options->policy->region_count;
 }
 
 static void name_gap(struct spell *spell, const struct wal_span *gap)
@@ -202,7 +195,7 @@ static void name_gap(struct spell *spell, const struct wal_span *gap)
     char from[LSN_TEXT_BYTES], to[LSN_TEXT_BYTES];
     lsn_format(gap->from, from);
     lsn_format(gap->to, to);
-    wal_board_add_gap(spell->options->board, gap);
+    wal_board_add_gap(spell->options->board, gap, spell->server.system_identifier);
     log_error(NULL, "Found a gap in the WAL, which the server has removed: take a full backup",
               S("from", from), S("to", to), U("timeline", gap->timeline));
 }
@@ -212,25 +205,44 @@ static void name_gap(struct spell *spell, const struct wal_span *gap)
 static int tell_gap(struct spell *spell, struct error *err)
 {
     const struct wal_survey_options survey = survey_of(spell);
-    struct wal_span gap = spell->options->untold;
+    struct wal_span gap = spell->end.past.untold;
     char from[LSN_TEXT_BYTES], to[LSN_TEXT_BYTES];
     if (gap.to == 0)
         return 0;
-    if (sees_all_regions(spell) && wal_survey_gap(&survey, &gap, err) < 0)
+    const int told = wal_survey_gap(&survey, &gap, err);
+    if (told < 0)
         return -1;
-    if (!sees_all_regions(spell)) { /* also while it was looked for */
+    if (told == 0) {
         lsn_format(gap.from, from);
         lsn_format(gap.to, to);
         log_debug("Cannot tell whether WAL is missing, as a region is out", S("from", from),
                   S("to", to), U("timeline", gap.timeline));
         return 0;
     }
-    spell->end.untold = (struct wal_span){0};
+    spell->end.past.untold = (struct wal_span){0};
     while (gap.from < gap.to) {
         const struct wal_span part = wal_place_cut(&spell->history, &gap);
         name_gap(spell, &part);
     }
     return 0;
+}
+
+/* A directory of data may become that of another system, whose WAL begins anew. */
+static void take_past(struct spell *spell)
+{
+    struct wal_spell_past *past = &spell->end.past;
+    if (past->system_identifier != spell->server.system_identifier)
+        *past = (struct wal_spell_past){.system_identifier = spell->server.system_identifier};
+}
+
+/* Once, for a gap that a process before this one found, which perhaps nobody heard of: what is
+ * missing is asked for again, and told if it is gone. 1: it was looked for. */
+static int look_back(struct spell *spell, struct wal_place *place, struct error *err)
+{
+    const struct wal_survey_options survey = survey_of(spell);
+    if (spell->end.past.gone_lsn > 0 || place->gap.to > 0)
+        return 0;
+    return wal_survey_look_back(&survey, place->lsn, &place->gap, err);
 }
 
 static int choose_place(struct spell *spell, struct error *err)
@@ -243,9 +255,14 @@ static int choose_place(struct spell *spell, struct error *err)
                          spell->options->slot);
     if (wal_survey_run(&survey, &place, err) < 0)
         return -1;
+    const int looked = look_back(spell, &place, err);
+    if (looked < 0)
+        return -1;
     spell->block_bytes =
         survey.segment_bytes < WAL_STREAM_BLOCK_MAX ? survey.segment_bytes : WAL_STREAM_BLOCK_MAX;
     take_place(spell, &place);
+    if (looked > 0 && !spell->from_gap)
+        spell->end.past.gone_lsn = place.lsn;
     return spell->begin_lsn > spell->server_lsn ? behind(spell, err) : 0;
 }
 
@@ -684,14 +701,14 @@ static void make_room(struct spell *spell)
  * behind it. */
 static int stream_gap(struct spell *spell, const struct error *why)
 {
-    struct wal_span *untold = &spell->end.untold;
+    struct wal_span *untold = &spell->end.past.untold;
     if (!spell->from_gap || spell->end.streamed || !pg_replication_wal_is_gone(spell->replication))
         return -1;
     log_info("The server has removed WAL that is asked for", S("error", why->text));
     if (untold->to == 0)
         *untold = (struct wal_span){.timeline = spell->timeline, .from = spell->stored_lsn};
     untold->to = spell->gap_end_lsn;
-    spell->end.gone_lsn = spell->gap_end_lsn;
+    spell->end.past.gone_lsn = spell->gap_end_lsn;
     pg_replication_closep(&spell->replication);
     return 0;
 }
@@ -718,6 +735,7 @@ static int run(struct spell *spell, struct error *err)
     if (wal_slot_look(&slot, &spell->slot, err) < 0 || open_regions(spell, err) < 0 ||
         open_replication(spell, err) < 0)
         return -1;
+    take_past(spell);
     if (wal_tails_new(&spell->tails, spell->repo, spell->crew, cancel, err) < 0 ||
         tell_gap(spell, err) < 0 || choose_place(spell, err) < 0 || load_known(spell, err) < 0)
         return -1;
@@ -754,8 +772,7 @@ int wal_spell_run(const struct wal_spell_options *options, struct wal_spell_end 
     struct spell spell = {.options = options, .pg = *options->pg};
     spell.pg.cancel = options->cancel;
     spell.crew = crew_new(options->cancel);
-    spell.end.gone_lsn = options->gone_lsn;
-    spell.end.untold = options->untold;
+    spell.end.past = options->past;
     int result = run(&spell, err);
     if (result < 0 && spell.lanes)
         lanes_explain(spell.lanes, err);

@@ -22,6 +22,14 @@ struct progress;
 struct secrets;
 struct wal_board;
 
+/* What one spell leaves to the next. */
+struct wal_spell_past {
+    uint64_t system_identifier; /* of the database system that this is about; 0: nothing is known */
+    uint64_t gone_lsn;      /* nothing that is missing before it is on the server; 0: not known */
+    struct wal_span untold; /* … and a gap which that left, or not, as not all regions could be
+                               looked through for it; its to is 0: there is none */
+};
+
 struct wal_spell_options { /* all lent */
     const struct policy *policy;
     const struct secrets *secrets;
@@ -29,20 +37,17 @@ struct wal_spell_options { /* all lent */
     const char *slot;
     const char *const *without; /* regions that do not answer, by name */
     size_t without_count;
-    uint64_t gone_lsn;      /* WAL before it is known not to be on the server any more */
-    struct wal_span untold; /* … and a gap which that left, or not, as not all regions could be
-                               looked through for it; its to is 0: there is none */
-    struct cancel *cancel;  /* the spell's own: triggered by whatever breaks it; has no parent */
+    struct wal_spell_past past;
+    struct cancel *cancel; /* the spell's own: triggered by whatever breaks it; has no parent */
     struct wal_board *board;
     struct progress *progress; /* may be NULL */
     int64_t stall_ms;          /* as in struct wal_stream_options */
 };
 
 struct wal_spell_end {
-    bool opened;            /* the repository is there in all regions that were asked for */
-    bool streamed;          /* WAL came */
-    uint64_t gone_lsn;      /* as in the options, for the next one; … */
-    struct wal_span untold; /* … so too */
+    bool opened;                /* the repository is there in all regions that were asked for */
+    bool streamed;              /* WAL came */
+    struct wal_spell_past past; /* for the next one */
 };
 
 /*

@@ -8,13 +8,15 @@
 #include "sidecar/lsn.h"
 #include "sidecar/repo.h"
 #include "sidecar/timeline.h"
+#include "sidecar/wal_anchor.h"
 #include "sidecar/wal_archive.h"
 #include "sidecar/wal_place.h"
 #include "sidecar/wal_tails.h"
 
 struct survey {
     const struct wal_survey_options *options;
-    bool any; /* one region is enough */
+    bool any;      /* one region is enough */
+    bool unlisted; /* one of them was not listed */
     struct wal_span *spans;
     size_t count;
 };
@@ -70,6 +72,7 @@ static int list_log(struct survey *survey, uint32_t timeline, uint64_t log, stru
     wal_archive_log_prefix(timeline, log, prefix);
     if (repo_list(survey->options->repo, prefix, &names, err) < 0)
         return -1;
+    survey->unlisted |= names.unlisted != 0;
     note_names(survey, &names);
     if (survey->options->tails)
         note_tails(survey, &names);
@@ -168,9 +171,31 @@ int wal_survey_gap(const struct wal_survey_options *options, struct wal_span *ga
                    struct error *err)
 {
     CLEANUP(survey_done) struct survey survey = {.options = options, .any = true};
+    if (regions_count(options->repo->regions) < options->region_count)
+        return 0;
     if (list_between(&survey, gap->from, gap->to, err) < 0)
         return -1;
+    if (survey.unlisted)
+        return 0;
     wal_gap_sort(survey.spans, survey.count);
     *gap = find_missing(&survey, gap);
-    return 0;
+    return 1;
+}
+
+int wal_survey_look_back(const struct wal_survey_options *options, uint64_t end_lsn,
+                         struct wal_span *ret_gap, struct error *err)
+{
+    struct wal_span all = {.to = end_lsn};
+    if (regions_count(options->repo->regions) < options->region_count)
+        return 0;
+    int told = wal_anchor_find(options->repo, options->history, INT64_MAX, &all.from, err);
+    if (told < 0 && err->kind != ERROR_CANCELED)
+        return 0;
+    if (told > 0 && (all.from == 0 || all.from >= end_lsn))
+        all.to = 0;
+    else if (told > 0)
+        told = wal_survey_gap(options, &all, err);
+    if (told > 0)
+        *ret_gap = all;
+    return told;
 }

@@ -145,7 +145,8 @@ static void a_state_is_read_whole_and_comes_back(void **state)
     "\"2026-11-21T08:21:18Z\",\"error\":\"403\",\"errorKind\":\"transient\",\"timeline\":2,"       \
     "\"serverLSN\":\"0/9000000\",\"receivedLSN\":\"0/8000000\",\"durableLSN\":\"0/7000000\","      \
     "\"lagSeconds\":0,\"keptBytes\":5,\"leftBytes\":0,\"leftSeconds\":7,"                          \
-    "\"gap\":{\"timeline\":1,\"from\":\"0/1000000\",\"to\":\"0/2000000\"},"                        \
+    "\"gap\":{\"systemIdentifier\":\"7412053120118894621\",\"timeline\":1,\"from\":\"0/"           \
+    "1000000\",\"to\":\"0/2000000\"},"                                                             \
     "\"lostRegions\":[\"us\"]}"
 #define STATE_OF(archiving)                                                                        \
     "{\"version\":1,\"type\":\"state\",\"generation\":3,\"database\":{\"reachable\":false,"        \
@@ -171,6 +172,7 @@ static void what_is_said_of_wal_comes_back(void **state)
     assert_int_equal(archiving->lag_seconds, 0);
     assert_int_equal(archiving->left_bytes, 0);
     assert_string_equal(archiving->gap.from, "0/1000000");
+    assert_string_equal(archiving->gap.system_identifier, "7412053120118894621");
     assert_int_equal(archiving->lost_count, 1);
     const struct message_region *region = &message.state.regions[0];
     assert_string_equal(region->recoverable_to, "2026-11-21T08:21:18Z");

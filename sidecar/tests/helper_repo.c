@@ -15,6 +15,7 @@
 
 #include "common/buf.h"
 #include "common/own.h"
+#include "sidecar/manifest.h"
 #include "sidecar/policy.h"
 #include "sidecar/repo.h"
 #include "sidecar/secrets.h"
@@ -89,6 +90,49 @@ static void make_policy(struct helper_repo *helper, size_t regions, unsigned quo
     }
     if (policy_parse(&helper->policy, "policy.yaml", (const char *)text.data, text.size, &err) < 0)
         fail_msg("%s", err.text);
+}
+
+void helper_repo_put_manifest(const struct helper_repo *helper, const char *id,
+                              const struct manifest_wal_range *wal)
+{
+    struct error err;
+    char name[REPO_NAME_MAX];
+    char superuser[] = "postgres", change_source[] = "all";
+    CLEANUP(own_freep) char *namespace = own_strdup(helper->policy->namespace);
+    CLEANUP(own_freep) char *policy = own_strdup(helper->policy->name);
+    struct manifest_wal_range range = *wal;
+    struct manifest_index index = {1, 0};
+    struct manifest_packs packs = {.first = 1, .last = 1};
+    struct manifest manifest = {
+        .policy_namespace = namespace,
+        .policy_name = policy,
+        .system_identifier = helper->repo->document.system_identifier,
+        .version_num = 170002,
+        .wal_segment_bytes = 16 << 20,
+        .bootstrap_superuser = superuser,
+        .started_ms = 1795249278000,
+        .finished_ms = 1795249278000,
+        .start_lsn = range.start_lsn,
+        .stop_lsn = range.stop_lsn,
+        .wal = &range,
+        .wal_count = 1,
+        .change_source = change_source,
+        .packs = &packs,
+        .pack_count = 1,
+        .index = &index,
+        .index_count = 1,
+    };
+    snprintf(manifest.id, sizeof(manifest.id), "%s", id);
+    snprintf(packs.backup, sizeof(packs.backup), "%s", id);
+    CLEANUP(own_freep) char *text = NULL;
+    assert_int_equal(manifest_format(&manifest, &text, &err), 0);
+    repo_manifest_name(id, name);
+    const struct repo_blob blob = {.kind = CONTAINER_MANIFEST,
+                                   .name = name,
+                                   .plain = text,
+                                   .size = strlen(text),
+                                   .rule = PUT_NEW};
+    assert_int_equal(repo_put_sealed(helper->repo, &blob, NULL, NULL, &err), 0);
 }
 
 char *helper_repo_path(const struct helper_repo *helper, size_t region, const char *name)

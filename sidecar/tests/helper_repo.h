@@ -11,6 +11,7 @@
 #include "common/error.h"
 
 struct buf;
+struct manifest_wal_range;
 struct policy;
 struct regions;
 struct repo;
@@ -40,6 +41,10 @@ void helper_repo_close(struct helper_repo *helper);
 void helper_repo_change_key(const struct helper_repo *helper);
 /* Adds another user key, k2, and makes it the active one. */
 void helper_repo_rotate_key(struct helper_repo *helper);
+
+/* The manifest of a full backup, and nothing else of it, that starts and stops with that WAL. */
+void helper_repo_put_manifest(const struct helper_repo *helper, const char *id,
+                              const struct manifest_wal_range *wal);
 
 /* The file of an object; name is below the repository. The caller's (own_freep). */
 char *helper_repo_path(const struct helper_repo *helper, size_t region, const char *name);

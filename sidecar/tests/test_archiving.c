@@ -343,6 +343,68 @@ static void without_regions_a_shutdown_does_not_wait(void **state)
     }
 }
 
+static void back_up(unsigned dice)
+{
+    CLEANUP(own_freep) char *id = helper_pod_backup_id("full", dice);
+    helper_operator_say(json_pack("{s:s, s:s, s:s, s:i, s:i, s:{s:s, s:s, s:s}}", "type", "run",
+                                  "id", id, "kind", "backup", "generation", 1, "deadlineSeconds",
+                                  300, "backup", "name", "b", "uid", "u", "type", "full"));
+    json_auto_t *done = helper_operator_hear("done", NULL);
+    assert_true(json_is_true(json_object_get(done, "ok")));
+}
+
+/* Forgets the slot, so that the server removes what it kept for it. */
+static void lose_wal(void)
+{
+    helper_postgres_await(database, "SELECT active" SLOTS, "f");
+    helper_postgres_do(database, "SELECT pg_catalog.pg_drop_replication_slot(slot_name)" SLOTS);
+    for (int i = 0; i < SEVERAL; i++) {
+        write_wal();
+        helper_postgres_do(database, "SELECT pg_catalog.pg_switch_wal()");
+        helper_postgres_do(database, "CHECKPOINT");
+    }
+}
+
+static void replace_pod(void)
+{
+    const struct server_options options = helper_sidecar_options(&pod, database);
+    helper_sidecar_stop();
+    helper_operator_forget();
+    helper_sidecar_start(&options);
+}
+
+static bool has_gap(const json_t *state)
+{
+    return is_streaming(state) && json_object_get(archiving_of(state), "gap");
+}
+
+/* Nobody need have heard of it while it was known. */
+static void a_gap_is_told_by_whoever_comes_after_the_one_that_found_it(void **state)
+{
+    (void)state;
+    begin_to_stream();
+    back_up(0x1001);
+    helper_sidecar_stop();
+    lose_wal();
+    replace_pod();
+    begin_to_stream();
+    json_auto_t *found = helper_operator_hear("state", has_gap);
+    replace_pod();
+    begin_to_stream();
+    json_auto_t *again = helper_operator_hear("state", has_gap);
+    const json_t *gap = json_object_get(archiving_of(again), "gap");
+    assert_true(json_equal(gap, json_object_get(archiving_of(found), "gap")));
+    assert_string_equal(json_string_value(json_object_get(gap, "systemIdentifier")),
+                        json_string_value(json_object_get(json_object_get(again, "database"), //
+                                                          "systemIdentifier")));
+    back_up(0x1002);
+    replace_pod();
+    begin_to_stream();
+    write_wal();
+    json_auto_t *closed = helper_operator_hear("state", is_durable);
+    assert_null(json_object_get(archiving_of(closed), "gap"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -362,6 +424,8 @@ int main(void)
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(without_regions_a_shutdown_does_not_wait, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(a_gap_is_told_by_whoever_comes_after_the_one_that_found_it,
+                                        set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

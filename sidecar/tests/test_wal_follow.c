@@ -27,6 +27,7 @@
 #include "common/log.h"
 #include "common/own.h"
 #include "sidecar/lsn.h"
+#include "sidecar/manifest.h"
 #include "sidecar/policy.h"
 #include "sidecar/repo.h"
 #include "sidecar/tests/helper_postgres.h"
@@ -237,13 +238,13 @@ static void set(const struct helper_postgres *server, const char *setting)
 
 /* What is in the regions */
 
-static void open_repo(struct fixture *f)
+static void open_repo(struct fixture *f, bool write)
 {
     struct error err;
     CLEANUP(own_freep)
     char *system =
         helper_postgres_sql(f->server, "SELECT system_identifier FROM pg_control_system()");
-    if (helper_repo_reopen(&f->helper, false, strtoull(system, NULL, 10), &err) < 0)
+    if (helper_repo_reopen(&f->helper, write, strtoull(system, NULL, 10), &err) < 0)
         fail_msg("%s", err.text);
 }
 
@@ -265,7 +266,7 @@ static void expect_segment(struct fixture *f, uint32_t timeline, uint64_t lsn, u
 /* From the segment that holds one LSN to another LSN. */
 static void expect_wal(struct fixture *f, uint32_t timeline, uint64_t from, uint64_t to)
 {
-    open_repo(f);
+    open_repo(f, false);
     for (uint64_t lsn = from - from % SEGMENT; lsn < to; lsn += SEGMENT)
         expect_segment(f, timeline, lsn, to);
 }
@@ -276,7 +277,7 @@ static size_t count_pieces(struct fixture *f, bool complete, uint64_t lsn)
     struct error err;
     size_t count = 0;
     CLEANUP(repo_names_done) struct repo_names names = {0};
-    open_repo(f);
+    open_repo(f, false);
     assert_int_equal(repo_list(f->helper.repo, "wal/", &names, &err), 0);
     for (size_t i = 0; i < names.count; i++) {
         struct wal_piece piece;
@@ -556,7 +557,7 @@ static bool has_history(struct fixture *f, uint32_t timeline)
 {
     CLEANUP(buf_done) struct buf history = BUF(MIB);
     struct error err;
-    open_repo(f);
+    open_repo(f, false);
     const int got = wal_archive_get_history(f->helper.repo, timeline, &history, &err);
     assert_true(got == 0 || err.kind == ERROR_NOT_FOUND);
     return got == 0;
@@ -598,7 +599,7 @@ static void wal_of_another_server_is_refused(void **state)
     emit_little(f->server);
     await_durable(f);
     end(f);
-    open_repo(f);
+    open_repo(f, false);
     /* the same segment, as another server would have written it */
     const uint64_t lsn = end_of(f->server);
     const uint64_t segment_lsn = lsn - lsn % SEGMENT;
@@ -653,6 +654,79 @@ static void a_gap_is_named_and_the_stream_goes_on_behind_it(void **state)
     assert_true(now.gap.from >= before - SEGMENT && now.gap.from <= before + MIB);
     assert_true(now.gap.to > now.gap.from && now.gap.to <= to);
     expect_wal(f, 1, now.gap.to, to);
+}
+
+static bool has_gap(const struct wal_follow_state *state, uint64_t lsn)
+{
+    return state->gap.to > lsn;
+}
+
+static void put_backup(struct fixture *f, const char *id)
+{
+    const uint64_t lsn = end_of(f->server);
+    const struct manifest_wal_range wal = {1, lsn, lsn + 1};
+    open_repo(f, true);
+    helper_repo_put_manifest(&f->helper, id, &wal);
+}
+
+/* Whoever found it may have ended before anybody heard of it. */
+static void a_gap_is_found_again_until_a_backup_starts_behind_it(void **state)
+{
+    struct fixture *f = *state;
+    set(f->server, "SET wal_keep_size = 0");
+    begin(f);
+    await(f, is_streaming, 0);
+    await_durable(f);
+    end(f);
+    put_backup(f, "20261120T082118Z-full-3fa2");
+    lose_wal(f);
+    begin(f);
+    await(f, has_gap, 0);
+    await_durable(f);
+    const struct wal_follow_state found = wal_board_state(&f->board);
+    end(f);
+    begin(f);
+    await(f, has_gap, 0);
+    emit_little(f->server);
+    await_durable(f);
+    const struct wal_follow_state again = wal_board_state(&f->board);
+    end(f);
+    assert_memory_equal(&again.gap, &found.gap, sizeof(found.gap));
+    assert_true(again.gap_system_identifier == f->helper.repo->document.system_identifier);
+    put_backup(f, "20261121T082118Z-full-3fa2");
+    begin(f);
+    emit_little(f->server);
+    await_durable(f);
+    assert_int_equal(wal_board_state(&f->board).gap.to, 0);
+    end(f);
+}
+
+/* What was removed from the regions, the server may have. */
+static void what_is_missing_is_asked_for_again(void **state)
+{
+    struct fixture *f = *state;
+    begin(f);
+    await(f, is_streaming, 0);
+    await_durable(f);
+    end(f);
+    put_backup(f, "20261120T082118Z-full-3fa2");
+    const uint64_t from = end_of(f->server);
+    begin(f);
+    emit_wal(f->server, 60);
+    await_durable(f);
+    const uint64_t to = end_of(f->server);
+    end(f);
+    const struct wal_piece lost = {1, from + 2 * SEGMENT - from % SEGMENT, SEGMENT, 0, SEGMENT};
+    char prefix[WAL_ARCHIVE_NAME_MAX];
+    wal_archive_segment_prefix(&lost, prefix);
+    CLEANUP(own_freep) char *name = helper_repo_name(&f->helper, prefix);
+    helper_repo_remove_object(&f->helper, 0, name);
+    begin(f);
+    emit_little(f->server);
+    await_durable(f);
+    assert_int_equal(wal_board_state(&f->board).gap.to, 0);
+    end(f);
+    expect_wal(f, 1, from, to);
 }
 
 static void a_slot_that_the_server_gave_up_is_made_anew(void **state)
@@ -747,11 +821,6 @@ static bool lost_nothing(const struct wal_follow_state *state, uint64_t lsn)
     return state->lost == 0 && is_durable(state, lsn);
 }
 
-static bool has_gap(const struct wal_follow_state *state, uint64_t lsn)
-{
-    return state->gap.to > lsn;
-}
-
 /* One that is out may have what the others lack: whether WAL is missing is seen once it is back. */
 static void a_gap_is_told_only_of_all_regions(void **state)
 {
@@ -826,6 +895,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(wal_of_another_server_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_gap_is_named_and_the_stream_goes_on_behind_it, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(a_gap_is_found_again_until_a_backup_starts_behind_it,
+                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_is_missing_is_asked_for_again, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_slot_that_the_server_gave_up_is_made_anew, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_region_that_fails_is_left_out_and_comes_back, set_up,

@@ -280,46 +280,8 @@ static void put_segment(struct fixture *f, uint64_t lsn)
 
 static void put_backup(struct fixture *f, const char *id, uint64_t start_lsn)
 {
-    struct error err;
-    char name[REPO_NAME_MAX];
-    char superuser[] = "postgres", change_source[] = "all";
-    CLEANUP(own_freep) char *namespace = own_strdup(f->helper.policy->namespace);
-    CLEANUP(own_freep) char *policy = own_strdup(f->helper.policy->name);
-    struct manifest_wal_range wal = {1, start_lsn, start_lsn + 1};
-    struct manifest_index index = {1, 0};
-    struct manifest_packs packs = {.first = 1, .last = 1};
-    struct manifest manifest = {
-        .policy_namespace = namespace,
-        .policy_name = policy,
-        .system_identifier = f->system,
-        .version_num = 170002,
-        .wal_segment_bytes = SEGMENT,
-        .bootstrap_superuser = superuser,
-        .started_ms = 1795249278000,
-        .finished_ms = 1795249278000,
-        .start_lsn = start_lsn,
-        .stop_lsn = start_lsn + 1,
-        .wal = &wal,
-        .wal_count = 1,
-        .change_source = change_source,
-        .packs = &packs,
-        .pack_count = 1,
-        .index = &index,
-        .index_count = 1,
-    };
-    snprintf(manifest.id, sizeof(manifest.id), "%s", id);
-    snprintf(packs.backup, sizeof(packs.backup), "%s", id);
-    CLEANUP(own_freep) char *text = NULL;
-    if (manifest_format(&manifest, &text, &err) < 0)
-        fail_msg("%s", err.text);
-    repo_manifest_name(id, name);
-    const struct repo_blob blob = {.kind = CONTAINER_MANIFEST,
-                                   .name = name,
-                                   .plain = text,
-                                   .size = strlen(text),
-                                   .rule = PUT_NEW};
-    if (repo_put_sealed(f->helper.repo, &blob, NULL, NULL, &err) < 0)
-        fail_msg("%s", err.text);
+    const struct manifest_wal_range wal = {1, start_lsn, start_lsn + 1};
+    helper_repo_put_manifest(&f->helper, id, &wal);
 }
 
 static void a_standby_lets_go_of_what_is_missing_before_an_old_backup_only(void **state)

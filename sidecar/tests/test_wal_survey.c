@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "common/own.h"
+#include "sidecar/manifest.h"
 #include "sidecar/repo.h"
 #include "sidecar/tests/helper_repo.h"
 #include "sidecar/timeline.h"
@@ -73,10 +74,14 @@ static void a_gap_is_what_no_region_has(void **state)
         for (size_t j = 0; j < PIECES && rows[i].there[j].segment > 0; j++)
             put(&helper, &rows[i].there[j], data);
         const struct wal_survey_options options = {
-            .repo = helper.repo, .history = &history, .segment_bytes = SEGMENT};
+            .repo = helper.repo,
+            .history = &history,
+            .segment_bytes = SEGMENT,
+            .region_count = REGIONS,
+        };
         struct wal_span gap = {1, rows[i].from * SEGMENT, rows[i].to * SEGMENT};
-        if (wal_survey_gap(&options, &gap, &err) < 0)
-            fail_msg("%s", err.text);
+        if (wal_survey_gap(&options, &gap, &err) < 1)
+            fail_msg("%s: %s", rows[i].why, err.text);
         if (gap.timeline != rows[i].expected.timeline || gap.from != rows[i].expected.from ||
             gap.to != rows[i].expected.to)
             fail_msg("%s: from %jx to %jx of %u", rows[i].why, (uintmax_t)gap.from,
@@ -84,10 +89,109 @@ static void a_gap_is_what_no_region_has(void **state)
     }
 }
 
+#define OLD "20261120T082118Z-full-3fa2"
+#define NEW "20261121T082118Z-full-3fa2"
+
+/* Timeline 1 up to the middle of segment 4, then timeline 2; all up to segment 6 is kept. */
+static void a_gap_is_looked_for_behind_the_newest_backup(void **state)
+{
+    static const struct {
+        const char *why;
+        struct piece there[PIECES];
+        struct manifest_wal_range old, new; /* stop 0: there is no such backup */
+        struct wal_span expected;
+    } rows[] = {
+        {.why = "without a backup nothing is lost", .there = {{1, 1, BOTH}, {1, 3, BOTH}}},
+        {.why = "it is behind the only one",
+         .there = {{1, 1, BOTH}, {1, 3, BOTH}, {1, 4, BOTH}, {2, 4, BOTH}},
+         .old = {1, SEGMENT + 1, SEGMENT + 2},
+         .expected = {1, 2 * SEGMENT, 6 * SEGMENT}},
+        {.why = "another region has it",
+         .there = {{1, 3, 0}, {1, 4, 0}, {2, 4, 0}, {2, 5, 1}},
+         .old = {1, 3 * SEGMENT + 1, 3 * SEGMENT + 2}},
+        {.why = "a backup starts behind it",
+         .there = {{1, 1, BOTH}, {2, 4, BOTH}, {2, 5, 0}},
+         .old = {1, SEGMENT + 1, SEGMENT + 2},
+         .new = {2, 5 * SEGMENT, 5 * SEGMENT + 1}},
+        {.why = "the one that starts behind it is of another timeline",
+         .there = {{1, 1, BOTH}, {1, 2, BOTH}, {1, 4, BOTH}, {2, 5, BOTH}},
+         .old = {1, SEGMENT + 1, SEGMENT + 2},
+         .new = {1, 5 * SEGMENT, 5 * SEGMENT + 1},
+         .expected = {1, 3 * SEGMENT, 5 * SEGMENT}},
+        {.why = "what is not kept yet by anybody but the server",
+         .old = {2, 6 * SEGMENT, 6 * SEGMENT + 1}},
+    };
+    static struct timeline_span spans[] = {{1, 0, 4 * SEGMENT + SEGMENT / 2},
+                                           {2, 4 * SEGMENT + SEGMENT / 2, UINT64_MAX}};
+    const struct timeline history = {spans, ARRAY_SIZE(spans)};
+    CLEANUP(own_freep) uint8_t *data = own_alloc(SEGMENT);
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        CLEANUP(helper_repo_close) struct helper_repo helper;
+        struct error err;
+        helper_repo_open(&helper, REGIONS, 0);
+        for (size_t j = 0; j < PIECES && rows[i].there[j].segment > 0; j++)
+            put(&helper, &rows[i].there[j], data);
+        if (rows[i].old.stop_lsn > 0)
+            helper_repo_put_manifest(&helper, OLD, &rows[i].old);
+        if (rows[i].new.stop_lsn > 0)
+            helper_repo_put_manifest(&helper, NEW, &rows[i].new);
+        struct wal_survey_options options = {
+            .repo = helper.repo,
+            .history = &history,
+            .segment_bytes = SEGMENT,
+            .region_count = REGIONS,
+        };
+        struct wal_span gap = {0};
+        if (wal_survey_look_back(&options, 6 * SEGMENT, &gap, &err) < 1)
+            fail_msg("%s: %s", rows[i].why, err.text);
+        if (gap.to != rows[i].expected.to ||
+            (gap.to > 0 &&
+             (gap.timeline != rows[i].expected.timeline || gap.from != rows[i].expected.from)))
+            fail_msg("%s: from %jx to %jx of %u", rows[i].why, (uintmax_t)gap.from,
+                     (uintmax_t)gap.to, gap.timeline);
+    }
+}
+
+static void of_a_region_that_is_out_no_gap_is_told(void **state)
+{
+    static struct timeline_span spans[] = {{1, 0, UINT64_MAX}};
+    const struct timeline history = {spans, ARRAY_SIZE(spans)};
+    static const struct manifest_wal_range wal = {1, SEGMENT, SEGMENT + 1};
+    static const struct wal_span nothing = {0}, all = {1, SEGMENT, 3 * SEGMENT};
+    CLEANUP(helper_repo_close) struct helper_repo helper;
+    struct error err;
+    struct wal_span gap = nothing;
+    (void)state;
+    helper_repo_open(&helper, REGIONS, 0);
+    helper_repo_put_manifest(&helper, OLD, &wal);
+    struct wal_survey_options options = {
+        .repo = helper.repo,
+        .history = &history,
+        .segment_bytes = SEGMENT,
+        .region_count = REGIONS + 1, /* one was left out from the beginning */
+    };
+    assert_int_equal(wal_survey_look_back(&options, 3 * SEGMENT, &gap, &err), 0);
+    assert_int_equal(wal_survey_look_back(&options, SEGMENT, &gap, &err), 0); /* of nothing */
+    options.region_count = REGIONS;
+    assert_int_equal(wal_survey_look_back(&options, 3 * SEGMENT, &gap, &err), 1);
+    assert_memory_equal(&gap, &all, sizeof(gap));
+    assert_int_equal(error_set(&err, ERROR_TRANSIENT, "it went away"), -1);
+    assert_int_equal(regions_lose(helper.regions, 1, &err), 0);
+    gap = nothing;
+    assert_int_equal(wal_survey_look_back(&options, 3 * SEGMENT, &gap, &err), 0);
+    assert_memory_equal(&gap, &nothing, sizeof(gap));
+    gap = all;
+    assert_int_equal(wal_survey_gap(&options, &gap, &err), 0);
+    assert_memory_equal(&gap, &all, sizeof(gap));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_gap_is_what_no_region_has),
+        cmocka_unit_test(a_gap_is_looked_for_behind_the_newest_backup),
+        cmocka_unit_test(of_a_region_that_is_out_no_gap_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
