@@ -135,7 +135,7 @@ static bool is_settling(const struct policy_facts *facts)
                facts->spec->generation;
 }
 
-/* The gap, with the Backup that is made for it: once, and not while none may be. */
+/* The gap, with the Backup that is made for it, and not while none may be. */
 static void plan_gap(const struct policy_facts *facts, struct policy_plan *plan)
 {
     const json_t *before = json_object_get(former_status(facts), "gap");
@@ -143,7 +143,7 @@ static void plan_gap(const struct policy_facts *facts, struct policy_plan *plan)
         return;
     const struct policy_gap_facts known = {
         .before = before,
-        .archiving = policy_archiving_told(facts->view, plan->streamer),
+        .state = policy_archiving_teller(facts->view, plan->streamer),
         .backups = facts->backups,
         .now_ms = facts->now_ms,
     };
@@ -152,10 +152,13 @@ static void plan_gap(const struct policy_facts *facts, struct policy_plan *plan)
         return;
     json_object_set_new(plan->status, "gap", gap);
     plan->gap_found = !policy_gap_same(gap, before);
-    if (!policy_gap_open(gap) || json_object_get(gap, "backup") || facts->spec->suspend ||
-        policy_spec_refused(facts->spec) || facts->gap_refused)
+    if (facts->spec->suspend || policy_spec_refused(facts->spec) || facts->gap_refused)
         return;
-    CLEANUP(own_freep) char *name = policy_gap_backup_name(gap, facts->spec->name);
+    int64_t wait_ms = LOOK_AGAIN_MS;
+    CLEANUP(own_freep) char *name = policy_gap_due(gap, &known, facts->spec->name, &wait_ms);
+    wake_within(plan, wait_ms);
+    if (!name)
+        return;
     json_object_set_new(gap, "backup", json_string(name));
     plan->gap = gap;
 }

@@ -45,11 +45,18 @@ static const struct policy_view_pod *find_told(const struct policy_view *view,
     return told ? streamer : NULL;
 }
 
+const struct message_state *policy_archiving_teller(const struct policy_view *view,
+                                                    const struct policy_view_pod *streamer)
+{
+    const struct policy_view_pod *pod = find_told(view, streamer);
+    return pod ? pod->state : NULL;
+}
+
 const struct message_archiving *policy_archiving_told(const struct policy_view *view,
                                                       const struct policy_view_pod *streamer)
 {
-    const struct policy_view_pod *pod = find_told(view, streamer);
-    return pod ? &pod->state->archiving : NULL;
+    const struct message_state *state = policy_archiving_teller(view, streamer);
+    return state ? &state->archiving : NULL;
 }
 
 static bool is_lost(const struct message_archiving *archiving, const char *region)
@@ -258,7 +265,7 @@ static bool has_gap(const struct told *told, struct condition *archiving)
                   "no region has the WAL from %s; what comes behind it can be recovered from the "
                   "next backup on: %s%s%s",
                   text, backup ? "'" : "create a Backup", backup ? backup : "",
-                  backup ? "' was made for it, create another one if it fails"
+                  backup ? "' was made for it, and another one will be if it fails"
                   : told->facts->spec->suspend
                       ? ", as spec.suspend: true keeps the operator from doing so"
                       : "");

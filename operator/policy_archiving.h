@@ -32,6 +32,9 @@ struct policy_archiving_facts {
 void policy_archiving(const struct policy_archiving_facts *facts, struct condition *ret_archiving);
 /* Of the pods that stream, or are to, what the one says that counts: the chosen one, or another
  * one that still streams. NULL: none says anything. */
+const struct message_state *policy_archiving_teller(const struct policy_view *view,
+                                                    const struct policy_view_pod *streamer);
+/* What it says of the WAL, or NULL. */
 const struct message_archiving *policy_archiving_told(const struct policy_view *view,
                                                       const struct policy_view_pod *streamer);
 /* Whether that stream gets into the region of that name at present. */

@@ -103,9 +103,18 @@ void trim_pod(json_t *pod)
 
 void trim_backup(json_t *backup)
 {
-    static const char *const status_members[] = {
-        "conditions",     "backupID",    "type",     "finished", "size", "regions",
-        "manifestSHA256", "bytesStored", "startLSN", "timeline", NULL};
+    static const char *const status_members[] = {"conditions",
+                                                 "backupID",
+                                                 "type",
+                                                 "finished",
+                                                 "size",
+                                                 "regions",
+                                                 "manifestSHA256",
+                                                 "bytesStored",
+                                                 "startLSN",
+                                                 "timeline",
+                                                 "systemIdentifier",
+                                                 NULL};
     json_t *status = json_object_get(backup, "status");
     if (!run_has_ended(backup))
         return;

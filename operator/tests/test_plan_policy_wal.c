@@ -247,6 +247,9 @@ static void a_gap_makes_one_full_backup_due(void **state)
         {.why = "one that starts before its end is none",
          .status = KNOWN_GAP(", \"backup\": \"x\""),
          .backups = GAP_BACKUP(NEW, "2", "0/FFFFFFFF")},
+        {.why = "nor is one of another database system",
+         .status = KNOWN_GAP(", \"systemIdentifier\": \"7\", \"backup\": \"x\""),
+         .backups = GAP_BACKUP(NEW "\", \"systemIdentifier\": \"8", "2", "1/5000000")},
         {.why = "what closed it stays, whether its Backup does or not",
          .status = KNOWN_GAP(", \"closedBy\": \"" OLD "\""),
          .told = true,
@@ -275,6 +278,78 @@ static void a_gap_makes_one_full_backup_due(void **state)
         if (rows[i].due)
             assert_string_equal(text_at(gap, "backup"), "shop-gap-2-0000000105000000");
         assert_string_equal(text_at(gap, "toLSN"), "1/5000000");
+    }
+}
+
+#define ENDED(name, status, time)                                                                  \
+    "[{\"metadata\": {\"name\": \"" name "\"}, \"status\": {\"conditions\": [{\"type\":"           \
+    " \"Succeeded\", \"status\": \"" status "\", \"lastTransitionTime\": \"2026-11-21T" time       \
+    ":00Z\"}], \"backupID\": \"" NEW "\", \"timeline\": 2, \"startLSN\": \"0/5000000\"}}]"
+#define FIRST "shop-gap-2-0000000105000000"
+
+/* At noon. */
+static void a_backup_that_leaves_a_gap_open_is_followed_by_another(void **state)
+{
+    static const struct {
+        const char *why, *spec, *made, *backups, *due;
+        int64_t again_ms; /* 0: no matter */
+    } rows[] = {
+        {.why = "it runs", .made = FIRST, .backups = ENDED(FIRST, "Unknown", "11:00")},
+        {.why = "it has just failed",
+         .made = FIRST,
+         .backups = ENDED(FIRST, "False", "11:51"),
+         .again_ms = 60 * 1000},
+        {.why = "it failed ten minutes ago",
+         .made = FIRST,
+         .backups = ENDED(FIRST, "False", "11:50"),
+         .due = FIRST "-2"},
+        {.why = "so did the second",
+         .made = FIRST "-2",
+         .backups = ENDED(FIRST "-2", "False", "11:50")},
+        {.why = "and long ago",
+         .made = FIRST "-2",
+         .backups = ENDED(FIRST "-2", "False", "11:40"),
+         .due = FIRST "-3"},
+        {.why = "many failed",
+         .made = FIRST "-41",
+         .backups = ENDED(FIRST "-41", "False", "06:01")},
+        {.why = "they are never given up",
+         .made = FIRST "-41",
+         .backups = ENDED(FIRST "-41", "False", "06:00"),
+         .due = FIRST "-42"},
+        {.why = "it begins before the gap ends, as one of a standby may",
+         .made = FIRST,
+         .backups = ENDED(FIRST, "True", "11:50"),
+         .due = FIRST "-2"},
+        {.why = "somebody removed it", .made = FIRST, .backups = ENDED("y", "False", "11:00")},
+        {.why = "a suspended policy makes none",
+         .spec = "{" REGIONS ", \"suspend\": true, \"wal\": {\"mode\": \"Stream\"}}",
+         .made = FIRST,
+         .backups = ENDED(FIRST, "False", "11:00")},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        CLEANUP(own_freep)
+        char *status =
+            own_format("{\"gap\": {\"timeline\": 2, \"fromLSN\": \"0/3000000\", \"toLSN\":"
+                       " \"1/5000000\", \"backup\": \"%s\"}}",
+                       rows[i].made);
+        struct scene scene = {
+            .spec = rows[i].spec ? rows[i].spec : STREAM,
+            .status = status,
+            .backups = rows[i].backups,
+            .pods = {{.name = "shop-0", .state = FINE "," FLOWS}},
+        };
+        CLEANUP(facts_done) struct facts facts;
+        CLEANUP(policy_plan_done) struct policy_plan plan;
+        plan_scene(&scene, &facts, "2026-11-21T12:00:00Z", &plan);
+        const char *due = plan.gap ? text_at(plan.gap, "backup") : "none";
+        if (strcmp(due, rows[i].due ? rows[i].due : "none") != 0)
+            fail_msg("%s: %s", rows[i].why, due);
+        if (rows[i].again_ms > 0)
+            assert_in_range(plan.again_ms, 1, rows[i].again_ms);
+        assert_string_equal(text_at(json_object_get(plan.status, "gap"), "backup"),
+                            rows[i].due ? rows[i].due : rows[i].made);
     }
 }
 
@@ -476,6 +551,13 @@ static void a_window_before_a_hole_of_its_region_stays_as_it_is(void **state)
     FINE "," ARCHIVING("\"streaming\": true, \"gap\": {\"timeline\": " line                        \
                        ", \"from\": \"0/" first "000000\", \"to\": \"0/" last "000000\"}")
 
+/* The database of the pod is of system 7. */
+#define SYSTEM(system) "\"systemIdentifier\": \"" system "\""
+#define TOLD_OF(system, first, last)                                                               \
+    FINE "," ARCHIVING("\"streaming\": true, \"gap\": {" SYSTEM(                                   \
+        system) ", \"timeline\": 1, \"from\": \"0/" first "000000\", \"to\": \"0/" last            \
+                "000000\"}")
+
 /* Whoever streams tells its last gap for ever, also when another one found a newer one since. */
 static void a_gap_is_never_replaced_by_one_of_before(void **state)
 {
@@ -509,6 +591,12 @@ static void a_gap_is_never_replaced_by_one_of_before(void **state)
         {"on the next timeline", CLOSED_GAP("1", "6", "8"), TOLD_GAP("2", "3", "5"),
          "2: 0/3000000 0/5000000 "
          "(none)"},
+        {"of another database system in the same place", HELD_GAP("1", "6", "8", "," SYSTEM("8")),
+         TOLD_OF("7", "3", "5"), "1: 0/3000000 0/5000000 (none)"},
+        {"of the one before", HELD_GAP("1", "3", "5", "," SYSTEM("7")), TOLD_OF("8", "6", "8"),
+         "1: 0/3000000 0/5000000 (none)"},
+        {"all gaps were of the one before", HELD_GAP("1", "3", "5", "," SYSTEM("8")),
+         TOLD_OF("8", "6", "8"), "0: (none) (none) (none)"},
     };
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -560,6 +648,7 @@ int main(void)
         cmocka_unit_test(archiving_says_whether_wal_gets_to_the_regions),
         cmocka_unit_test(what_does_not_archive_is_ready_all_the_same),
         cmocka_unit_test(a_gap_makes_one_full_backup_due),
+        cmocka_unit_test(a_backup_that_leaves_a_gap_open_is_followed_by_another),
         cmocka_unit_test(the_status_shows_what_can_be_restored_to),
         cmocka_unit_test(wal_that_flows_does_not_change_the_status),
         cmocka_unit_test(a_window_that_ended_does_not_grow),

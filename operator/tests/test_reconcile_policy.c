@@ -91,6 +91,16 @@ static void patch(const struct kube_resource *resource, const char *name, const 
         fail_msg("%s", err.text);
 }
 
+static void patch_status(const struct kube_resource *resource, const char *name, const char *text)
+{
+    struct error err;
+    json_auto_t *changes = load(text);
+    struct kube_ref object = ref(resource, name);
+    object.subresource = "status";
+    if (kube_merge_patch(kube, &object, changes, NULL, &err) < 0)
+        fail_msg("%s", err.text);
+}
+
 static void destroy(const struct kube_resource *resource, const char *name)
 {
     struct error err;
@@ -572,6 +582,7 @@ static void a_member_is_told_what_it_serves_and_shown(void **state)
     " \"timeline\": 1, " archiving "}"
 #define HOLDS "\"mode\": \"hold\", \"streaming\": false"
 #define STREAMS "\"mode\": \"stream\", \"streaming\": true, \"keptBytes\": 5"
+#define LATER_GAP ", \"gap\": {\"timeline\": 1, \"from\": \"0/2000000\", \"to\": \"0/3000000\"}"
 #define GAP ", \"gap\": {\"timeline\": 1, \"from\": \"0/1000000\", \"to\": \"0/2000000\"}"
 
 static void one_member_streams_and_the_others_hold(void **state)
@@ -625,6 +636,48 @@ static void a_gap_has_one_backup_whatever_happens_in_between(void **state)
     destroy(&kube_backups, name);
     list_and_look("wal");
     assert_int_equal(count_backups("wal"), 0);
+}
+
+static void fail_backup(const char *name, int64_t ended_ms)
+{
+    char ended[CLOCK_TEXT_BYTES];
+    clock_format(ended_ms, ended);
+    CLEANUP(own_freep)
+    char *text =
+        own_format("{\"status\": {\"conditions\": [{\"type\": \"Succeeded\", \"status\": \"False\","
+                   " \"reason\": \"Failed\", \"message\": \"\", \"lastTransitionTime\": \"%s\"}]}}",
+                   ended);
+    patch_status(&kube_backups, name, text);
+}
+
+/* Whoever made a Backup and could not write that down does not make another one. */
+static void a_gap_whose_backup_failed_has_one_more(void **state)
+{
+    (void)state;
+    static const char first[] = "wal-gap-1-0000000003000000";
+    static const char second[] = "wal-gap-1-0000000003000000-2";
+    hear("wal-1", 12, SERVER("primary", STREAMS LATER_GAP));
+    list_and_look("wal");
+    fail_backup(first, clock_now_ms());
+    list_and_look("wal");
+    assert_int_equal(count_backups("wal"), 1);
+    assert_condition("wal", "Archiving", "False", "Gap", "another one will be if it fails");
+
+    fail_backup(first, clock_now_ms() - INT64_C(11) * 60 * 1000);
+    list_and_look("wal");
+    assert_int_equal(count_backups("wal"), 2);
+    json_auto_t *retried = get(&kube_backups, second);
+    assert_string_equal(text_at(retried, "spec/type"), "Full");
+    json_auto_t *after = get(&kube_policies, "wal");
+    assert_string_equal(text_at(after, "status/gap/backup"), second);
+    patch_status(&kube_policies, "wal",
+                 "{\"status\": {\"gap\": {\"backup\": \"wal-gap-1-0000000003000000\"}}}");
+    list_and_look("wal");
+    assert_int_equal(count_backups("wal"), 2);
+    json_auto_t *again = get(&kube_policies, "wal");
+    assert_string_equal(text_at(again, "status/gap/backup"), second);
+    destroy(&kube_backups, first);
+    destroy(&kube_backups, second);
 }
 
 static void a_policy_that_is_gone_leaves_no_slot_behind(void **state)
@@ -786,6 +839,7 @@ int main(void)
         cmocka_unit_test(a_member_is_told_what_it_serves_and_shown),
         cmocka_unit_test(one_member_streams_and_the_others_hold),
         cmocka_unit_test(a_gap_has_one_backup_whatever_happens_in_between),
+        cmocka_unit_test(a_gap_whose_backup_failed_has_one_more),
         cmocka_unit_test(a_policy_that_is_gone_leaves_no_slot_behind),
         cmocka_unit_test(a_slot_that_cannot_be_dropped_without_a_policy_is_told_of),
         cmocka_unit_test(what_changed_was_told_in_events),

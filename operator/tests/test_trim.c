@@ -83,7 +83,7 @@ static void a_pod_that_has_just_been_created_is_trimmed(void **state)
     "{\"metadata\": {\"name\": \"b\", \"labels\": {\"lifeboat.dev/schedule\": \"daily\"}},"        \
     " \"spec\": {\"policyRef\": {\"name\": \"shop\"}},"                                            \
     " \"status\": {\"backupID\": \"i\", \"finished\": \"t\", \"regions\": [\"eu\"],"               \
-    "   \"startLSN\": \"0/1\", \"timeline\": 1,"                                                   \
+    "   \"startLSN\": \"0/1\", \"timeline\": 1, \"systemIdentifier\": \"7\","                      \
     "   \"conditions\": [{\"type\": \"Succeeded\", \"status\": \"" succeeded "\"}" more "}}"
 #define DETAILS                                                                                    \
     ", {\"type\": \"Reconciling\", \"status\": \"False\"}],"                                       \
