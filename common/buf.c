@@ -73,7 +73,8 @@ int buf_pwrite(int fd, const void *data, size_t size, uint64_t offset, struct er
     const uint8_t *from = data;
     size_t done = 0;
     while (done < size) {
-        ssize_t put = pwrite(fd, from + done, size - done, (off_t)(offset + done));
+        const size_t part = min_size(size - done, BUF_WRITE_BYTES_MAX);
+        ssize_t put = pwrite(fd, from + done, part, (off_t)(offset + done));
         if (put < 0 && errno == EINTR)
             continue;
         if (put < 0)

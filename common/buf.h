@@ -41,6 +41,10 @@ char *buf_string(const struct buf *buf);
  * may be AT_FDCWD.
  */
 MUST_CHECK int buf_read_file(struct buf *buf, int dir, const char *path, struct error *err);
+/* What to give to one pwrite(2) at most. Linux makes the page cache of a file in folios as large as
+ * what is written; one of 2 MiB it takes from memory that a virtual machine may have given back to
+ * its host, which takes ten times as long to get again as to write (docs/performance.md). */
+enum { BUF_WRITE_BYTES_MAX = 1 << 20 };
 /* pread(2) and pwrite(2) until all is done; read gives fewer bytes only at the end of the file. */
 MUST_CHECK ssize_t buf_pread(int fd, void *data, size_t size, uint64_t offset, struct error *err);
 MUST_CHECK int buf_pwrite(int fd, const void *data, size_t size, uint64_t offset,

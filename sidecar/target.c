@@ -448,7 +448,9 @@ static int write_at(const struct target_file *file, const uint8_t *data, size_t 
                     uint64_t offset, struct error *err)
 {
     for (size_t done = 0; done < size;) {
-        ssize_t put = pwrite(file->fd, data + done, size - done, (off_t)(offset + done));
+        const size_t left = size - done;
+        const size_t part = left < BUF_WRITE_BYTES_MAX ? left : BUF_WRITE_BYTES_MAX;
+        ssize_t put = pwrite(file->fd, data + done, part, (off_t)(offset + done));
         if (put < 0 && errno == EINTR)
             continue;
         if (put < 0)
