@@ -58,7 +58,7 @@ static struct arguments arguments_of(const struct archiver *archiver,
 {
     const struct archiver_options *options = &archiver->options;
     struct arguments arguments = {.texts = {"wal-receive"}, .count = 1};
-    add(&arguments, "-f", options->policy);
+    add(&arguments, "-f", "/proc/self/fd/0");
     add(&arguments, "--secrets", options->secrets);
     add(&arguments, "-o", "json");
     add(&arguments, "--progress", "json");
@@ -123,6 +123,7 @@ static bool start(struct archiver *archiver, const struct archiver_wish *wish, i
         .program = archiver->options.program,
         .arguments = arguments.texts,
         .deadline_ms = wish->duty == WAL_DUTY_NONE ? DROP_MS : 0,
+        .input = wish->policy_file,
     };
     struct error err;
     change_duty(archiver, wish);

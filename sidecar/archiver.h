@@ -22,7 +22,6 @@ struct policy;
 
 struct archiver_options { /* all lent */
     const char *program;  /* NULL: ours */
-    const char *policy;   /* file */
     const char *secrets;  /* directory */
     const char *host;     /* of the database; may be NULL */
     uint32_t backoff_ms;  /* between a child's end and the next, at first; 0: 1 s */
@@ -31,6 +30,7 @@ struct archiver_options { /* all lent */
 struct archiver_wish {
     enum wal_duty duty;
     const struct policy *policy; /* NULL: none yet */
+    int policy_file;             /* an open file that it was read from */
     bool ready;                  /* the database answers */
     const char *pgdata;          /* may be NULL */
 };

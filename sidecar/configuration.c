@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -95,21 +96,35 @@ static int check_secrets(const struct policy *policy, const char *directory, str
                     : 0;
 }
 
-static int read_policy(int content, struct policy **ret_policy, struct error *err)
+/* What is mounted may go at any time, this stays. */
+static int keep_file(const struct buf *text, int *ret_file, struct error *err)
+{
+    CLEANUP(own_closep) int file = memfd_create("policy.yaml", MFD_CLOEXEC);
+    if (file < 0)
+        return error_errno(err, errno, "make a copy of policy.yaml");
+    if (buf_pwrite(file, text->data, text->size, 0, err) < 0)
+        return error_wrap(err, "make a copy of policy.yaml");
+    *ret_file = TAKE_FD(file);
+    return 0;
+}
+
+static int read_policy(int content, struct policy **ret_policy, int *ret_file, struct error *err)
 {
     CLEANUP(buf_done) struct buf text = BUF(YAML_BYTES_MAX);
-    if (buf_read_file(&text, content, "policy.yaml", err) < 0)
+    if (buf_read_file(&text, content, "policy.yaml", err) < 0 ||
+        policy_parse(ret_policy, "policy.yaml", (const char *)text.data, text.size, err) < 0)
         return -1;
-    return policy_parse(ret_policy, "policy.yaml", (const char *)text.data, text.size, err);
+    return keep_file(&text, ret_file, err);
 }
 
 static void load_policy(struct configuration *configuration, int content)
 {
     CLEANUP(policy_freep) struct policy *policy = NULL;
+    CLEANUP(own_closep) int file = -1;
     struct error *err = &configuration->problem;
     *err = (struct error){0};
     configuration->usable = false;
-    if (content < 0 || read_policy(content, &policy, err) < 0) {
+    if (content < 0 || read_policy(content, &policy, &file, err) < 0) {
         if (content < 0 || err->kind == ERROR_NOT_FOUND)
             error_set(err, ERROR_NOT_FOUND,
                       "no policy.yaml in '%s': the operator keeps it in the ConfigMap "
@@ -119,6 +134,8 @@ static void load_policy(struct configuration *configuration, int content)
     }
     policy_freep(&configuration->policy);
     configuration->policy = TAKE(policy);
+    own_closep(&configuration->policy_file);
+    configuration->policy_file = TAKE_FD(file);
     configuration->generation = configuration->policy->generation;
     configuration->usable = true;
     if (check_secrets(configuration->policy, configuration->secrets, err) == 0)
@@ -186,6 +203,7 @@ bool configuration_refresh(struct configuration *configuration)
 void configuration_done(struct configuration *configuration)
 {
     policy_freep(&configuration->policy);
+    own_closep(&configuration->policy_file);
     own_freep(&configuration->endpoint);
     own_freep(&configuration->ca);
 }
@@ -193,5 +211,6 @@ void configuration_done(struct configuration *configuration)
 void configuration_init(struct configuration *ret_configuration, const char *directory,
                         const char *secrets)
 {
-    *ret_configuration = (struct configuration){.directory = directory, .secrets = secrets};
+    *ret_configuration =
+        (struct configuration){.directory = directory, .secrets = secrets, .policy_file = -1};
 }

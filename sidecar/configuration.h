@@ -19,6 +19,7 @@ struct configuration {
     const char *directory, *secrets;
     struct policy *policy; /* the last good one; NULL: none yet */
     int64_t generation;    /* of policy; 0: none */
+    int policy_file;       /* an open file that policy was read from and nobody changes; -1: none */
     struct error problem;  /* with the policy that is there now, or with its Secret; NONE: fine */
     bool usable;           /* policy is the one that is there now */
     char *endpoint;        /* "host:port"; NULL: none */

@@ -73,7 +73,7 @@ static int pipes_open(struct pipes *ret_pipes, struct error *err)
 }
 
 /* Between fork and exec: async-signal-safe calls only. */
-static _Noreturn void become_child(const struct pipes *pipes, const char *program,
+static _Noreturn void become_child(const struct job_options *options, const struct pipes *pipes,
                                    const char *const argv[], pid_t parent)
 {
     sigset_t none;
@@ -84,12 +84,13 @@ static _Noreturn void become_child(const struct pipes *pipes, const char *progra
         ssize_t written = write(score, oom_score, sizeof(oom_score) - 1);
         (void)written; /* where it is not allowed, all are alike */
     }
-    const int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    if (getppid() == parent && dup2(null, STDIN_FILENO) >= 0 &&
+    const int input = options->input > 0 ? options->input : open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (getppid() == parent && dup2(input, STDIN_FILENO) >= 0 &&
         dup2(pipes->output[1], STDOUT_FILENO) >= 0 && dup2(pipes->log[1], STDERR_FILENO) >= 0 &&
         close_range(STDERR_FILENO + 1, UINT_MAX, 0) == 0) {
         sigprocmask(SIG_SETMASK, &none, NULL);
-        execv(program, (char *const *)(uintptr_t)argv);
+        execv(options->program ? options->program : "/proc/self/exe",
+              (char *const *)(uintptr_t)argv);
     }
     _exit(EXIT_NO_PROGRAM);
 }
@@ -97,7 +98,6 @@ static _Noreturn void become_child(const struct pipes *pipes, const char *progra
 static int start(struct job *job, const struct job_options *options, struct error *err)
 {
     CLEANUP(pipes_close) struct pipes pipes = {.output = {-1, -1}, .log = {-1, -1}};
-    const char *program = options->program ? options->program : "/proc/self/exe";
     const char *argv[ARGUMENTS_MAX + 2] = {"lifeboat-sidecar"};
     const pid_t parent = getpid();
     for (size_t i = 0; options->arguments[i]; i++) {
@@ -109,7 +109,7 @@ static int start(struct job *job, const struct job_options *options, struct erro
         return -1;
     job->pid = fork();
     if (job->pid == 0)
-        become_child(&pipes, program, argv, parent);
+        become_child(options, &pipes, argv, parent);
     if (job->pid < 0)
         return error_errno(err, errno, "fork");
     job->pidfd = pidfd_open(job->pid, 0);

@@ -29,6 +29,7 @@ struct job_options {
     const char *program;          /* NULL: /proc/self/exe */
     const char *const *arguments; /* after the program's name, NULL-terminated; lent for the call */
     int64_t deadline_ms;          /* it is killed after so long; 0: never */
+    int input;                    /* its standard input, lent for the call; 0: /dev/null */
 };
 
 struct job_progress {

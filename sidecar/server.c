@@ -330,6 +330,7 @@ static enum wal_duty wal_duty(const struct server *server)
 {
     const struct configuration *configuration = &server->configuration;
     const struct wal_duty_facts facts = {
+        .known = configuration->policy,
         .usable = configuration->usable,
         .foreign = server->other_policy,
         .mode = configuration->usable ? configuration->policy->wal.mode : POLICY_WAL_UNSAID,
@@ -351,6 +352,7 @@ static void archive(struct server *server)
     const struct archiver_wish wish = {
         .duty = wal_duty(server),
         .policy = server->configuration.policy,
+        .policy_file = server->configuration.policy_file,
         .ready = server->database.reachable,
         .pgdata = server->options->pgdata ? server->options->pgdata
                   : told[0]               ? told
@@ -465,7 +467,6 @@ static int server_init(struct server *server, const struct server_options *optio
     };
     const struct archiver_options archiver = {
         .program = options->program,
-        .policy = server->policy_path,
         .secrets = options->secrets,
         .host = options->host,
     };

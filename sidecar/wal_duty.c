@@ -16,11 +16,11 @@ static bool has_operator(const struct wal_duty_facts *facts)
     return facts->connected_ms != 0 && facts->now_ms - facts->connected_ms < WAL_DUTY_SILENCE_MS;
 }
 
-/* Without one no slot can be dropped; but what already drops it goes on. */
+/* By the last one that could be used, however, the slot can be dropped: the operator has it dropped
+ * when the policy is deleted, and what was mounted may go before that is done. */
 static enum wal_duty decide_without_policy(const struct wal_duty_facts *facts)
 {
-    bool streams = facts->present == WAL_DUTY_STREAM || facts->present == WAL_DUTY_HOLD;
-    return facts->assigned == MESSAGE_WAL_NONE && streams ? WAL_DUTY_STOP : WAL_DUTY_LEAVE;
+    return facts->assigned == MESSAGE_WAL_NONE && facts->known ? WAL_DUTY_NONE : WAL_DUTY_LEAVE;
 }
 
 enum wal_duty wal_duty_decide(const struct wal_duty_facts *facts)

@@ -25,7 +25,8 @@ enum {
 };
 
 struct wal_duty_facts {
-    bool usable;                /* the policy that is there now can be read … */
+    bool known;                 /* a policy that could be used was there at some time … */
+    bool usable;                /* … and is there now … */
     bool foreign;               /* … but is not the one that was assigned */
     enum policy_wal_mode mode;  /* of it */
     bool member;                /* an operator has assigned a policy, as it does at once … */

@@ -224,6 +224,26 @@ static void a_slot_that_is_not_wanted_is_dropped(void **state)
     helper_postgres_await(database, "SELECT count(*)" SLOTS, "0");
 }
 
+static bool lacks_a_policy(const json_t *state)
+{
+    const char *problem = json_string_value(json_object_get(state, "configError"));
+    return problem && strstr(problem, "no policy.yaml");
+}
+
+/* As it goes when the policy is deleted: the operator's word may come when the ConfigMap is gone. */
+static void a_slot_is_dropped_by_the_last_policy_when_there_is_none(void **state)
+{
+    (void)state;
+    begin_to_stream();
+    helper_pod_configure(&pod, NULL, "operator:8443", "PEM");
+    await(lacks_a_policy);
+    write_wal();
+    await(is_durable); /* until somebody says that it is gone for good, all goes on */
+    assign("none");
+    await(is_silent);
+    helper_postgres_await(database, "SELECT count(*)" SLOTS, "0");
+}
+
 static void a_process_that_dies_is_followed_by_another(void **state)
 {
     (void)state;
@@ -412,6 +432,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(who_is_to_hold_keeps_a_slot_that_nobody_uses, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_slot_that_is_not_wanted_is_dropped, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_slot_is_dropped_by_the_last_policy_when_there_is_none,
+                                        set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_process_that_dies_is_followed_by_another, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(while_one_after_the_other_fails_it_is_one_failure, set_up,
