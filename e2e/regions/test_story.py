@@ -30,6 +30,8 @@ def protection(site, installation, shared_namespace) -> Protection:
     shop.make_lifeboat_secret(site.stores)
     installation.permit_restores(shared_namespace)
     shop.start()
+    shared_namespace.sql(PRIMARY, "ALTER SYSTEM SET autovacuum = off")  # nothing changes but what the tests change
+    shared_namespace.sql(PRIMARY, "SELECT pg_reload_conf()")
     shared_namespace.sql(PRIMARY, "CREATE TABLE noise AS SELECT decode(string_agg(md5(random()::text), ''), 'hex') AS "
                                   "bytes FROM generate_series(1, 2000)")
     protection = Protection(shop, site.stores, site.buckets, site.endpoints)
