@@ -97,12 +97,13 @@ class ClusterFactory:
 
 @pytest.fixture(scope="session")
 def program(pytestconfig) -> Iterator[Path]:
-    """The program under test, where the unprivileged user can reach it."""
+    """The program under test, where the unprivileged user can reach it, and lifeboat-wal-fetch beside it."""
+    built = pytestconfig.getoption("sidecar")
     with host.workspace() as path:
-        copy = path / "lifeboat-sidecar"
-        shutil.copy(pytestconfig.getoption("sidecar"), copy)
-        copy.chmod(0o755)
-        yield copy
+        for name in (built.name, "lifeboat-wal-fetch"):
+            shutil.copy(built.parent / name, path / name)
+            (path / name).chmod(0o755)
+        yield path / built.name
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 """PostgreSQL recovers with WAL from the repository, and never takes trouble with it for its end."""
 
 import os
-import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -51,14 +50,17 @@ class Archive:
             return process.wait(120)
 
     def fetching(self, data: Path, name: str, to: str, *options: str) -> list:
-        """Its messages go to a file, which whoever answers keeps open."""
-        words = self.lifeboat.argv("wal-fetch", *options, name, to)
-        return ["sh", "-c", 'cd "$1" && shift && exec "$@" 2>>fetch.log', "sh", data, *words]
+        return in_data(data, self.lifeboat.argv("wal-fetch", *options, name, to))
 
     def segments(self) -> list[str]:
         """The names of the segments of which there is anything, in order."""
         names = [path.name for path in self.lifeboat.repository().glob("wal/*/*/*")]
         return sorted({name[:24] for name in names})
+
+
+def in_data(data: Path, words: list) -> list:
+    """As PostgreSQL runs it; its messages go to a file, which whoever answers keeps open."""
+    return ["sh", "-c", 'cd "$1" && shift && exec "$@" 2>>fetch.log', "sh", data, *words]
 
 
 @pytest.fixture(scope="module")
@@ -251,11 +253,9 @@ def test_two_that_ask_at_once_have_one_that_answers(archive, copy):
     assert (copy.data / "one").read_bytes() == (copy.data / "other").read_bytes()
 
 
-def test_the_static_program_asks_as_well(archive, copy, workspace, pytestconfig):
-    program = workspace / "lifeboat-wal-fetch"
-    shutil.copy(pytestconfig.getoption("sidecar").parent / program.name, program)
-    program.chmod(0o755)
+def test_the_static_program_asks_as_well(archive, copy, program):
     archive.restore(copy.data)
+    program = program.with_name("lifeboat-wal-fetch")
     name = archive.segments()[0]
     out, socket = copy.data / "out", copy.data / SOCKET
     nobody = host.run([program, "--patience", "1", socket, name, out], check=False)
@@ -269,3 +269,22 @@ def test_the_static_program_asks_as_well(archive, copy, workspace, pytestconfig)
     for seconds in ("", "1s", "-1", "31622401", "18446744073709552"):  # the last one in ms is 384 in 64 bits
         refused = host.run([program, "--patience", seconds, socket, name, out], check=False)
         assert refused.returncode == 126 and refused.stderr.startswith("usage:")
+
+
+def test_where_nobody_answers_the_static_program_becomes_the_one_that_makes_somebody(archive, copy, program):
+    archive.restore(copy.data)
+    asker = program.with_name("lifeboat-wal-fetch")
+
+    def fetch(name: str, *command: object) -> int:
+        with host.running(in_data(copy.data, [asker, "--patience", "5", SOCKET, name, name, *command])) as process:
+            return process.wait(120)
+
+    first, second = archive.segments()[:2]
+    assert fetch(first, *archive.lifeboat.argv("wal-fetch", first, "other")) == 0
+    assert (copy.data / "other").stat().st_size == 16 << 20 and not (copy.data / first).exists()
+    assert fetch(second, "/nonexistent") == 0  # somebody answers now
+    [process] = wal_servers(copy.data)
+    os.kill(process, signal.SIGKILL)
+    host.wait_until(lambda: not wal_servers(copy.data), "it is gone")
+    assert fetch(first, "/nonexistent", "--option") == 126
+    assert "run '/nonexistent'" in (copy.data / "fetch.log").read_text()

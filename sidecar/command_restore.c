@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "common/own.h"
 #include "sidecar/cli.h"
@@ -10,14 +12,16 @@
 #include "sidecar/restore.h"
 #include "sidecar/session.h"
 
-/* Where this program and its files are for somebody who works in another directory. */
+/* Where this program, the one beside it and their files are for somebody who works in another
+ * directory. */
 struct places {
-    char *program, *policy, *secrets; /* own_freep; NULL where there is none */
+    char *program, *asker, *policy, *secrets; /* own_freep; NULL where there is none */
 };
 
 static void places_done(struct places *places)
 {
     own_freep(&places->program);
+    own_freep(&places->asker);
     own_freep(&places->policy);
     own_freep(&places->secrets);
 }
@@ -28,11 +32,21 @@ static int find_place(const char *path, char **ret_place, struct error *err)
     return path && !*ret_place ? error_errno(err, errno, "find '%s'", path) : 0;
 }
 
+/* Beside this program, where it was installed. */
+static char *find_asker(const char *program)
+{
+    const char *name = strrchr(program, '/') + 1;
+    CLEANUP(own_freep)
+    char *path = own_format("%.*slifeboat-wal-fetch", (int)(name - program), program);
+    return access(path, X_OK) == 0 ? TAKE(path) : NULL;
+}
+
 static int find_places(struct places *places, const struct cli_options *options, struct error *err)
 {
     if (find_place("/proc/self/exe", &places->program, err) < 0 ||
         find_place(options->policy, &places->policy, err) < 0)
         return -1;
+    places->asker = find_asker(places->program);
     return find_place(options->secrets, &places->secrets, err);
 }
 
@@ -60,7 +74,7 @@ int command_restore(const struct cli_options *options, struct cancel *cancel, st
         .tablespaces = options->tablespaces,
         .tablespace_count = options->tablespace_count,
         .target = &options->target,
-        .fetch = {places.program, places.policy, places.secrets},
+        .fetch = {places.program, places.asker, places.policy, places.secrets},
         .workers = options->workers,
         .cancel = cancel,
         .progress = progress,

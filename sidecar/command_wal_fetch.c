@@ -13,8 +13,8 @@
 #include "common/own.h"
 #include "sidecar/cli.h"
 #include "sidecar/command.h"
+#include "sidecar/wal_protocol.h"
 #include "sidecar/wal_request.h"
-#include "sidecar/wal_server.h"
 
 enum { FIRST_CLOSED_FD = 3, NUMBER_BYTES = 24, STARTED_WITHIN_MS = 60 * 1000 };
 
@@ -106,7 +106,7 @@ int command_wal_fetch(const struct cli_options *options, const struct cancel *ca
 {
     struct fetch fetch = {.options = options, .cancel = cancel};
     const struct wal_request request = {
-        .socket = WAL_SERVER_SOCKET,
+        .socket = WAL_PROTOCOL_SOCKET,
         .name = options->wal_name,
         .path = options->to,
         .stop_at_gaps = options->stop_at_gaps,

@@ -11,6 +11,7 @@
 #include "sidecar/command.h"
 #include "sidecar/pg_control.h"
 #include "sidecar/session.h"
+#include "sidecar/wal_protocol.h"
 #include "sidecar/wal_server.h"
 
 enum { CONTROL_ATTEMPTS = 50, CONTROL_PAUSE_MS = 20 };
@@ -56,7 +57,7 @@ int command_wal_serve(const struct cli_options *options, struct cancel *cancel, 
         .system_identifier =
             options->system_identifier ? options->system_identifier : control.system_identifier,
         .segment_bytes = control.wal_segment_bytes,
-        .socket = WAL_SERVER_SOCKET,
+        .socket = WAL_PROTOCOL_SOCKET,
         .postmaster = "postmaster.pid",
         .idle_ms = WAL_SERVER_IDLE_MS,
         .listening = close_output,

@@ -9,6 +9,7 @@
 #include "sidecar/pg_demands.h"
 #include "sidecar/recovery_target.h"
 #include "sidecar/recovery_time.h"
+#include "sidecar/wal_protocol.h"
 
 /* ALTER SYSTEM drops comments and keeps the settings, the last of each. */
 static const char begin[] = "# Written by lifeboat-sidecar restore:\n";
@@ -26,6 +27,8 @@ static const char of_every_copy[] =
     "primary_slot_name = ''\n"
     "max_logical_replication_workers = '0'\n"
     "synchronous_standby_names = ''\n";
+
+static const char placeholders[] = "\"%f\" \"%p\"";
 
 /* Quoted for a file of settings (guc-file.l); own_freep. */
 static char *quote(const char *text)
@@ -161,18 +164,47 @@ static char *shell_word(const char *text)
     return word;
 }
 
-/* Appends " option "word"". */
-static void add_word(char **command, const char *option, const char *text)
+/* Appends text as it is. */
+static void add_text(char **command, const char *text)
 {
     CLEANUP(own_freep) char *before = *command;
+    *command = own_format("%s%s", before, text);
+}
+
+static void add_word(char **command, const char *text)
+{
     CLEANUP(own_freep) char *word = shell_word(text);
-    *command = own_format("%s %s %s", before, option, word);
+    add_text(command, word);
+}
+
+static void add_option(char **command, const char *option, const char *text)
+{
+    add_text(command, option);
+    add_word(command, text);
+}
+
+static const char *gaps_option(const struct recovery_command *settings)
+{
+    return settings->stop_at_gaps ? " --stop-at-gaps" : "";
+}
+
+/* The question of one program, and the rest of the command, which is run where nobody answers. */
+static void add_asker(char **command, const struct recovery_command *settings)
+{
+    if (!settings->asker)
+        return;
+    add_word(command, settings->asker);
+    add_text(command, gaps_option(settings));
+    add_text(command, " " WAL_PROTOCOL_SOCKET " ");
+    add_text(command, placeholders);
+    add_text(command, " ");
 }
 
 int recovery_settings_format_command(const struct recovery_command *command, char **ret_text,
                                      struct error *err)
 {
     const char *const paths[] = {command->program, command->policy,
+                                 command->asker ? command->asker : "",
                                  command->secrets ? command->secrets : ""};
     for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
         if (strpbrk(paths[i], "\n\r"))
@@ -180,16 +212,15 @@ int recovery_settings_format_command(const struct recovery_command *command, cha
                              "the path '%s' has several lines, which no setting of PostgreSQL can "
                              "have",
                              paths[i]);
-    CLEANUP(own_freep) char *program = shell_word(command->program);
-    char *text = own_format("%s wal-fetch", program);
-    add_word(&text, "-f", command->policy);
+    CLEANUP(own_freep) char *text = own_strdup("");
+    add_asker(&text, command);
+    add_word(&text, command->program);
+    add_option(&text, " wal-fetch -f ", command->policy);
     if (command->secrets)
-        add_word(&text, "--secrets", command->secrets);
+        add_option(&text, " --secrets ", command->secrets);
     for (size_t i = 0; i < command->region_count; i++)
-        add_word(&text, "--region", command->regions[i]);
-    CLEANUP(own_freep) char *before = text;
-    *ret_text =
-        own_format("%s --system-identifier %" PRIu64 "%s \"%%f\" \"%%p\"", before,
-                   command->system_identifier, command->stop_at_gaps ? " --stop-at-gaps" : "");
+        add_option(&text, " --region ", command->regions[i]);
+    *ret_text = own_format("%s --system-identifier %" PRIu64 "%s %s", text,
+                           command->system_identifier, gaps_option(command), placeholders);
     return 0;
 }

@@ -33,6 +33,7 @@ char *recovery_settings_apply(const char *before, const struct recovery_settings
 /* How a server gets the WAL that it asks for; all lent. */
 struct recovery_command {
     const char *program, *policy; /* absolute paths */
+    const char *asker;            /* likewise: lifeboat-wal-fetch, which is quicker; may be NULL */
     const char *secrets;          /* likewise; may be NULL */
     const char *const *regions;   /* those that are asked, in their order; none: the policy's */
     size_t region_count;

@@ -413,6 +413,7 @@ static int format_settings(const struct job *job, const char *before, char **ret
     const char *regions[REGIONS_MAX];
     const struct recovery_command command = {
         .program = options->fetch.program,
+        .asker = options->fetch.asker,
         .policy = options->fetch.policy,
         .secrets = options->fetch.secrets,
         .regions = regions,

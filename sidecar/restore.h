@@ -40,8 +40,8 @@ struct restore_options {
     size_t tablespace_count;
     const struct recovery_target *target; /* where recovery ends; NULL: with the backup */
     struct {                              /* absolute paths: with a target the copy gets its WAL by
-                                             this program and these files */
-        const char *program, *policy, *secrets; /* secrets may be NULL */
+                                             these programs and files, see struct recovery_command */
+        const char *program, *asker, *policy, *secrets;
     } fetch;
     size_t workers;        /* 0: the policy's */
     struct cancel *cancel; /* triggered also when the restore fails */

@@ -14,6 +14,9 @@
 
 enum { WAL_PROTOCOL_LINE_MAX = 640, WAL_PROTOCOL_NAME_MAX = 64 };
 
+/* In a data directory. */
+#define WAL_PROTOCOL_SOCKET "pg_wal/lifeboat.socket"
+
 /* Of a file that is delivered: no segment is larger. */
 #define WAL_PROTOCOL_CONTENT_MAX (UINT64_C(1) << 30)
 

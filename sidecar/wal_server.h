@@ -18,9 +18,6 @@ struct cancel;
 struct policy;
 struct secrets;
 
-/* In a data directory. */
-#define WAL_SERVER_SOCKET "pg_wal/lifeboat.socket"
-
 enum { WAL_SERVER_IDLE_MS = 60 * 1000 };
 
 struct wal_server_options {

@@ -164,6 +164,7 @@ static void the_command_is_quoted_for_the_shell(void **state)
         .program = "/bin/l", .policy = "/p.yaml", .system_identifier = 42};
     const struct recovery_command odd = {
         .program = "/a b/$l",
+        .asker = "/a b/f",
         .policy = "/100%/`p`\\\"",
         .secrets = "/it's",
         .regions = regions,
@@ -178,7 +179,8 @@ static void the_command_is_quoted_for_the_shell(void **state)
     assert_string_equal(of_plain, "\"/bin/l\" wal-fetch -f \"/p.yaml\" --system-identifier 42 "
                                   "\"%f\" \"%p\"");
     assert_int_equal(recovery_settings_format_command(&odd, &of_odd, &err), 0);
-    assert_string_equal(of_odd, "\"/a b/\\$l\" wal-fetch -f \"/100%%/\\`p\\`\\\\\\\"\" --secrets "
+    assert_string_equal(of_odd, "\"/a b/f\" --stop-at-gaps pg_wal/lifeboat.socket \"%f\" \"%p\" "
+                                "\"/a b/\\$l\" wal-fetch -f \"/100%%/\\`p\\`\\\\\\\"\" --secrets "
                                 "\"/it's\" --region \"eu\" --region \"us\" "
                                 "--system-identifier 18446744073709551615 --stop-at-gaps \"%f\" "
                                 "\"%p\"");
