@@ -50,13 +50,10 @@ class LifeboatProgram:
         return self.policy.argv("wal-receive", *at(self.server))
 
     def restore_command(self, data: Path) -> str:
-        """It finds `data` by itself."""
+        """As `restore` writes it: it finds `data` by itself."""
         words = self.policy.argv("wal-fetch", "--system-identifier", self.server.system_identifier())
-        return " ".join(f'"{word}"' for word in words) + ' "%f" "%p"'
-
-    def socket_command(self, data: Path) -> str:
-        """For those whom somebody else's wal-serve answers."""
-        return f'"{self.fetch_program}" "{data / self.socket}" "%f" "%p"'
+        command = " ".join(f'"{word}"' for word in words) + ' "%f" "%p"'
+        return f'"{self.fetch_program}" {self.socket} "%f" "%p" {command}'
 
     @property
     def slot(self) -> str:

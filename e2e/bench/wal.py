@@ -73,8 +73,9 @@ def keep(bench: Bench) -> Kept:
         server.sql("CHECKPOINT")  # what changes next is written in pages
         server.pgbench("--no-vacuum", "--client=2", "--transactions=10000", timeout_s=TIMEOUT_S)
     last = server.sql("SELECT pg_walfile_name(pg_switch_wal())")
-    bench.report.note(f"WAL: {describe(server)}, half of it of a bulk load, half of it of pgbench's transactions")
-    return Kept(server, before, names_between(server.sql(f"SELECT pg_walfile_name('{first}')"), last))
+    kept = Kept(server, before, names_between(server.sql(f"SELECT pg_walfile_name('{first}')"), last))
+    bench.report.note(f"WAL: {kept.bytes / 1e9:.2f} GB, half of it of a bulk load, half of it of pgbench's transactions, on {describe(server)}")
+    return kept
 
 
 def names_between(first: str, last: str) -> list[str]:
@@ -210,24 +211,22 @@ def add_ratios(bench: Bench, what: str, ours: list[Run], peer: list[Run], size_b
 def fetch(bench: Bench, kept: Kept, where: str, pair: Pair) -> None:
     """One segment after the other, as PostgreSQL asks for them, but with nothing to do for it between."""
     names = [f"{command} of WAL from {where}, {name}" for command, name in
-             (("wal-fetch", LifeboatProgram.name), ("lifeboat-wal-fetch", LifeboatProgram.name), ("archive-get", PgBackRest.name))]
-    data = [bench.home / f"fetch{number}" for number in range(len(names))]
-    commands = [pair.ours.restore_command(data[0]), pair.ours.socket_command(data[1]), pair.peer.restore_command(data[2])]
-    first = [pair.ours.restore_command(data[1]) if "lifeboat-wal-fetch" in name else None for name in names]
-    bench.in_turns(*(lambda at=at: bench.report.add(names[at], fetch_all(kept, data[at], commands[at], first[at]), kept.bytes)
-                     for at in range(len(names))))
-    runs = [bench.report.runs[name] for name in names]
-    for name, ours in list(zip(names, runs))[:-1]:
-        add_ratios(bench, name, ours, runs[-1], kept.bytes, 0.5)
-        bench.report.figures.append(Figure(f"peak memory: {name}", max(run.peak_bytes for run in ours) / 2**20,
-                                           PROMISED_SERVE_BYTES / 2**20, "wal-serve and who asks it", unit="MiB"))
+             (("lifeboat-wal-fetch", LifeboatProgram.name), ("archive-get", PgBackRest.name))]
+    programs = (pair.ours, pair.peer)
+    bench.in_turns(*(lambda name=name, program=program: bench.report.add(name, fetch_all(bench, kept, program), kept.bytes)
+                     for name, program in zip(names, programs)))
+    ours, peer = (bench.report.runs[name] for name in names)
+    add_ratios(bench, names[0], ours, peer, kept.bytes, 0.5)
+    bench.report.figures.append(Figure(f"peak memory: {names[0]}", max(run.peak_bytes for run in ours) / 2**20,
+                                       PROMISED_SERVE_BYTES / 2**20, "wal-serve and who asks it", unit="MiB"))
 
 
-def fetch_all(kept: Kept, data: Path, command: str, first: str | None) -> Run:
-    """first: the command that makes somebody answer, where the others do not."""
-    loop = f'cd "{data}"; for name in {" ".join(kept.segments)}; do {shell_of(command)} || exit; done'
-    if first:
-        loop = f'cd "{data}"; name={kept.segments[0]}; {shell_of(first)} || exit; {loop}'
+def fetch_all(bench: Bench, kept: Kept, program: Program) -> Run:
+    data = bench.home / "fetched"
+    command = program.restore_command(data)
+    one = shell_of(command)
+    twice = f"{one} || {one}"  # archive-get fails once in a while, as two of its processes tidy up one directory
+    loop = f'cd "{data}"; for name in {" ".join(kept.segments)}; do {twice} || exit; done'
     copy_of(kept, data)
     os.sync()
     with Watch(NAMES) as watch:
