@@ -230,7 +230,8 @@ static bool lacks_a_policy(const json_t *state)
     return problem && strstr(problem, "no policy.yaml");
 }
 
-/* As it goes when the policy is deleted: the operator's word may come when the ConfigMap is gone. */
+/* As it goes when the policy is deleted: the operator's word may come when the ConfigMap is gone.
+ */
 static void a_slot_is_dropped_by_the_last_policy_when_there_is_none(void **state)
 {
     (void)state;
