@@ -72,14 +72,19 @@ static void begin_with(json_t *gap, const json_t *open)
         json_object_set(gap, "fromLSN", json_object_get(open, "fromLSN"));
 }
 
-/* All WAL from its start on is there, also of the timelines that came after. */
+/* All WAL from its start on is there, also of the timelines that came after. One that starts on
+ * such a timeline may do so at a lower LSN: then what is missing above was left behind at the fork.
+ */
 static bool starts_behind(const json_t *backup, const json_t *gap)
 {
     const json_t *status = json_object_get(backup, "status");
-    return condition_is_true(backup, "Succeeded") && lookup_text(status, "backupID") &&
-           is_of_system(status, lookup_text(gap, "systemIdentifier")) &&
-           lookup_text(status, "startLSN") && timeline_of(status) >= timeline_of(gap) &&
-           lsn_at(status, "startLSN") >= lsn_at(gap, "toLSN");
+    if (!condition_is_true(backup, "Succeeded") || !lookup_text(status, "backupID") ||
+        !lookup_text(status, "startLSN") ||
+        !is_of_system(status, lookup_text(gap, "systemIdentifier")))
+        return false;
+    return timeline_of(status) > timeline_of(gap) ||
+           (timeline_of(status) == timeline_of(gap) &&
+            lsn_at(status, "startLSN") >= lsn_at(gap, "toLSN"));
 }
 
 /* The first one that closed it, which stays. */
