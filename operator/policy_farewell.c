@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "operator/policy_farewell.h"
 
+#include <string.h>
+
 #include "common/own.h"
 #include "operator/agents.h"
 #include "operator/cache.h"
@@ -51,8 +53,15 @@ static void tell_event(const struct farewell *farewell, json_t *pod, const struc
                    slot, agent->connected ? "" : "if it does not come back, ", slot);
 }
 
-/* One that came back after its configuration went with the policy ends its stream when it is told,
- * and can do no more. */
+/* A sidecar drops the slot by the last policy that it had: one that came back after its
+ * configuration went with the policy has none, and cannot; nor does one of another policy. */
+static bool can_drop(const struct agent_view *agent)
+{
+    const struct message_state *state = &agent->state.state;
+    const char *kind = state->config_error_kind;
+    return agent->connected && state->policy_uid && (!kind || strcmp(kind, "conflict") != 0);
+}
+
 static int tell(struct farewell *farewell, json_t *pod, const struct agent_view *agent,
                 const char *uid, struct error *err)
 {
@@ -67,7 +76,6 @@ static int tell(struct farewell *farewell, json_t *pod, const struct agent_view 
     };
     bool keeps =
         agent->known && state->archiving.mode != MESSAGE_WAL_UNSAID && state->archiving.slot;
-    bool obeys = agent->connected && !state->config_error;
     /* what it can do is in the state that comes at once */
     if ((agent->connected ? !agent->fresh : !keeps) ||
         policy_memory_knows(reconcile->policy_memory, &told))
@@ -75,7 +83,7 @@ static int tell(struct farewell *farewell, json_t *pod, const struct agent_view 
     if (make_sure(farewell, err) < 0 ||
         (agent->connected && policy_assign(reconcile, &told, err) < 0))
         return -1;
-    if (keeps && !obeys)
+    if (keeps && !can_drop(agent))
         tell_event(farewell, pod, agent);
     policy_memory_tell(reconcile->policy_memory, &told); /* also one that is not connected */
     return 0;

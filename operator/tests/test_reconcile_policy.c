@@ -582,6 +582,7 @@ static void a_member_is_told_what_it_serves_and_shown(void **state)
     " \"timeline\": 1, " archiving "}"
 #define HOLDS "\"mode\": \"hold\", \"streaming\": false"
 #define STREAMS "\"mode\": \"stream\", \"streaming\": true, \"keptBytes\": 5"
+#define HAS_POLICY ", \"policyUID\": \"u\""
 #define LATER_GAP ", \"gap\": {\"timeline\": 1, \"from\": \"0/2000000\", \"to\": \"0/3000000\"}"
 #define GAP ", \"gap\": {\"timeline\": 1, \"from\": \"0/1000000\", \"to\": \"0/2000000\"}"
 
@@ -683,6 +684,7 @@ static void a_gap_whose_backup_failed_has_one_more(void **state)
 static void a_policy_that_is_gone_leaves_no_slot_behind(void **state)
 {
     (void)state;
+    hear("wal-1", 12, SERVER("standby", HOLDS) HAS_POLICY);
     agents_leave(reconcile.agents, "wal-0", 11); /* heard of again never */
     destroy(&kube_policies, "wal");
     list_and_look("wal");
@@ -699,13 +701,16 @@ static void a_policy_that_is_gone_leaves_no_slot_behind(void **state)
 static void a_slot_that_cannot_be_dropped_without_a_policy_is_told_of(void **state)
 {
     (void)state;
-    put_pods("lost", "lost-0", NULL);
+    put_pods("lost", "lost-0", "lost-1");
     join("lost-0", 13);
+    join("lost-1", 14);
     list_and_look("lost");
     assert_told("lost-0", 13, NULL); /* it has not said how it is */
     hear("lost-0", 13, SERVER("primary", STREAMS) ", \"configError\": \"no policy.yaml\"");
+    hear("lost-1", 14, SERVER("standby", HOLDS) HAS_POLICY ", \"configError\": \"no policy.yaml\"");
     look("lost");
     assert_told("lost-0", 13, "\"wal\":\"none\"");
+    assert_told("lost-1", 14, "\"wal\":\"none\""); /* it has the last policy */
 }
 
 /* Whether there is an Event with that reason about that object. */
@@ -757,6 +762,7 @@ static void what_changed_was_told_in_events(void **state)
     assert_true(has_event("wal", "Gap"));
     assert_true(has_event("wal-0", "SlotKept"));
     assert_true(has_event("lost-0", "SlotKept"));
+    assert_false(has_event("lost-1", "SlotKept"));
     assert_false(has_event("wal-1", "SlotKept"));
 }
 
