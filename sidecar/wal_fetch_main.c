@@ -21,7 +21,7 @@ static const char usage[] =
     "usage: lifeboat-wal-fetch [options] SOCKET NAME PATH [COMMAND [ARGUMENT]...]\n"
     "\n"
     "Asks at SOCKET for the file NAME of WAL and writes it to PATH, for restore_command.\n"
-    "Where nobody listens there, COMMAND is run in its place.\n"
+    "Where nobody listens there, COMMAND, a path, is run in its place.\n"
     "\n"
     "  --patience SECONDS    how long to ask while nobody can tell (600)\n"
     "  --standby             ask for ever\n"
@@ -49,10 +49,17 @@ static void tell(void *arg, const struct error *why)
             why->text);
 }
 
-/* Comes back only where that is not possible. */
+static const int signals[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT};
+
+/* Comes back only where that is not possible. What comes from here on ends it, as what came before
+ * does. */
 static int become(void *arg, struct error *err)
 {
     const struct fetch *fetch = arg;
+    for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+        signal(signals[i], SIG_DFL);
+    if (cancel_check(&stop, err) < 0)
+        return -1;
     execv(*fetch->command, fetch->command);
     return error_errno(err, errno, "run '%s'", *fetch->command);
 }
@@ -95,12 +102,11 @@ static bool parse(int argc, char **argv, struct fetch *fetch)
     fetch->command = argv + optind + 3;
     if (*fetch->command)
         request->start = become;
-    return true;
+    return !*fetch->command || strchr(*fetch->command, '/');
 }
 
 int main(int argc, char **argv)
 {
-    static const int signals[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT};
     const struct sigaction action = {.sa_handler = on_signal};
     struct error err;
     struct fetch fetch = {
