@@ -98,7 +98,12 @@ class Pair:
     def remove(self) -> None:
         if self.store:
             self.store.end()
-        shutil.rmtree(self.home)
+
+        def is_removed() -> bool:
+            shutil.rmtree(self.home, ignore_errors=True)
+            return not self.home.exists()
+
+        host.wait_until(is_removed, "nobody writes there any longer")
 
 
 def pair_up(bench: Bench, server: Postgres, where: str, name: str) -> Pair:
@@ -225,8 +230,9 @@ def fetch_all(bench: Bench, kept: Kept, program: Program) -> Run:
     data = bench.home / "fetched"
     command = program.restore_command(data)
     one = shell_of(command)
-    twice = f"{one} || {one}"  # archive-get fails once in a while, as two of its processes tidy up one directory
-    loop = f'cd "{data}"; for name in {" ".join(kept.segments)}; do {twice} || exit; done'
+    if isinstance(program, PgBackRest):  # it fails once in a while, as two of its processes tidy up one directory
+        one = f"{one} || {one}"
+    loop = f'cd "{data}"; for name in {" ".join(kept.segments)}; do {one} || exit; done'
     copy_of(kept, data)
     os.sync()
     with Watch(NAMES) as watch:
