@@ -2,6 +2,7 @@
 """What a RestoreJob left in a claim, started as a user does, in the image of the database itself, and judged by
 PostgreSQL's own programs."""
 
+import host
 from kube_client import Namespace, assert_same_lines
 
 IMAGE = "postgres:15"
@@ -42,7 +43,7 @@ class RestoredCopy:
 
     def assert_same(self, dump: str) -> None:
         """Its content is that of a dump of before (Namespace.dump), and pg_amcheck finds nothing wrong with it."""
-        assert self.sql("SELECT pg_is_in_recovery()") == "f"
+        host.wait_until(lambda: self.sql("SELECT pg_is_in_recovery()") == "f", "it has recovered")
         assert_same_lines(self.namespace.dump(self.name), dump)
         self.namespace.exec(self.name, "pg_amcheck", "--username=postgres", "--all", "--install-missing",
                             "--heapallindexed")

@@ -225,10 +225,10 @@ def test_a_gap_that_nobody_heard_of_is_found_again_until_there_is_a_backup_behin
         [found] = wait_for_gaps(streaming, 1)
         kill_receiver(process.pid)
         assert wait_for_gaps(streaming, 2) == [found, found]
-        host.wait_until(lambda: server.sql(STREAMS) == "1", "WAL is streamed", 60)
+        host.wait_until(lambda: server.sql(STREAMS) == "1", "WAL is streamed")
         streaming.backup(server)
         kill_receiver(process.pid)
-        host.wait_until(lambda: server.sql(STREAMS) == "1", "WAL is streamed again", 60)
+        host.wait_until(lambda: server.sql(STREAMS) == "1", "WAL is streamed again")
         write(server, 1)
         wait_until_stored(server)
         assert wait_for_gaps(streaming, 2) == [found, found]
@@ -250,15 +250,19 @@ def wait_for_gaps(lifeboat: Lifeboat, count: int) -> list[tuple[str, str]]:
         said = command_line.documents((lifeboat.home / "serve.log").read_text())
         return [(line["from"], line["to"]) for line in said if line.get("message", "").startswith("Found a gap")]
 
-    host.wait_until(lambda: len(told()) >= count, f"{count} gaps are told", 120)
+    host.wait_until(lambda: len(told()) >= count, f"{count} gaps are told")
     return told()
 
 
 def kill_receiver(sidecar: int) -> None:
     """The sidecar's process for WAL, as if it crashed; another one takes its place."""
-    [receiver] = [job for server in children(sidecar) for job in children(server) if "wal-receive" in words(job)]
+    def receivers() -> list[int]:
+        return [job for server in children(sidecar) for job in children(server) if "wal-receive" in words(job)]
+
+    host.wait_until(lambda: len(receivers()) == 1, "there is one")
+    [receiver] = receivers()
     os.kill(receiver, signal.SIGKILL)
-    host.wait_until(lambda: not words(receiver), "it is gone", 30)
+    host.wait_until(lambda: not words(receiver), "it is gone")
 
 
 def test_a_bucket_that_is_away_for_a_while_gets_everything(streaming, server, bucket):
@@ -277,9 +281,14 @@ def test_a_bucket_that_is_away_for_a_while_gets_everything(streaming, server, bu
     assert [line["message"] for line in log_of(streaming)].count("Began to stream WAL") > 1
 
 
+def wait_until_alone(server: Postgres) -> None:
+    host.wait_until(lambda: server.sql("SELECT count(*) FROM pg_stat_replication") == "0", "nobody streams")
+
+
 def commit_waiting_for_everybody(server: Postgres) -> None:
     """From now on commits wait for one standby, whichever. We are the first of them in PostgreSQL's order."""
-    assert server.sql("SELECT string_agg(application_name, ' ') FROM pg_stat_replication") == "lifeboat walreceiver"
+    listed = "SELECT string_agg(application_name, ' ') FROM pg_stat_replication"
+    host.wait_until(lambda: server.sql(listed) == "lifeboat walreceiver", "we are listed before the standby")
     server.configure(synchronous_standby_names="*", synchronous_commit="on")
     server.reload()
     host.wait_until(lambda: server.sql("SHOW synchronous_standby_names") == "*", "the setting is read")
@@ -310,6 +319,7 @@ def test_no_commit_waits_for_us_while_the_bucket_is_down(streaming, server, clus
     streaming.backup(server)
     server.sql("CREATE TABLE commits (i int)")
     ours = "SELECT pid, sync_state, flush_lsn FROM pg_stat_replication WHERE application_name = 'lifeboat'"
+    wait_until_alone(server)
     with receiving(streaming, server) as process:
         standby = cluster.standby(server)
         commit_waiting_for_everybody(server)
@@ -346,6 +356,7 @@ def test_a_commit_that_waits_for_us_is_let_go_while_the_bucket_hangs(streaming, 
     """We were no candidate when the stream began; PostgreSQL takes us at once."""
     streaming.use_s3(bucket, "there")
     streaming.backup(server)
+    wait_until_alone(server)
     with receiving(streaming, server) as process:
         standby = cluster.standby(server)
         wait_until_stored(server)

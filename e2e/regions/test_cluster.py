@@ -34,7 +34,7 @@ def test_a_pod_finds_services_and_trusts_the_stores_of_both_regions(site, namesp
 def test_a_pod_sees_new_content_of_a_config_map_soon(namespace, database):
     namespace.kubectl("patch", "configmap", "shop", "--type=merge", '--patch={"data": {"probe": "new"}}')
     host.wait_until(lambda: namespace.exec(PRIMARY, "cat", "/etc/shop/probe", check=False) == "new",
-                    "the pod sees it", 30)
+                    "the pod sees it")
 
 
 def test_pods_survive_what_happens_to_kubernetes(machinery, namespace, database):

@@ -24,7 +24,7 @@ from shop import PRIMARY, STANDBY
 BALLAST = """CREATE TABLE ballast AS SELECT id, sha512(id::text::bytea) || sha512((-id)::text::bytea) AS bytes
 FROM generate_series(1, 200000) id;
 VACUUM (FREEZE, ANALYZE) ballast;"""
-STEADY = {"compression": {"level": 9}, "parallelism": {"workers": 1, "uploads": 1}}
+STEADY = {"compression": {"level": 16}, "parallelism": {"workers": 1, "uploads": 1}}
 LOST = "SidecarLost"
 
 pytestmark = pytest.mark.usefixtures("explained")
@@ -32,6 +32,9 @@ pytestmark = pytest.mark.usefixtures("explained")
 
 @pytest.fixture(scope="module", autouse=True)
 def ballast(protection) -> None:
+    for pod in (PRIMARY, STANDBY):  # a backup that is held for long keeps its connections
+        protection.namespace.sql(pod, "ALTER SYSTEM SET wal_sender_timeout = 0")
+        protection.namespace.sql(pod, "SELECT pg_reload_conf()")
     protection.namespace.sql(PRIMARY, BALLAST)
     protection.shop.wait_for_standby()
     protection.apply_policy(**STEADY)
@@ -198,11 +201,12 @@ def test_a_restore_whose_image_cannot_be_pulled_says_so_and_leaves_nothing(insta
     installation.permit_restores(namespace)
     protection.apply_policy(sidecar={"image": "lifeboat-sidecar:nowhere"})
     protection.wait_until_ready()
-    protection.restore("unpullable", spec={"deadlineSeconds": 40})
+    protection.restore("unpullable", spec={"deadlineSeconds": 120})
     namespace.wait_for("RestoreJob", "unpullable",
                        lambda job: "ImagePull" in condition_of(job, "Succeeded").get("message", ""),
                        "says that the image cannot be pulled")
-    ended = namespace.wait_for_condition("RestoreJob", "unpullable", "Succeeded", "False", "DeadlineExceeded")
+    ended = namespace.wait_for_condition("RestoreJob", "unpullable", "Succeeded", "False", "DeadlineExceeded",
+                                         timeout_s=300)
     assert "lifeboat-sidecar:nowhere" in condition_of(ended, "Succeeded")["message"]
     namespace.delete("RestoreJob", "unpullable")
     host.wait_until(lambda: namespace.get("PersistentVolumeClaim", "unpullable") is None

@@ -23,7 +23,7 @@
 #include "operator/reconcile.h"
 #include "operator/tests/helper_client.h"
 
-enum { PATIENCE_MS = 15000, QUIET_MS = 400, KEYS_BYTES = 2048 };
+enum { PATIENCE_MS = 120000, QUIET_MS = 400, KEYS_BYTES = 2048 };
 
 static struct cancel never, stop;
 static struct kube_config *config;

@@ -23,7 +23,7 @@
 #include "operator/tests/helper_pipe.h"
 #include "operator/tests/helper_client.h"
 
-enum { PATIENCE_MS = 20000 };
+enum { PATIENCE_MS = 120000 };
 
 static const char namespace[] = "default";
 static char name[64]; /* of the lease, another one in each test */
