@@ -110,6 +110,23 @@ static void want_rivals(struct work *work)
             work->items[i - 1].wanted = work->items[i].wanted = true;
 }
 
+/* Who streams takes away the parts of a segment once that is complete: 1: what is there now has the
+ * same bytes, and is sound; 0: err says what is wrong. */
+static int read_successor(const struct work *work, const struct item *item, struct error *err)
+{
+    const struct wal_span span = wal_piece_span(&item->piece);
+    struct error why;
+    CLEANUP(buf_done) struct buf segment = BUF(item->piece.segment_bytes);
+    if (err->kind != ERROR_NOT_FOUND || item->is_history)
+        return 0;
+    if (wal_archive_get(work->region->repo, span.timeline, span.from, span.to,
+                        item->piece.segment_bytes, &segment, &why) == 0)
+        return 1;
+    if (why.kind != ERROR_NOT_FOUND)
+        *err = why;
+    return why.kind == ERROR_CANCELED ? -1 : 0;
+}
+
 static int read_item(struct work *work, struct item *item, struct error *err)
 {
     struct verify_region *region = work->region;
@@ -118,7 +135,10 @@ static int read_item(struct work *work, struct item *item, struct error *err)
         verify_region_count(region, item->name->size);
         return 0;
     }
-    if (err->kind == ERROR_CANCELED)
+    const int succeeded = read_successor(work, item, err);
+    if (succeeded > 0)
+        return 0;
+    if (succeeded < 0 || err->kind == ERROR_CANCELED)
         return -1;
     const enum finding_kind kind = finding_kind_of(err);
     item->usable = kind == FINDING_UNREADABLE; /* nothing is known against it */
