@@ -108,29 +108,38 @@ static void tell_loss(const struct copy_mover *mover, const struct copy_item *it
                  "%s; no region has it intact", why.text);
 }
 
-int copy_mover_fetch(struct copy_mover *mover, const struct copy_item *item, const char *backup,
-                     struct buf *object, struct error *err)
+/* As copy_mover_fetch, but that no region has it is not told: ret_first is why the first has it
+ * not. */
+static int fetch(struct copy_mover *mover, const struct copy_item *item, const char *backup,
+                 struct buf *object, struct error *ret_first, struct error *err)
 {
-    struct error first = {0};
+    *ret_first = (struct error){0};
     for (size_t i = 0; i < regions_count(mover->repo->regions); i++) {
         if (!(item->name->regions & 1u << i) || !is_usable(mover, i))
             continue;
         if (fetch_from(mover, i, item, object, err) == 0) {
             if (!(mover->scene.from & 1u << i))
-                tell_detour(mover, item, backup, i, &first);
+                tell_detour(mover, item, backup, i, ret_first);
             return 1;
         }
         if (err->kind == ERROR_CANCELED)
             return -1;
         if (err->kind == ERROR_TRANSIENT)
             give_up(mover, i, err);
-        if (first.kind == ERROR_NONE)
-            first = *err;
+        if (ret_first->kind == ERROR_NONE)
+            *ret_first = *err;
     }
-    if (!anybody_answers(mover))
-        return -1;
-    tell_loss(mover, item, backup, &first);
-    return 0;
+    return anybody_answers(mover) ? 0 : -1;
+}
+
+int copy_mover_fetch(struct copy_mover *mover, const struct copy_item *item, const char *backup,
+                     struct buf *object, struct error *err)
+{
+    struct error first;
+    const int fetched = fetch(mover, item, backup, object, &first, err);
+    if (fetched == 0)
+        tell_loss(mover, item, backup, &first);
+    return fetched;
 }
 
 /* Putting */
@@ -149,14 +158,36 @@ int copy_mover_put(struct copy_mover *mover, const char *name, const struct buf 
     return 0;
 }
 
+/* Who streams takes away the parts of a segment once that is complete: then it is copied itself. */
+static bool is_complete_now(const struct copy_mover *mover, const struct copy_item *part,
+                            struct repo_names *ret_whole)
+{
+    struct error ignored; /* then the part is told as lost */
+    char prefix[REPO_NAME_MAX];
+    return copy_plan_whole_prefix(part->name->name, prefix) &&
+           repo_list(mover->repo, prefix, ret_whole, &ignored) == 0 && ret_whole->count > 0;
+}
+
 static int move(struct work *work, const struct copy_item *item, struct buf *object,
                 struct error *err)
 {
     struct copy_mover *mover = work->mover;
-    const int fetched = copy_mover_fetch(mover, item, work->load->backup, object, err);
+    const char *backup = work->load->backup;
+    CLEANUP(repo_names_done) struct repo_names whole = {0};
+    struct copy_item moved = *item;
+    struct error first;
+    int fetched = fetch(mover, item, backup, object, &first, err);
+    if (fetched == 0 && first.kind == ERROR_NOT_FOUND && is_complete_now(mover, item, &whole)) {
+        moved.name = &whole.names[0];
+        if (moved.name->regions & mover->scene.to)
+            return 0;
+        fetched = copy_mover_fetch(mover, &moved, backup, object, err);
+    } else if (fetched == 0) {
+        tell_loss(mover, item, backup, &first);
+    }
     if (fetched < 0)
         return -1;
-    if (fetched > 0 && copy_mover_put(mover, item->name->name, object, err) < 0)
+    if (fetched > 0 && copy_mover_put(mover, moved.name->name, object, err) < 0)
         return error_wrap(err, "region '%s' (--to)", mover->scene.to_name);
     if (fetched == 0)
         atomic_fetch_add(&work->failed, 1);

@@ -116,13 +116,20 @@ static void add_span(struct spans *spans, const struct wal_piece *piece)
     spans->spans[spans->count++] = wal_piece_span(piece);
 }
 
+bool copy_plan_whole_prefix(const char *name, char ret_prefix[REPO_NAME_MAX])
+{
+    if (strlen(name) <= SEGMENT_PREFIX || name[SEGMENT_PREFIX] != '.')
+        return false;
+    snprintf(ret_prefix, REPO_NAME_MAX, "%.*s-", SEGMENT_PREFIX, name);
+    return true;
+}
+
 /* Whether the whole segment of a part is in one of the regions. */
 static bool is_superseded(const struct repo_names *names, const char *part, uint32_t regions)
 {
-    char prefix[SEGMENT_PREFIX + 2];
-    if (strlen(part) <= SEGMENT_PREFIX || part[SEGMENT_PREFIX] != '.')
+    char prefix[REPO_NAME_MAX];
+    if (!copy_plan_whole_prefix(part, prefix))
         return false;
-    snprintf(prefix, sizeof(prefix), "%.*s-", SEGMENT_PREFIX, part);
     for (size_t i = repo_names_lower_bound(names, prefix);
          i < names->count && text_starts_with(names->names[i].name, prefix); i++)
         if (names->names[i].regions & regions)

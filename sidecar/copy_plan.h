@@ -54,6 +54,9 @@ bool copy_plan_has_wal(const struct repo_names *names, const struct manifest *ma
                        size_t range, char ret_lack[REPO_NAME_MAX]);
 bool copy_plan_has_history(const struct repo_names *names, uint32_t timeline,
                            char ret_lack[REPO_NAME_MAX]);
+/* Whether name is that of a part of a segment of WAL; that of the whole one begins with ret_prefix.
+ */
+bool copy_plan_whole_prefix(const char *name, char ret_prefix[REPO_NAME_MAX]);
 /* What to list for the WAL. */
 void copy_plan_wal_prefix(const struct manifest *manifest, size_t range,
                           char ret_prefix[REPO_NAME_MAX]);

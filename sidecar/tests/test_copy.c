@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -628,6 +629,100 @@ static void a_target_that_lies_gets_no_half_backup(void **state)
     loop(*state, FOR_GOOD, STORE_FAULT_LIE);
 }
 
+/* A segment becomes complete in the other regions while it is copied: before this call of r0. */
+static struct {
+    const struct helper_repo *helper;
+    char *tail, *whole; /* names */
+    struct buf tail_object, whole_object;
+    unsigned call;
+} completion;
+
+static const size_t others[] = {0, 2};
+
+static void make_completion(const struct helper_repo *helper)
+{
+    const struct wal_piece piece = {.timeline = HELPER_SERIES_TIMELINE,
+                                    .segment_lsn = 0x3000000,
+                                    .segment_bytes = SEGMENT,
+                                    .to = SEGMENT};
+    static const char segment[] = "wal/00000002/00000000/000000020000000000000003";
+    CLEANUP(own_freep) uint8_t *wal = own_alloc(SEGMENT);
+    uint64_t stored = 0;
+    struct error err;
+    memcpy(wal, SECOND, strlen(SECOND));
+    completion.helper = helper;
+    completion.tail = helper_repo_name(helper, segment);
+    if (wal_archive_put(helper->repo, &piece, wal, &stored, &err) < 0)
+        fail_msg("%s", err.text);
+    CLEANUP(own_freep) char *prefix = own_format("%s-", segment);
+    completion.whole = helper_repo_name(helper, prefix);
+    completion.tail_object = completion.whole_object = BUF(OBJECT_MAX);
+    helper_repo_read_object(helper, 0, completion.tail, &completion.tail_object);
+    helper_repo_read_object(helper, 0, completion.whole, &completion.whole_object);
+}
+
+static void completion_done(void)
+{
+    own_freep(&completion.tail);
+    own_freep(&completion.whole);
+    buf_done(&completion.tail_object);
+    buf_done(&completion.whole_object);
+}
+
+static bool has_object(const struct helper_repo *helper, size_t region, const char *name)
+{
+    CLEANUP(own_freep) char *path = helper_repo_path(helper, region, name);
+    return access(path, F_OK) == 0;
+}
+
+static void be_incomplete(void)
+{
+    const struct helper_repo *helper = completion.helper;
+    for (size_t i = 0; i < REGIONS; i++)
+        if (has_object(helper, i, completion.whole))
+            helper_repo_remove_object(helper, i, completion.whole);
+    for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+        helper_repo_write_object(helper, others[i], completion.tail, &completion.tail_object);
+    if (has_object(helper, 1, completion.tail))
+        helper_repo_remove_object(helper, 1, completion.tail);
+    helper_repo_remove_object(helper, 1, "manifests/" SECOND);
+}
+
+static void complete(unsigned call)
+{
+    if (call != completion.call)
+        return;
+    for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
+        helper_repo_write_object(completion.helper, others[i], completion.whole,
+                                 &completion.whole_object);
+        helper_repo_remove_object(completion.helper, others[i], completion.tail);
+    }
+}
+
+static void a_segment_that_becomes_complete_meanwhile_is_copied(void **state)
+{
+    struct fixture *f = *state;
+    const struct helper_repo *helper = &f->helper;
+    struct error err;
+    unsigned calls = UINT_MAX;
+    make_completion(helper);
+    for (completion.call = 1; completion.call <= calls; completion.call++) {
+        be_incomplete();
+        store_plan_fault("r0", 0, 0, STORE_FAULT_TRANSIENT);
+        store_plan.watch = complete;
+        if (copy(f, &err) < 0)
+            fail_msg("%s", err.text);
+        assert_int_equal(count_findings(f, false), 0);
+        assert_true(has_object(helper, 1, completion.tail) ||
+                    has_object(helper, 1, completion.whole));
+        assert_true(has_object(helper, 1, "manifests/" SECOND));
+        calls = atomic_load(&store_plan.calls);
+    }
+    assert_true(calls > 1);
+    store_plan_nothing();
+    completion_done();
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -635,6 +730,7 @@ int main(void)
     helper_directory_in_memory();
     log_set_level(LOG_LEVEL_ERROR + 1);
     const struct CMUnitTest tests[] = {
+        TEST(a_segment_that_becomes_complete_meanwhile_is_copied),
         TEST(an_empty_region_gets_everything),
         TEST(a_second_copy_puts_nothing),
         TEST(a_dry_run_puts_nothing_and_says_the_same),
