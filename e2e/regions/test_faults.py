@@ -201,7 +201,7 @@ def test_a_restore_whose_image_cannot_be_pulled_says_so_and_leaves_nothing(insta
     installation.permit_restores(namespace)
     protection.apply_policy(sidecar={"image": "lifeboat-sidecar:nowhere"})
     protection.wait_until_ready()
-    protection.restore("unpullable", spec={"deadlineSeconds": 120})
+    protection.restore("unpullable", spec={"deadlineSeconds": 60})
     namespace.wait_for("RestoreJob", "unpullable",
                        lambda job: "ImagePull" in condition_of(job, "Succeeded").get("message", ""),
                        "says that the image cannot be pulled")
