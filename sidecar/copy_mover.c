@@ -175,13 +175,13 @@ static int move(struct work *work, const struct copy_item *item, struct buf *obj
     const char *backup = work->load->backup;
     CLEANUP(repo_names_done) struct repo_names whole = {0};
     struct copy_item moved = *item;
+    bool is_there = false; /* whoever streams has put it into that region, too */
     struct error first;
     int fetched = fetch(mover, item, backup, object, &first, err);
     if (fetched == 0 && first.kind == ERROR_NOT_FOUND && is_complete_now(mover, item, &whole)) {
         moved.name = &whole.names[0];
-        if (moved.name->regions & mover->scene.to)
-            return 0;
-        fetched = copy_mover_fetch(mover, &moved, backup, object, err);
+        is_there = moved.name->regions & mover->scene.to;
+        fetched = is_there ? 0 : copy_mover_fetch(mover, &moved, backup, object, err);
     } else if (fetched == 0) {
         tell_loss(mover, item, backup, &first);
     }
@@ -189,7 +189,7 @@ static int move(struct work *work, const struct copy_item *item, struct buf *obj
         return -1;
     if (fetched > 0 && copy_mover_put(mover, moved.name->name, object, err) < 0)
         return error_wrap(err, "region '%s' (--to)", mover->scene.to_name);
-    if (fetched == 0)
+    if (fetched == 0 && !is_there)
         atomic_fetch_add(&work->failed, 1);
     progress_add(mover->progress, item->name->size);
     return 0;
