@@ -29,6 +29,7 @@
 #include "sidecar/key_rotation.h"
 #include "sidecar/manifest.h"
 #include "sidecar/repo.h"
+#include "sidecar/tests/helper_completion.h"
 #include "sidecar/tests/helper_repo.h"
 #include "sidecar/tests/helper_series.h"
 #include "sidecar/tests/helper_store_plan.h"
@@ -629,98 +630,32 @@ static void a_target_that_lies_gets_no_half_backup(void **state)
     loop(*state, FOR_GOOD, STORE_FAULT_LIE);
 }
 
-/* A segment becomes complete in the other regions while it is copied: before this call of r0. */
-static struct {
-    const struct helper_repo *helper;
-    char *tail, *whole; /* names */
-    struct buf tail_object, whole_object;
-    unsigned call;
-} completion;
-
-static const size_t others[] = {0, 2};
-
-static void make_completion(const struct helper_repo *helper)
-{
-    const struct wal_piece piece = {.timeline = HELPER_SERIES_TIMELINE,
-                                    .segment_lsn = 0x3000000,
-                                    .segment_bytes = SEGMENT,
-                                    .to = SEGMENT};
-    static const char segment[] = "wal/00000002/00000000/000000020000000000000003";
-    CLEANUP(own_freep) uint8_t *wal = own_alloc(SEGMENT);
-    uint64_t stored = 0;
-    struct error err;
-    memcpy(wal, SECOND, strlen(SECOND));
-    completion.helper = helper;
-    completion.tail = helper_repo_name(helper, segment);
-    if (wal_archive_put(helper->repo, &piece, wal, &stored, &err) < 0)
-        fail_msg("%s", err.text);
-    CLEANUP(own_freep) char *prefix = own_format("%s-", segment);
-    completion.whole = helper_repo_name(helper, prefix);
-    completion.tail_object = completion.whole_object = BUF(OBJECT_MAX);
-    helper_repo_read_object(helper, 0, completion.tail, &completion.tail_object);
-    helper_repo_read_object(helper, 0, completion.whole, &completion.whole_object);
-}
-
-static void completion_done(void)
-{
-    own_freep(&completion.tail);
-    own_freep(&completion.whole);
-    buf_done(&completion.tail_object);
-    buf_done(&completion.whole_object);
-}
-
-static bool has_object(const struct helper_repo *helper, size_t region, const char *name)
-{
-    CLEANUP(own_freep) char *path = helper_repo_path(helper, region, name);
-    return access(path, F_OK) == 0;
-}
-
-static void be_incomplete(void)
-{
-    const struct helper_repo *helper = completion.helper;
-    for (size_t i = 0; i < REGIONS; i++)
-        if (has_object(helper, i, completion.whole))
-            helper_repo_remove_object(helper, i, completion.whole);
-    for (size_t i = 0; i < ARRAY_SIZE(others); i++)
-        helper_repo_write_object(helper, others[i], completion.tail, &completion.tail_object);
-    if (has_object(helper, 1, completion.tail))
-        helper_repo_remove_object(helper, 1, completion.tail);
-    helper_repo_remove_object(helper, 1, "manifests/" SECOND);
-}
-
-static void complete(unsigned call)
-{
-    if (call != completion.call)
-        return;
-    for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
-        helper_repo_write_object(completion.helper, others[i], completion.whole,
-                                 &completion.whole_object);
-        helper_repo_remove_object(completion.helper, others[i], completion.tail);
-    }
-}
-
 static void a_segment_that_becomes_complete_meanwhile_is_copied(void **state)
 {
+    const struct wal_piece whole = {HELPER_SERIES_TIMELINE, 0x3000000, SEGMENT, 0, SEGMENT};
     struct fixture *f = *state;
     const struct helper_repo *helper = &f->helper;
+    CLEANUP(own_freep) char *manifest = helper_repo_path(helper, 1, "manifests/" SECOND);
     struct error err;
     unsigned calls = UINT_MAX;
-    make_completion(helper);
-    for (completion.call = 1; completion.call <= calls; completion.call++) {
-        be_incomplete();
+    helper_completion_open(helper, &whole, SECOND, 1u << 0 | 1u << 2);
+    for (unsigned call = 1; call <= calls; call++) {
+        helper_completion_undo();
+        helper_completion_remove(1);
+        helper_repo_remove_object(helper, 1, "manifests/" SECOND);
+        helper_completion_set(call);
         store_plan_fault("r0", 0, 0, STORE_FAULT_TRANSIENT);
-        store_plan.watch = complete;
+        store_plan.watch = helper_completion_watch;
         if (copy(f, &err) < 0)
             fail_msg("%s", err.text);
         assert_int_equal(count_findings(f, false), 0);
-        assert_true(has_object(helper, 1, completion.tail) ||
-                    has_object(helper, 1, completion.whole));
-        assert_true(has_object(helper, 1, "manifests/" SECOND));
+        assert_true(helper_completion_has_any(1));
+        assert_return_code(access(manifest, F_OK), errno);
         calls = atomic_load(&store_plan.calls);
     }
     assert_true(calls > 1);
     store_plan_nothing();
-    completion_done();
+    helper_completion_close();
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)

@@ -24,6 +24,7 @@
 #include "sidecar/repo.h"
 #include "sidecar/tests/helper_series.h"
 #include "sidecar/tests/helper_backup.h"
+#include "sidecar/tests/helper_completion.h"
 #include "sidecar/tests/helper_findings.h"
 #include "sidecar/tests/helper_repo.h"
 #include "sidecar/tests/helper_store_plan.h"
@@ -246,71 +247,25 @@ static void an_object_that_cannot_be_fetched_keeps_no_other_from_being_read(void
     }
 }
 
-/* A segment becomes complete in region r1 while that is read: before this call. */
-static struct {
-    const struct fixture *f;
-    char *tail, *whole; /* names */
-    struct buf tail_object, whole_object;
-    unsigned call;
-} completion;
-
-static void make_completion(const struct fixture *f)
-{
-    const struct wal_piece piece = {.timeline = HELPER_SERIES_TIMELINE,
-                                    .segment_lsn = 0x3000000,
-                                    .segment_bytes = 16 << 20,
-                                    .to = 16 << 20};
-    CLEANUP(own_freep) uint8_t *wal = own_alloc(piece.to);
-    uint64_t stored = 0;
-    struct error err;
-    completion.f = f;
-    completion.tail = wal_name(f, "000000020000000000000003.");
-    memcpy(wal, SECOND, strlen(SECOND));
-    if (wal_archive_put(f->helper.repo, &piece, wal, &stored, &err) < 0)
-        fail_msg("%s", err.text);
-    completion.whole = wal_name(f, "000000020000000000000003-");
-    completion.tail_object = completion.whole_object = BUF(OBJECT_MAX);
-    helper_repo_read_object(&f->helper, 1, completion.tail, &completion.tail_object);
-    helper_repo_read_object(&f->helper, 1, completion.whole, &completion.whole_object);
-    helper_repo_remove_object(&f->helper, 0, completion.whole);
-    helper_repo_remove_object(&f->helper, 1, completion.whole);
-}
-
-static void completion_done(void)
-{
-    own_freep(&completion.tail);
-    own_freep(&completion.whole);
-    buf_done(&completion.tail_object);
-    buf_done(&completion.whole_object);
-}
-
-static void complete(unsigned call)
-{
-    const struct helper_repo *helper = &completion.f->helper;
-    if (call != completion.call)
-        return;
-    helper_repo_write_object(helper, 1, completion.whole, &completion.whole_object);
-    helper_repo_remove_object(helper, 1, completion.tail);
-}
-
 static void a_segment_that_becomes_complete_meanwhile_has_nothing_wrong(void **state)
 {
     static const char *const backups[] = {NULL, SECOND};
+    const struct wal_piece whole = {HELPER_SERIES_TIMELINE, 0x3000000, 16 << 20, 0, 16 << 20};
     struct fixture *f = *state;
-    make_completion(f);
+    helper_completion_open(&f->helper, &whole, SECOND, 1u << 1);
     for (size_t i = 0; i < ARRAY_SIZE(backups); i++) {
         f->options.backup = backups[i];
         const unsigned calls = count_calls(f, "r1");
-        for (completion.call = 1; completion.call <= calls; completion.call++) {
+        for (unsigned call = 1; call <= calls; call++) {
+            helper_completion_set(call);
             store_plan_fault("r1", 0, 0, STORE_FAULT_TRANSIENT);
-            store_plan.watch = complete;
+            store_plan.watch = helper_completion_watch;
             run(f);
             expect_counts(f, 0, backups[i] ? 0 : REGIONS);
-            helper_repo_write_object(&f->helper, 1, completion.tail, &completion.tail_object);
-            helper_repo_remove_object(&f->helper, 1, completion.whole);
+            helper_completion_undo();
         }
     }
-    completion_done();
+    helper_completion_close();
 }
 
 /* As after pg_resetwal --wal-segsize: this segment has the name of one of the second backup. */
