@@ -157,6 +157,14 @@ void helper_wal_follow_await_durable(struct helper_wal_follow *f)
     helper_wal_follow_await_lsn(f, helper_wal_follow_lsn(f->server));
 }
 
+void helper_wal_follow_once(struct helper_wal_follow *f)
+{
+    helper_wal_follow_begin(f);
+    helper_wal_follow_await_streaming(f);
+    helper_wal_follow_await_durable(f);
+    helper_wal_follow_end(f);
+}
+
 /* What is in the regions */
 
 void helper_wal_follow_open_repo(struct helper_wal_follow *f, bool write)

@@ -50,6 +50,8 @@ void helper_wal_follow_begin(struct helper_wal_follow *f);
 void helper_wal_follow_begin_with(struct helper_wal_follow *f, struct helper_postgres *server);
 /* Tells it to stop, which must be in good order. */
 void helper_wal_follow_end(struct helper_wal_follow *f);
+/* From its begin to its end, in between it streams and stores all that there is. */
+void helper_wal_follow_once(struct helper_wal_follow *f);
 /* Waits for its end, and gives its result: that of wal_follow_run, with f->error. */
 int helper_wal_follow_join(struct helper_wal_follow *f);
 

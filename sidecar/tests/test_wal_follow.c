@@ -77,10 +77,7 @@ static void what_accumulated_goes_out_on_all_uploads_at_once(void **state)
 {
     struct helper_wal_follow *f = *state;
     f->repo.policy->uploads = UPLOADS;
-    helper_wal_follow_begin(f);
-    helper_wal_follow_await_streaming(f);
-    helper_wal_follow_await_durable(f);
-    helper_wal_follow_end(f);
+    helper_wal_follow_once(f);
     const uint64_t from = helper_wal_follow_lsn(f->server);
     helper_wal_follow_emit(f->server, 2 * UPLOADS * SEGMENT / MIB);
     const uint64_t to = helper_wal_follow_lsn(f->server);

@@ -76,10 +76,7 @@ static void a_gap_is_found_again_until_a_backup_starts_behind_it(void **state)
 {
     struct helper_wal_follow *f = *state;
     helper_wal_follow_set(f->server, "SET wal_keep_size = 0");
-    helper_wal_follow_begin(f);
-    helper_wal_follow_await_streaming(f);
-    helper_wal_follow_await_durable(f);
-    helper_wal_follow_end(f);
+    helper_wal_follow_once(f);
     put_backup(f, "20261120T082118Z-full-3fa2");
     lose_wal(f);
     helper_wal_follow_begin(f);
@@ -107,10 +104,7 @@ static void a_gap_is_found_again_until_a_backup_starts_behind_it(void **state)
 static void what_is_missing_is_asked_for_again(void **state)
 {
     struct helper_wal_follow *f = *state;
-    helper_wal_follow_begin(f);
-    helper_wal_follow_await_streaming(f);
-    helper_wal_follow_await_durable(f);
-    helper_wal_follow_end(f);
+    helper_wal_follow_once(f);
     put_backup(f, "20261120T082118Z-full-3fa2");
     const uint64_t from = helper_wal_follow_lsn(f->server);
     helper_wal_follow_begin(f);
@@ -135,10 +129,7 @@ static void a_slot_that_the_server_gave_up_is_made_anew(void **state)
 {
     struct helper_wal_follow *f = *state;
     helper_wal_follow_set(f->server, "SET wal_keep_size = 0");
-    helper_wal_follow_begin(f);
-    helper_wal_follow_await_streaming(f);
-    helper_wal_follow_await_durable(f);
-    helper_wal_follow_end(f);
+    helper_wal_follow_once(f);
     helper_wal_follow_set(f->server, "SET max_slot_wal_keep_size = '16MB'");
     for (int i = 0; i < SEVERAL; i++) {
         helper_wal_follow_emit(f->server, 32);
@@ -185,10 +176,7 @@ static void what_a_region_has_that_is_out_is_no_gap(void **state)
     struct helper_wal_follow *f = *state;
     helper_wal_follow_set(f->server, "SET wal_keep_size = 0");
     helper_wal_follow_set_regions(f, 2, 1);
-    helper_wal_follow_begin(f);
-    helper_wal_follow_await_streaming(f);
-    helper_wal_follow_await_durable(f);
-    helper_wal_follow_end(f);
+    helper_wal_follow_once(f);
     store_plan_fault("r0", 1, 1 << 20, STORE_FAULT_PERMANENT);
     helper_wal_follow_begin(f);
     for (int i = 0; i < SEVERAL; i++) {

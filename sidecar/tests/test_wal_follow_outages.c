@@ -189,10 +189,7 @@ static void a_region_that_fails_is_left_out_and_comes_back(void **state)
 {
     struct helper_wal_follow *f = *state;
     helper_wal_follow_set_regions(f, 2, 1);
-    helper_wal_follow_begin(f);
-    helper_wal_follow_await_streaming(f);
-    helper_wal_follow_await_durable(f);
-    helper_wal_follow_end(f);
+    helper_wal_follow_once(f);
     store_plan_fault("r1", 6, 1 << 20, STORE_FAULT_PERMANENT);
     helper_wal_follow_begin(f);
     helper_wal_follow_emit(f->server, 20);

@@ -39,7 +39,28 @@ static void put(struct helper_repo *helper, const struct piece *piece, uint8_t *
             helper_repo_remove_object(helper, (size_t)region, name);
 }
 
+static void open_with(struct helper_repo *ret_helper, const struct piece there[PIECES])
+{
+    CLEANUP(own_freep) uint8_t *data = own_alloc(SEGMENT);
+    helper_repo_open(ret_helper, REGIONS, 0);
+    for (size_t i = 0; i < PIECES && there[i].segment > 0; i++)
+        put(ret_helper, &there[i], data);
+}
+
 /* Timeline 1 up to the middle of segment 4, then timeline 2. */
+static struct wal_survey_options options_of(const struct helper_repo *helper)
+{
+    static struct timeline_span spans[] = {{1, 0, 4 * SEGMENT + SEGMENT / 2},
+                                           {2, 4 * SEGMENT + SEGMENT / 2, UINT64_MAX}};
+    static const struct timeline history = {spans, ARRAY_SIZE(spans)};
+    return (struct wal_survey_options){
+        .repo = helper->repo,
+        .history = &history,
+        .segment_bytes = SEGMENT,
+        .region_count = REGIONS,
+    };
+}
+
 static void a_gap_is_what_no_region_has(void **state)
 {
     static const struct {
@@ -62,23 +83,12 @@ static void a_gap_is_what_no_region_has(void **state)
          6,
          {1, 3 * SEGMENT, 4 * SEGMENT + SEGMENT / 2}},
     };
-    static struct timeline_span spans[] = {{1, 0, 4 * SEGMENT + SEGMENT / 2},
-                                           {2, 4 * SEGMENT + SEGMENT / 2, UINT64_MAX}};
-    const struct timeline history = {spans, ARRAY_SIZE(spans)};
-    CLEANUP(own_freep) uint8_t *data = own_alloc(SEGMENT);
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         CLEANUP(helper_repo_close) struct helper_repo helper;
         struct error err;
-        helper_repo_open(&helper, REGIONS, 0);
-        for (size_t j = 0; j < PIECES && rows[i].there[j].segment > 0; j++)
-            put(&helper, &rows[i].there[j], data);
-        const struct wal_survey_options options = {
-            .repo = helper.repo,
-            .history = &history,
-            .segment_bytes = SEGMENT,
-            .region_count = REGIONS,
-        };
+        open_with(&helper, rows[i].there);
+        const struct wal_survey_options options = options_of(&helper);
         struct wal_span gap = {1, rows[i].from * SEGMENT, rows[i].to * SEGMENT};
         if (wal_survey_gap(&options, &gap, &err) < 1)
             fail_msg("%s: %s", rows[i].why, err.text);
@@ -92,7 +102,7 @@ static void a_gap_is_what_no_region_has(void **state)
 #define OLD "20261120T082118Z-full-3fa2"
 #define NEW "20261121T082118Z-full-3fa2"
 
-/* Timeline 1 up to the middle of segment 4, then timeline 2; all up to segment 6 is kept. */
+/* All up to segment 6 is kept. */
 static void a_gap_is_looked_for_behind_the_newest_backup(void **state)
 {
     static const struct {
@@ -121,27 +131,16 @@ static void a_gap_is_looked_for_behind_the_newest_backup(void **state)
         {.why = "what is not kept yet by anybody but the server",
          .old = {2, 6 * SEGMENT, 6 * SEGMENT + 1}},
     };
-    static struct timeline_span spans[] = {{1, 0, 4 * SEGMENT + SEGMENT / 2},
-                                           {2, 4 * SEGMENT + SEGMENT / 2, UINT64_MAX}};
-    const struct timeline history = {spans, ARRAY_SIZE(spans)};
-    CLEANUP(own_freep) uint8_t *data = own_alloc(SEGMENT);
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         CLEANUP(helper_repo_close) struct helper_repo helper;
         struct error err;
-        helper_repo_open(&helper, REGIONS, 0);
-        for (size_t j = 0; j < PIECES && rows[i].there[j].segment > 0; j++)
-            put(&helper, &rows[i].there[j], data);
+        open_with(&helper, rows[i].there);
         if (rows[i].old.stop_lsn > 0)
             helper_repo_put_manifest(&helper, OLD, &rows[i].old);
         if (rows[i].new.stop_lsn > 0)
             helper_repo_put_manifest(&helper, NEW, &rows[i].new);
-        struct wal_survey_options options = {
-            .repo = helper.repo,
-            .history = &history,
-            .segment_bytes = SEGMENT,
-            .region_count = REGIONS,
-        };
+        struct wal_survey_options options = options_of(&helper);
         struct wal_span gap = {0};
         if (wal_survey_look_back(&options, 6 * SEGMENT, &gap, &err) < 1)
             fail_msg("%s: %s", rows[i].why, err.text);
